@@ -52,14 +52,15 @@ impl Answer {
     }
 }
 
-/// Whether a program of the machine's own is told, as of what is rejected, that a person's answer blocks what it sends, or that nobody gave
-/// one: else it waits to be connected until TCP gives up, two minutes for what can't come any more. The verdict stays a block.
+/// Whether the service tells the sender that a person's answer blocks its connection, or that nobody gave one. It is told as of what is
+/// rejected, else it waits until TCP gives up: two minutes for what can't come any more. The verdict stays a block.
 #[must_use]
 #[inline(always)]
 pub const fn is_sender_told(flow: &PacketHeaders, decision: &Decision) -> bool {
     const BY_ANSWER: u8 = Reason::Answer as u8;
     const UNANSWERED: u8 = Reason::Unanswered as u8;
     flow.protocol == TCP
+        && flow.tcp_flags & (SYN | ACK | RST) == SYN
         && flow.direction == Direction::Outbound as u8
         && decision.verdict == Verdict::Block as u8
         && matches!(decision.reason, BY_ANSWER | UNANSWERED)

@@ -124,7 +124,8 @@ impl PacketCounts {
     }
 }
 
-/// What became of the packets that were rejected, whose senders are to be told.
+/// What became of the packets whose senders are to be told: they were rejected, or begin a connection that a person's answer blocks, or that
+/// nobody has answered for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RejectStats {
     /// Packets that the driver handed to the service to be answered, since its tables were made.

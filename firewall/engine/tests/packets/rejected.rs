@@ -296,15 +296,22 @@ proptest! {
 
 #[test]
 fn a_program_is_told_of_the_answer_that_blocks_its_connection_and_of_nothing_else_that_blocks() {
-    let is_told = |transport, direction: Direction, verdict: Verdict, reason: Reason| {
-        let made = make(&plan(4, transport));
-        let flow = parse(&made.bytes[..], made.length as u32, direction).flow;
-        let decision = Decision {
-            verdict: verdict as u8,
-            reason: reason as u8,
-            ..Decision::default()
+    let is_told_of =
+        |version, transport, direction: Direction, verdict: Verdict, reason: Reason| {
+            let made = make(&plan(version, transport));
+            let flow = parse(&made.bytes[..], made.length as u32, direction).flow;
+            let decision = Decision {
+                verdict: verdict as u8,
+                reason: reason as u8,
+                ..Decision::default()
+            };
+            is_sender_told(&flow, &decision)
         };
-        is_sender_told(&flow, &decision)
+    let is_told = |transport, direction, verdict, reason| {
+        let [four, six] =
+            [4, 6].map(|version| is_told_of(version, transport, direction, verdict, reason));
+        assert_eq!(four, six);
+        four
     };
     let (out, block) = (Direction::Outbound, Verdict::Block);
     assert!(is_told(tcp(2), out, block, Reason::Answer));
@@ -312,6 +319,15 @@ fn a_program_is_told_of_the_answer_that_blocks_its_connection_and_of_nothing_els
     for reason in [Reason::Rule, Reason::Default, Reason::FailMode] {
         assert!(!is_told(tcp(2), out, block, reason), "{reason:?}");
     }
+    // What answers, goes on or ends begins nothing.
+    for flags in [0x12, 0x10, 0x18, 0x11, 0x04, 0x14, 0x06, 0x16, 0] {
+        assert!(
+            !is_told(tcp(flags), out, block, Reason::Answer),
+            "{flags:#x}"
+        );
+    }
+    // A SYN that offers to hear of congestion does (RFC 3168, 6.1.1).
+    assert!(is_told(tcp(0xC2), out, block, Reason::Answer));
     // Whoever sends a datagram has its error at once.
     assert!(!is_told(UDP, out, block, Reason::Answer));
     assert!(!is_told(tcp(2), Direction::Inbound, block, Reason::Answer));
