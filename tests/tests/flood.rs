@@ -259,12 +259,15 @@ fn apps_that_come_and_go_five_hundred_times_leave_nothing_behind_and_others_go_o
     let mut floods = Vec::new();
     let mut sent = 0;
     for turn in 0..500 {
+        let mut app = zone.attach(4096);
+        rings.push(ring_of(&app));
         if turn % 100 == 0 {
             let flood = format!("flood {}", FLOOD / 5);
             floods.push(Child::inside(&zone, ROOT, &flood));
+            wait_until("the flood reaches the one that goes", || {
+                app.account().unwrap().kernel.offered > 0
+            });
         }
-        let mut app = zone.attach(4096);
-        rings.push(ring_of(&app));
         if turn % 50 == 0 {
             let mut sender = Child::inside(&zone, ROOT, "send 200");
             sent += sender.number("tried");
