@@ -230,6 +230,16 @@ fn link(to: &str, at: &Path) -> Result<()> {
         .with_context(|| format!("linking {}", at.display()))
 }
 
+/// The program of this name among those that [`host`] has built.
+pub fn named<'b>(built: &'b [PathBuf], name: &str) -> Result<&'b Path> {
+    let found = built
+        .iter()
+        .find(|path| path.file_name().is_some_and(|file| file == name));
+    found
+        .map(PathBuf::as_path)
+        .with_context(|| format!("cargo built no {name}"))
+}
+
 /// The programs for this machine; returns where each is. No names: all of them.
 pub fn host(packages: &[&str]) -> Result<Vec<PathBuf>> {
     let all = [

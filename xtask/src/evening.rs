@@ -31,14 +31,7 @@ pub fn run(arguments: &Arguments) -> Result<i32> {
     setup::ensure(&[Need::Lab, Need::Resolver, Need::Evening])?;
     build::ebpf_drivers()?;
     let built = build::host(&["gatebell-service", "gatebell-cli", "gatebell-evening"])?;
-    let program = |name: &str| {
-        let found = built
-            .iter()
-            .find(|path| path.file_name().is_some_and(|file| file == name));
-        found
-            .cloned()
-            .with_context(|| format!("cargo built no {name}"))
-    };
+    let program = |name: &str| build::named(&built, name);
     let mut command = Command::new(program("gatebell-evening")?);
     command.arg("spend");
     command.arg("--service").arg(program("gatebelld")?);

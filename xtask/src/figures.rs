@@ -50,14 +50,7 @@ pub fn run(arguments: &Arguments) -> Result<i32> {
         "gatebell-cli",
         "gatebell-bench",
     ])?;
-    let program = |name: &str| {
-        let found = built
-            .iter()
-            .find(|path| path.file_name().is_some_and(|file| file == name));
-        found
-            .cloned()
-            .with_context(|| format!("cargo built no {name}"))
-    };
+    let program = |name: &str| build::named(&built, name);
     // Before everything else on the machine: Gatebell, its peers and their loads alike.
     let mut command = Command::new("nice");
     command

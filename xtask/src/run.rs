@@ -183,14 +183,7 @@ impl Programs {
         setup::ensure(&[Need::Lab])?;
         build::ebpf_drivers()?;
         let built = build::host(&["gatebell-service", "gatebell-app"])?;
-        let program = |name: &str| {
-            let found = built
-                .iter()
-                .find(|path| path.file_name().is_some_and(|file| file == name));
-            found
-                .cloned()
-                .with_context(|| format!("cargo built no {name}"))
-        };
+        let program = |name: &str| build::named(&built, name).map(Path::to_owned);
         let driver = place::drivers().join("gatebell_firewall.bpf.o");
         Ok(Self {
             service: program("gatebelld")?,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::build;
 use crate::interrupt;
@@ -78,14 +78,7 @@ impl Sample {
     fn build(arguments: &Arguments) -> Result<Self> {
         build::ebpf_drivers()?;
         let programs = build::host(&["gatebell-sample-host", "gatebell-sample-app"])?;
-        let named = |name: &str| {
-            let found = programs
-                .iter()
-                .find(|program| program.file_name() == Some(name.as_ref()));
-            found
-                .cloned()
-                .with_context(|| format!("cargo built no {name}"))
-        };
+        let named = |name: &str| build::named(&programs, name).map(Path::to_owned);
         Ok(Self {
             driver: place::drivers().join("gatebell_sample.bpf.o"),
             host: named("gatebell-sample-host")?,

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use super::{fresh, notices};
+use crate::build;
 use crate::place;
 
 /// What is in a package.
@@ -214,13 +215,7 @@ impl Layout<'_> {
     }
 
     fn program(&self, name: &str) -> Result<&Path> {
-        let found = self
-            .built
-            .iter()
-            .find(|file| file.file_name().is_some_and(|file| file == name));
-        found
-            .map(PathBuf::as_path)
-            .with_context(|| format!("cargo built no {name}"))
+        build::named(self.built, name)
     }
 
     /// The place of a file, whose folders are made.

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::{SERVICE, make};
 use crate::build;
@@ -19,11 +19,8 @@ const LONGEST: Duration = Duration::from_secs(2400);
 pub fn alone() -> Result<i32> {
     setup::ensure(&[Need::Vm, Need::Systemd])?;
     let packages = packages()?;
-    let traffic = build::host(&["gatebell-tests"])?;
-    let traffic = traffic
-        .iter()
-        .find(|file| file.file_name().is_some_and(|name| name == "traffic"));
-    let traffic = traffic.context("cargo built no traffic")?.clone();
+    let built = build::host(&["gatebell-tests"])?;
+    let traffic = build::named(&built, "traffic")?.to_owned();
     let arguments = packages.into_iter().chain([traffic]).collect();
     prove("prove.sh", arguments, Machine::with_debian)
 }
