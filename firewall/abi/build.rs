@@ -1,10 +1,11 @@
-//! The version of what the driver, the service and the tools share is a hash of its text: nobody raises it by hand, and nobody
-//! forgets to. It changes with more than the layout needs, a method for example; that costs one release its pinned maps.
+//! Makes the version of the layout that driver, service and tools share: a hash of its text, which nobody raises by
+//! hand, and nobody forgets to. It changes with more than the layout needs, a method for example; that costs one
+//! release its pinned maps.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-/// What is laid out here, and what it is laid out with.
+/// Folders whose text is hashed: this layout, and the channel's, which it is made of.
 const SOURCES: [&str; 2] = ["src", "../../channel/abi/src"];
 
 fn main() -> io::Result<()> {
@@ -18,7 +19,7 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// The files of a folder, by name.
+/// Reads the Rust files of a folder, in the order of their names.
 fn texts_in(folder: &Path) -> io::Result<Vec<String>> {
     let mut files: Vec<PathBuf> = fs::read_dir(folder)?
         .map(|entry| Ok(entry?.path()))
@@ -31,7 +32,7 @@ fn texts_in(folder: &Path) -> io::Result<Vec<String>> {
         .collect()
 }
 
-/// FNV-1a, 32 bits, of what the compiler reads: neither comments nor white space.
+/// Hashes what the compiler reads, without comments and white space (FNV-1a, 32 bits).
 pub fn hash(texts: &[String]) -> u32 {
     let lines = texts.iter().flat_map(|text| text.lines());
     let code = lines.map(|line| line.split("//").next().unwrap_or_default());

@@ -1,18 +1,20 @@
-//! What people are asked and what they answer, as the driver and the service share it.
+//! Questions to people and their answers, in the layout that driver and service share.
 
 use crate::packet::Direction;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// How many answers the driver holds.
+/// Capacity of the driver's table of answers.
 pub const MAX_ANSWERS: usize = 8192;
-/// How many questions it remembers to have asked. The oldest makes room for the next.
+/// Capacity of the driver's table of open questions. The least recently used one makes room for the next.
 pub const MAX_QUESTIONS: usize = 4096;
-/// How many sockets it remembers to have asked about, until they are released: answers may be to one of them.
+/// Capacity of the driver's table of sockets that were asked about, until they are released: an answer may be to one
+/// socket.
 pub const MAX_ASKED_SOCKETS: usize = 16_384;
-/// Bytes of the ring by which the driver wakes the service when there is a new question.
+/// Size, in bytes, of the ring by which the driver wakes the service when there is a new question.
 pub const WAKER_BYTES: usize = 4096;
 
-/// What is asked about, and what an answer is to: who, and what begins where. In an answer zeros are any.
+/// Subject of a question, and key of its answer: an asker (program, process or socket), a user, and the remote endpoint
+/// of the connection that it begins. In an answer a zero stands for any value.
 #[derive(
     Clone,
     Copy,
@@ -30,38 +32,39 @@ pub const WAKER_BYTES: usize = 4096;
 )]
 #[repr(C, align(8))]
 pub struct Subject {
-    /// The other end.
+    /// Remote address; IPv4 in its mapped form.
     pub remote: [u8; 16],
-    /// The program of a question; in an answer whom it is to, as [`Who::words`] has it.
+    /// Program of a question; in an answer the asker that it is to, encoded by [`Who::words`].
     pub program: [u64; 2],
-    /// The user at this end; [`crate::packet::NO_USER`] if not known.
+    /// User at the local end; [`crate::packet::NO_USER`] if not known.
     pub user: u32,
-    /// The port that the first packet goes to: the other end's, or of what comes in our own; 0 where there are none.
+    /// Destination port of the first packet: the remote end's port, or for an inbound connection the local one; 0 where
+    /// the protocol has no ports.
     pub port: u16,
     /// IP protocol number.
     pub protocol: u8,
-    /// The [`Direction`] of the first packet.
+    /// [`Direction`] of the first packet.
     pub direction: u8,
 }
 
-/// How much an answer is about.
+/// Scope of an answer: the part of a [`Subject`] that must be equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Width {
-    /// The other end's address, protocol and port.
+    /// The remote address, protocol and port.
     Endpoint,
-    /// The other end's address, whatever the protocol and port.
+    /// The remote address, whatever the protocol and port.
     Address,
-    /// The protocol and port, whatever the address.
+    /// The protocol and port, whatever the remote address.
     Port,
-    /// Everything that this program of this user begins, or is begun with.
+    /// Every connection that this program of this user begins or receives.
     Anywhere,
 }
 
 impl Width {
-    /// From the narrowest on: the order in which answers are looked for.
+    /// Every width, the narrowest first: the order in which answers are looked up.
     pub const ALL: [Self; 4] = [Self::Endpoint, Self::Address, Self::Port, Self::Anywhere];
 
-    /// The name in requests and on the command line.
+    /// Returns the name of the width in requests and on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -73,31 +76,32 @@ impl Width {
     }
 }
 
-/// Whom an answer is to.
+/// Asker that an answer is to: a program, one process or one socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Who {
     /// Every process of a program: see [`crate::packet::PacketMeta::program`].
     Program([u64; 2]),
-    /// One process, by its number and its beginning, which together no other has.
+    /// One process, by its number and its start time, which together no other has.
     Process {
-        /// Its number.
+        /// Process number.
         pid: u32,
-        /// When it began, in nanoseconds of the clock that includes sleep.
+        /// Start time of the process, in nanoseconds of the clock that includes sleep.
         began_ns: u64,
     },
     /// One socket, by the kernel's cookie, which no other has.
     Socket {
-        /// The cookie.
+        /// Cookie of the socket.
         cookie: u64,
     },
 }
 
 impl Who {
-    /// The first words of what is no program. A program's is the number of a device, which has 32 bits, or all ones.
+    /// Mark in the first word of a process. A program's first word is the number of a device, which has 32 bits, or all
+    /// ones.
     const PROCESS: u64 = 1 << 63;
     const SOCKET: u64 = 1 << 62;
 
-    /// As [`Subject::program`] has it.
+    /// Encodes the asker in two words, for [`Subject::program`].
     #[must_use]
     #[inline(always)]
     pub const fn words(self) -> [u64; 2] {
@@ -108,7 +112,7 @@ impl Who {
         }
     }
 
-    /// Who these words are.
+    /// Decodes the asker from the two words that [`Who::words`] made.
     #[must_use]
     pub const fn of(words: [u64; 2]) -> Self {
         const HALF: u32 = u32::BITS;
@@ -124,7 +128,7 @@ impl Who {
 }
 
 impl Subject {
-    /// The same of somebody else.
+    /// Returns the subject with another asker in place of its own.
     #[must_use]
     #[inline(always)]
     pub const fn of(self, who: Who) -> Self {
@@ -133,13 +137,13 @@ impl Subject {
         theirs
     }
 
-    /// Whom it is about.
+    /// Returns the asker of the subject.
     #[must_use]
     pub const fn who(&self) -> Who {
         Who::of(self.program)
     }
 
-    /// What an answer of this width is to.
+    /// Returns the key of an answer to this subject that has the given width: what the width leaves open is zero.
     #[must_use]
     #[inline(always)]
     pub const fn at(self, width: Width) -> Self {
@@ -154,7 +158,7 @@ impl Subject {
         wide
     }
 
-    /// Whether it is about what begins at this end.
+    /// Returns whether the subject's connection is outbound, begun at the local end.
     #[must_use]
     pub const fn goes_out(&self) -> bool {
         self.direction == Direction::Outbound as u8
@@ -167,23 +171,23 @@ impl Subject {
 )]
 #[repr(C)]
 pub struct Answer {
-    /// Until when, in nanoseconds of the clock that includes sleep; [`Answer::NO_END`].
+    /// Expiry time, in nanoseconds of the clock that includes sleep; [`Answer::NO_END`] if it never expires.
     pub until_ns: u64,
-    /// The program that it was given for. A process that runs another one is not who was answered.
+    /// Program that the answer was given for. To a process that runs another program by now it does not apply.
     pub program: [u64; 2],
-    /// Allow or block, as a [`crate::packet::Verdict`].
+    /// Verdict, allow or block, as the number of a [`crate::packet::Verdict`].
     pub verdict: u8,
-    /// [`crate::packet::Reason::Answer`], or `Unanswered` where nobody gave one.
+    /// [`crate::packet::Reason::Answer`], or `Unanswered` where nobody answered in time.
     pub reason: u8,
-    /// Fills the word.
+    /// Padding to a whole word.
     pub spare: [u8; 6],
 }
 
 impl Answer {
-    /// It does not end by itself.
+    /// Expiry time of an answer that never expires.
     pub const NO_END: u64 = u64::MAX;
 
-    /// Whether it is in force, for this program.
+    /// Returns whether the answer is in force at this time, for this program.
     #[must_use]
     #[inline(always)]
     pub const fn holds(&self, program: [u64; 2], now_ns: u64) -> bool {
@@ -191,34 +195,35 @@ impl Answer {
     }
 }
 
-/// A question as the driver has asked it.
+/// An open question in the driver's table, beside its [`Subject`].
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
 pub struct Question {
-    /// When it was asked, on the clock that includes sleep.
+    /// Time at which it was asked, in nanoseconds of the clock that includes sleep.
     pub since_ns: u64,
-    /// How many packets wanted to know.
+    /// Number of packets that it was asked for.
     pub count: u64,
-    /// When the process began, as [`Who::Process`] has it; 0: not known.
+    /// Start time of the process, as in [`Who::Process`]; 0 if not known.
     pub began_ns: u64,
-    /// The socket that asks to send, by the kernel's cookie; 0: not known, or what comes in is asked about.
+    /// Socket that is to send, by the kernel's cookie; 0 if not known, or if the connection is inbound.
     pub socket: u64,
-    /// The process's name.
+    /// Name of the process.
     pub name: [u64; 2],
-    /// The process; 0: not known.
+    /// Number of the process; 0 if not known.
     pub pid: u32,
-    /// The rule that asks; [`crate::packet::NO_RULE`]: the default.
+    /// Rule that asks; [`crate::packet::NO_RULE`] for a default policy.
     pub rule: u32,
-    /// The generation that it is of.
+    /// Generation of that rule.
     pub generation: u32,
-    /// Fills the word.
+    /// Padding to a whole word.
     pub spare: u32,
 }
 
 impl Question {
-    /// The process that asked first, if an answer can be to it.
+    /// Returns the process that asked first, or `None` if no answer can be to it alone: its number or start time is not
+    /// known.
     #[must_use]
     pub const fn process(&self) -> Option<Who> {
         let (pid, began_ns) = (self.pid, self.began_ns);
@@ -229,7 +234,7 @@ impl Question {
         }
     }
 
-    /// Its socket, likewise.
+    /// Returns the socket that asked first, or `None` if it is not known.
     #[must_use]
     pub const fn socket(&self) -> Option<Who> {
         let cookie = self.socket;

@@ -1,78 +1,79 @@
-//! Answers of DNS on their way in, and the questions before them on their way out, as the driver hands them to the service, and to
-//! nobody else.
+//! DNS answers on their way in, and the queries before them on their way out: copies of packets that the driver hands
+//! to the service, and to nobody else.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// The port that answers come from.
+/// Source port of DNS answers.
 pub const PORT: u16 = 53;
-/// As many bytes of a packet travel: what DNS puts into a datagram that no network has to take apart (1,232), and the headers.
+/// Bytes copied of a packet at most: what DNS puts into a datagram that no network has to fragment (1,232), and the
+/// headers.
 pub const MOST_BYTES: usize = 1280;
-/// As many of one that is longer, by TCP or with larger datagrams: what is longer still is cut.
+/// Bytes copied of a longer packet, by TCP or with larger datagrams: what is longer still is cut.
 pub const LONG_BYTES: usize = 4088;
-/// As many of a question: a longest name, and the headers with what may stand between.
+/// Bytes copied of a query: the longest name, and the headers with what may stand between.
 pub const QUESTION_BYTES: usize = 376;
-/// Bytes of the ring that both wait in: for some hundred and fifty of each.
+/// Size, in bytes, of the ring that both wait in: for some hundred and fifty of each.
 pub const RING_BYTES: usize = 256 * 1024;
 
-/// A packet that carries an answer, or a segment of TCP with a part of one.
+/// A packet that carries a DNS answer, or a TCP segment with a part of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct AnswerPacket {
-    /// How long it was, from its IP header on.
+    /// Length of the packet, in bytes from its IP header on.
     pub length: u32,
-    /// How much of it is here.
+    /// Number of its bytes that are here.
     pub copied: u32,
-    /// The number of the device that it came in by, or goes out by.
+    /// Index of the network device that it came in by, or goes out by.
     pub device: u32,
-    /// Nothing.
+    /// Padding: 0.
     pub rest: u32,
-    /// Its first bytes, from its IP header on. What stands behind `copied` says nothing.
+    /// First bytes of the packet, from its IP header on. The contents behind `copied` are undefined.
     pub bytes: [u8; MOST_BYTES],
 }
 
-/// The same of one that has no room in that. It is told from others by its length.
+/// A packet with a DNS answer that is too long for [`AnswerPacket`]. The length of the record tells it from the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct LongPacket {
-    /// How long it was, from its IP header on.
+    /// Length of the packet, in bytes from its IP header on.
     pub length: u32,
-    /// How much of it is here.
+    /// Number of its bytes that are here.
     pub copied: u32,
-    /// The number of the device that it came in by, or goes out by.
+    /// Index of the network device that it came in by, or goes out by.
     pub device: u32,
-    /// Nothing.
+    /// Padding: 0.
     pub rest: u32,
-    /// Its first bytes, from its IP header on. What stands behind `copied` says nothing.
+    /// First bytes of the packet, from its IP header on. The contents behind `copied` are undefined.
     pub bytes: [u8; LONG_BYTES],
 }
 
-/// A packet that carries a question. It is told from an answer by its length.
+/// A packet that carries a DNS query. The length of the record tells it from an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct QuestionPacket {
-    /// How long it was, from its IP header on.
+    /// Length of the packet, in bytes from its IP header on.
     pub length: u32,
-    /// How much of it is here.
+    /// Number of its bytes that are here.
     pub copied: u32,
-    /// The number of the device that it came in by, or goes out by.
+    /// Index of the network device that it came in by, or goes out by.
     pub device: u32,
-    /// Nothing.
+    /// Padding: 0.
     pub rest: u32,
-    /// Its first bytes, from its IP header on. What stands behind `copied` says nothing.
+    /// First bytes of the packet, from its IP header on. The contents behind `copied` are undefined.
     pub bytes: [u8; QUESTION_BYTES],
 }
 
-/// What became of them.
+/// Counters of DNS packets that were handed over and lost.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
 pub struct AnswersSeen {
-    /// Handed to the service.
+    /// Packets handed to the service.
     pub handed: u64,
-    /// Lost, because the ring was full or a packet could not be read. They label nothing.
+    /// Answers lost because the ring was full or a packet could not be read. They label no address.
     pub lost: u64,
-    /// Questions that were lost likewise. What answers them labels nothing, and has no address join a set.
+    /// Queries lost for these reasons. An answer to one of them labels no address, and adds none to a set.
     pub questions_lost: u64,
 }
 

@@ -1,44 +1,45 @@
-//! What the firewall's driver and the service that fills its tables share.
+//! Counters, flow table, kernel offsets and other state that the firewall's driver and its service share.
 
 use crate::packet::{Direction, NO_USER, Verdict};
 use channel_abi::Header;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Lines of [`Verdicts`]; processors above share them.
+/// Number of cache-line groups of [`Verdicts`]; processors with higher numbers share them.
 pub const VERDICT_LINES: usize = 64;
 
-/// What one processor counted since the driver was loaded, in cache lines of its own. Grows by atomic adds (I5); what is decided anew is
-/// taken back.
+/// Packet counters of one processor since the driver was loaded, in cache lines of its own. They grow by atomic adds
+/// (I5); what is decided anew is taken back.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
 pub struct Verdicts {
-    /// Packets into the zone that went on.
+    /// Packets into the zone that were allowed.
     pub allowed_in: u64,
     /// Packets into the zone that were dropped.
     pub blocked_in: u64,
-    /// Packets out of the zone that went on.
+    /// Packets out of the zone that were allowed.
     pub allowed_out: u64,
     /// Packets out of the zone that were dropped.
     pub blocked_out: u64,
-    /// Packets of connections that found no room: confirmed ones among those that make none, which stay where they make it, or new ones.
+    /// Packets of connections that found no room: confirmed ones in the table of assured connections, which stay where
+    /// new ones may evict them, or new ones.
     pub flows_full: u64,
-    /// Packets through the zone that went on.
+    /// Packets through the zone that were allowed.
     pub allowed_forward: u64,
     /// Packets through the zone that were dropped.
     pub blocked_forward: u64,
-    /// Connects that failed at once: there was no packet yet.
+    /// Calls of `connect` that failed at once, before there was a packet.
     pub refused_connects: u64,
-    /// Packets into the zone that a rule left to the socket that gets them, and that no socket which is judged has got: one that does takes its
-    /// own back, on whichever processor.
+    /// Packets into the zone that a rule left to the receiving socket, and that no judged socket has received: one that
+    /// does takes its own back, on whichever processor.
     pub left_in: u64,
-    /// Fills up the line.
+    /// Padding to two cache lines.
     pub spare: [u64; 7],
 }
 
 impl Verdicts {
-    /// Two lines together.
+    /// Adds the counters of two processors.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
         Self {
@@ -55,7 +56,7 @@ impl Verdicts {
         }
     }
 
-    /// Dropped packets, in every direction.
+    /// Returns the number of dropped packets, in every direction.
     #[must_use]
     pub const fn blocked(&self) -> u64 {
         self.blocked_in
@@ -63,7 +64,7 @@ impl Verdicts {
             .wrapping_add(self.blocked_forward)
     }
 
-    /// Packets that went on, in every direction.
+    /// Returns the number of allowed packets, in every direction.
     #[must_use]
     pub const fn allowed(&self) -> u64 {
         self.allowed_in
@@ -71,7 +72,7 @@ impl Verdicts {
             .wrapping_add(self.allowed_forward)
     }
 
-    /// The counter of one direction and verdict, by their numbers.
+    /// Returns the counter of one direction and verdict, by their numbers.
     #[must_use]
     pub const fn counter(&self, direction: u8, verdict: u8) -> &u64 {
         const INBOUND: u8 = Direction::Inbound as u8;
@@ -87,75 +88,77 @@ impl Verdicts {
     }
 }
 
-/// Both ends of a connection, as seen from the zone; of one that the zone forwards, the local end is the one with the lower
-/// address. Aligned, so that it is copied in words.
+/// Key of the flow table: both endpoints of a connection, as seen from the zone. Of a connection that the zone
+/// forwards, the local end is the one with the lower address. Aligned, so that it is copied in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C, align(8))]
 pub struct FlowKey {
-    /// The zone's end.
+    /// Address of the local end.
     pub local: [u8; 16],
-    /// The other one.
+    /// Address of the remote end.
     pub remote: [u8; 16],
-    /// The zone's port; for an ICMP echo 1 at the end that asks, 0 at the other.
+    /// Port of the local end; for an ICMP echo 1 at the end that asks, 0 at the other.
     pub local_port: u16,
-    /// The other one's.
+    /// Port of the remote end, likewise.
     pub remote_port: u16,
-    /// IP protocol number, and [`FlowKey::FORWARDED`] or [`FlowKey::GROUP`].
+    /// IP protocol number, with the bit [`FlowKey::FORWARDED`] or [`FlowKey::GROUP`].
     pub protocol: u32,
 }
 
 impl FlowKey {
-    /// The zone is neither end: what passes through it is not what begins or ends in it, between the same addresses.
+    /// Bit of a forwarded connection, of which the zone is neither end: it is not the one that begins or ends in the
+    /// zone between the same addresses.
     pub const FORWARDED: u32 = 1 << 8;
-    /// A question asked of a group, which anybody may answer: the remote address is zeros.
+    /// Bit of a request to a multicast group or broadcast address, which anybody may answer: the remote address is
+    /// zeros.
     pub const GROUP: u32 = 1 << 9;
 }
 
-/// Who began the connection, by which rule, and what it has carried.
+/// Entry of the flow table: originator, owner, rule, state and counters of a tracked connection.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
 pub struct FlowEntry {
-    /// When it was last used, in nanoseconds by the kernel's [`Ticks`].
+    /// Time of its last packet, in nanoseconds by the kernel's [`Ticks`].
     pub stamp_ns: u64,
-    /// The socket that began it, by the kernel's cookie; 0 if there was none.
+    /// Socket that began it, by the kernel's cookie; 0 if there was none.
     pub socket: u64,
-    /// The rule that allowed its beginning; [`crate::packet::NO_RULE`] if none did.
+    /// Rule that allowed its first packet; [`crate::packet::NO_RULE`] if none did.
     pub rule: u32,
-    /// The generation that this rule is of.
+    /// Generation of that rule.
     pub generation: u32,
-    /// The initiator's [`Direction`].
+    /// [`Direction`] of the originator's packets.
     pub direction: u8,
-    /// The [`crate::packet::Reason`] of the verdict on its beginning.
+    /// [`crate::packet::Reason`] of the verdict on its first packet.
     pub reason: u8,
-    /// What was seen of it: bits [`FlowEntry::INITIATOR_DONE`] and following.
+    /// State of the connection: bits [`FlowEntry::INITIATOR_DONE`] and following.
     pub state: u8,
-    /// 1 if the key's local end began it, which of what is forwarded the direction does not say.
+    /// 1 if the key's local end is the originator; of a forwarded connection the direction does not say so.
     pub local_is_originator: u8,
-    /// The device by which the packet that began it came or went; of what is forwarded, both devices in one number.
+    /// Network device by which its first packet came or went; of a forwarded connection, both devices in one number.
     pub device: u32,
-    /// Whose it is, as `engine::quota` numbers them: it counts among theirs.
+    /// Quota owner that it is charged to, by its number in `engine::quota`.
     pub quota_owner: u32,
-    /// Its slot among the connections that are not confirmed, of all rings' slots.
+    /// Slot among the unconfirmed connections, numbered through all rings.
     pub pending_slot: u32,
-    /// The program at the zone's end, as in [`crate::packet::PacketMeta::program`]; zeros: nobody has looked yet.
+    /// Program at the local end, as in [`crate::packet::PacketMeta::program`]; zeros if it was not looked up yet.
     pub program: [u64; 2],
-    /// The process's name, zeros if not known.
+    /// Name of the process at the local end; zeros if not known.
     pub name: [u64; 2],
-    /// The user there, [`NO_USER`] if not known.
+    /// User at the local end; [`NO_USER`] if not known.
     pub user: u32,
-    /// 1 if its beginning was told as a packet.
+    /// 1 if its first packet was reported as a record.
     pub logged: u16,
-    /// The device by which the packet that began it came, or went if it came by none: see [`FlowEntry::folded`].
+    /// Network device by which its first packet came, or went if it came by none, as [`FlowEntry::folded`] numbers it.
     pub came_by: u16,
-    /// What the key's local end has sent since that was last told: see [`carried`].
+    /// Packets and bytes that the key's local end has sent since the last report, encoded by [`carried`].
     pub sent: u64,
-    /// What the other end has.
+    /// Packets and bytes that the key's remote end has sent since then, likewise.
     pub received: u64,
 }
 
-/// Packets and their bytes in one number, so that both are counted by one addition.
+/// Encodes a number of packets and their bytes in one integer, so that both are counted by one addition.
 ///
 /// There is room for 2^27 packets and 2^37 bytes (128 GiB) of one direction of one connection, until the service takes them: where
 /// there is traffic, after five seconds; where there was none, after a minute at most.
@@ -165,7 +168,7 @@ pub const fn carried(packets: u64, bytes: u64) -> u64 {
     (packets << BYTE_BITS).wrapping_add(bytes)
 }
 
-/// The packets and bytes that [`carried`] has put together.
+/// Decodes the packets and bytes that [`carried`] has encoded.
 #[must_use]
 pub const fn packets_and_bytes(carried: u64) -> (u64, u64) {
     (carried >> BYTE_BITS, carried & ((1 << BYTE_BITS) - 1))
@@ -173,20 +176,22 @@ pub const fn packets_and_bytes(carried: u64) -> (u64, u64) {
 
 const BYTE_BITS: u32 = 37;
 
-/// What a connection has carried since that was last told, and whose it is: told when the service asks, and when it is over.
+/// Record of the packets and bytes that a connection has carried since the last report, with its owner: made when the
+/// service asks, and when the connection is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Carried {
-    /// Stands first in every record.
+    /// Header of every record; stands first.
     pub header: Header,
-    /// Both ends.
+    /// Both endpoints of the connection.
     pub key: FlowKey,
-    /// The connection.
+    /// Entry of the connection in the flow table.
     pub entry: FlowEntry,
 }
 
 impl FlowEntry {
-    /// One that begins just now: of no generation, so that nothing passes by it before it is filled in.
+    /// Entry of a connection that begins just now: of no generation, so that nothing passes by it before it is filled
+    /// in.
     pub const NEW: Self = Self {
         stamp_ns: u64::MAX,
         socket: 0,
@@ -208,53 +213,57 @@ impl FlowEntry {
         received: 0,
     };
 
-    /// A device's number in 16 bits. It is that number as long as the system has made no 65,536 devices; after that another one's may be
-    /// the same.
+    /// Folds the index of a network device into 16 bits. The result is the index itself as long as the system has made
+    /// no 65,536 devices; after that two devices may share one.
     #[must_use]
     #[inline(always)]
     pub const fn folded(device: u32) -> u16 {
         (device ^ device >> 16) as u16
     }
 
-    /// The initiator sends no more (TCP: FIN).
+    /// State bit: the originator sends no more (TCP: FIN).
     pub const INITIATOR_DONE: u8 = 1;
-    /// The other end sends no more.
+    /// State bit: the responder sends no more.
     pub const RESPONDER_DONE: u8 = 2;
-    /// One end broke it off (TCP: RST).
+    /// State bit: one end has aborted the connection (TCP: RST).
     pub const BROKEN_OFF: u8 = 4;
-    /// The other end has answered.
+    /// State bit: the responder has answered.
     pub const ANSWERED: u8 = 8;
-    /// The initiator has gone on after the answer; a sender that forges its address can do that too, without seeing the answer.
+    /// State bit: the originator has gone on after the answer. A sender that forges its address can do that too,
+    /// without seeing the answer.
     pub const CONFIRMED: u8 = 16;
-    /// It stands where it makes no room for new ones.
+    /// State bit: the entry stands in the table whose entries new connections do not evict.
     pub const ASSURED: u8 = 32;
-    /// Something that it has carried was told.
+    /// State bit: a [`Carried`] record of the connection was made.
     pub const TOLD: u8 = 64;
-    /// It was looked who is at the zone's end.
+    /// State bit: the socket owner at the local end was looked up.
     pub const OWNED: u8 = 128;
-    /// Both have ended it.
+    /// State bits of a connection that both ends have closed.
     pub const DONE: u8 = Self::INITIATOR_DONE | Self::RESPONDER_DONE;
-    /// One of them has, one way or another.
+    /// State bits of which one is set once an end has closed or aborted the connection.
     pub const ENDING: u8 = Self::DONE | Self::BROKEN_OFF;
 }
 
-/// How many confirmed connections are remembered.
+/// Capacity of the table of confirmed connections.
 pub const MAX_FLOWS: usize = 65_536;
-/// How many of them may have begun outside: a flood from outside leaves room for what the zone begins itself.
+/// Number of confirmed connections that may have begun outside: a flood from outside leaves room for what the zone
+/// begins itself.
 pub const MAX_CONFIRMED_ARRIVALS: usize = MAX_FLOWS / 2;
-/// How many are remembered that began outside and are not confirmed: the oldest makes room for the next.
+/// Capacity of the table of connections that began outside and are not confirmed: the oldest makes room for the next.
 pub const MAX_UNCONFIRMED_ARRIVALS: usize = 32_768;
-/// How many of the others that are not confirmed each quota owner has: his oldest makes room for his next.
+/// Slots for each quota owner's other unconfirmed connections: its oldest makes room for its next.
 pub const RING: usize = 4096;
-/// So many quota owners have as many each; who comes later shares the last ones.
+/// Number of rings of such slots: the first quota owners have one each, later ones share the last.
 pub const RINGS: usize = 16;
-/// How many whose connections are counted: users, the devices that others are forwarded from, networks outside and who sends what is
-/// forwarded.
+/// Number of quota owners whose connections are counted: users, devices that others are forwarded from, remote
+/// networks, and senders of forwarded packets.
 pub const QUOTA_OWNERS: usize = 3 * 65_536;
-/// How many ended connections it remembers in the table of the retired, so that what is sent again passes. Each has two slots where it may stand.
+/// Slots of the table of retired connections, which lets retransmissions of ended connections pass (as TIME_WAIT does).
+/// Each connection may stand in either of two slots.
 pub const MAX_RETIRED: usize = 16_384;
 
-/// The first of the two slots of an ended connection: the other one follows. `seed` keeps those outside from choosing who shares them.
+/// Returns the first of the two slots of an ended connection; the other one follows it. `seed` keeps remote hosts from
+/// choosing which connections share a slot.
 #[must_use]
 #[inline(always)]
 pub fn first_retired_slot(key: &FlowKey, seed: u64) -> u32 {
@@ -267,67 +276,68 @@ pub fn first_retired_slot(key: &FlowKey, seed: u64) -> u32 {
     let mixed = mixed(mixed(mixed(mixed(mixed(seed, *a), *b), *c), *d), *e);
     (mixed as u32 & (MAX_RETIRED as u32 / 2 - 1)) * 2
 }
-/// How many programs' paths the driver remembers.
+/// Capacity of the driver's table of programs' paths.
 pub const MAX_PROGRAMS: usize = 8192;
 
-/// The device whose packets never leave the machine, in every network namespace.
+/// Index of the loopback device, in every network namespace.
 pub const LOOPBACK: u32 = 1;
 
-/// The indices of the driver's counters of the service's own packets, by which it sees whether the hooks judge: the version's and the
-/// way's added up.
+/// Indices of the driver's counters of canary packets, which the service sends to see whether the hooks judge: the
+/// index of the IP version plus that of the direction.
 pub mod canary {
     /// IPv4.
     pub const V4: u32 = 0;
     /// IPv6.
     pub const V6: u32 = 1;
-    /// It leaves.
+    /// Outbound.
     pub const OUT: u32 = 0;
-    /// It comes in.
+    /// Inbound.
     pub const IN: u32 = 2;
-    /// How many counters there are.
+    /// Number of counters.
     pub const COUNTERS: usize = 4;
-    /// How long such a packet is, of IPv4 and of IPv6: its headers, and behind them eight bytes that only the service and its driver know.
+    /// Lengths of a canary packet of IPv4 and of IPv6, in bytes: its headers, and behind them eight bytes that only the
+    /// service and its driver know.
     pub const LENGTHS: [u32; 2] = [20 + 8 + 8, 40 + 8 + 8];
 }
 
-/// Until when the candidate generation is in force, instead of the confirmed one.
+/// Lease of the candidate generation, which is in force instead of the confirmed one until it ends (commit-confirmed).
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
 pub struct Lease {
-    /// The moment at which it ends, in nanoseconds of the clock that includes sleep; 0: there is no candidate.
+    /// End of the lease, in nanoseconds of the clock that includes sleep; 0 if there is no candidate.
     pub deadline_ns: u64,
-    /// The highest generation's number that was given out. None is given twice, also over restarts of the service.
+    /// Highest generation number that was given out. No number is given twice, also over restarts of the service.
     pub last_generation: u64,
 }
 
-/// The indices of the driver's map of generations.
+/// Indices into the driver's map of generations.
 pub mod generation_index {
-    /// The generation that holds without a lease.
+    /// Index of the generation that is in force without a lease.
     pub const CONFIRMED: u32 = 0;
-    /// The one that is tried out.
+    /// Index of the generation that is tried out on a lease.
     pub const CANDIDATE: u32 = 1;
 }
 
-/// Who made a socket: what the driver keeps with it.
+/// Socket owner: the process, user and program that made a socket, in the driver's socket storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Owner {
-    /// The process; 0: not known.
+    /// Process; 0 if not known.
     pub pid: u32,
-    /// The user it ran as; [`NO_USER`]: not known.
+    /// User that the process ran as; [`NO_USER`] if not known.
     pub user: u32,
-    /// When the process began, in nanoseconds of the clock that includes sleep; 0: not known.
+    /// Start time of the process, in nanoseconds of the clock that includes sleep; 0 if not known.
     pub began_ns: u64,
-    /// The process's name, in words, which eBPF's compiler copies without a loop.
+    /// Name of the process, in words, which the eBPF compiler copies without a loop.
     pub name: [u64; 2],
-    /// See [`crate::packet::PacketMeta::program`].
+    /// Program of the process, as in [`crate::packet::PacketMeta::program`].
     pub program: [u64; 2],
 }
 
 impl Owner {
-    /// Not known.
+    /// Owner of which nothing is known.
     pub const NOBODY: Self = Self {
         pid: 0,
         user: NO_USER,
@@ -337,38 +347,39 @@ impl Owner {
     };
 }
 
-/// The service's process, as the driver watches over it.
+/// State of the service that the driver watches and uses.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
 pub struct Service {
-    /// Its number.
+    /// Process number of the service.
     pub pid: u64,
-    /// 1 once it has ended.
+    /// 1 once the service has ended.
     pub gone: u64,
-    /// The zone's network namespace, by the kernel's cookie: sockets of the zone's control group may be in others.
+    /// Network namespace of the zone, by the kernel's cookie: sockets of the zone's control group may be in others.
     pub netns: u64,
-    /// The sockets by which it answers what was rejected, of IPv4 and of IPv6, by their cookies; 0: there is none.
+    /// Sockets by which the service answers rejected packets, of IPv4 and of IPv6, by their cookies; 0 if there is
+    /// none.
     pub answering: [u64; 2],
 }
 
-/// How the kernel's count of ticks becomes nanoseconds since it started. Ticks stand still while the machine sleeps, and nobody
-/// corrects them as the clocks are.
+/// Conversion of the kernel's tick count (jiffies) to nanoseconds since it started. Ticks stand still while the machine
+/// sleeps, and are not corrected as the clocks are.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
 pub struct Ticks {
-    /// The count as the kernel started.
+    /// Tick count at the kernel's start.
     pub start: u64,
-    /// Nanoseconds of one.
+    /// Length of one tick, in nanoseconds.
     pub length_ns: u64,
 }
 
 impl Ticks {
-    /// Of a kernel whose ticks are so long. Its count starts five minutes before it fits no more into 32 bits (Linux,
-    /// `INITIAL_JIFFIES`).
+    /// Makes the conversion for a kernel with ticks of this length. Its count starts five minutes before it overflows
+    /// 32 bits (Linux, `INITIAL_JIFFIES`).
     #[must_use]
     pub const fn of(length_ns: u64) -> Self {
         let five_minutes = match 1_000_000_000_u64.checked_div(length_ns) {
@@ -381,7 +392,7 @@ impl Ticks {
         }
     }
 
-    /// Nanoseconds since the kernel started, at this count.
+    /// Converts a tick count to nanoseconds since the kernel started.
     #[must_use]
     #[inline(always)]
     pub const fn nanoseconds(self, count: u64) -> u64 {
@@ -389,8 +400,8 @@ impl Ticks {
     }
 }
 
-/// Where the driver finds things in this kernel's own structures, in bytes. A kernel that does not say all of it (no BTF, or a
-/// field that it names otherwise) does not get the driver.
+/// Offsets, in bytes, of fields in this kernel's own structures. A kernel that does not tell all of them (no BTF, or a
+/// field with another name) does not get the driver.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
@@ -428,7 +439,7 @@ pub struct Offsets {
     pub inode_super_block: u32,
     /// `super_block.s_dev`
     pub super_block_device: u32,
-    /// `group_dead` in what `sched_process_exit` says; 0 where it does not (before Linux 6.16).
+    /// `group_dead` in the record of the tracepoint `sched_process_exit`; 0 where there is none (before Linux 6.16).
     pub exit_group_dead: u32,
     /// `sk_buff.head`
     pub skb_head: u32,
@@ -438,7 +449,7 @@ pub struct Offsets {
     pub skb_device: u32,
     /// `sk_buff.len`
     pub skb_length: u32,
-    /// `sk_buff._skb_refdst`: the route, and in its lowest bit whose reference it is.
+    /// `sk_buff._skb_refdst`: the route, and in its lowest bit whether a reference to it is held.
     pub skb_route: u32,
     /// `rtable.rt_flags`, of IPv4's routes.
     pub route_flags: u32,
@@ -456,7 +467,7 @@ pub struct Offsets {
     pub socket_state: u32,
     /// `sock_common.skc_cookie`
     pub socket_cookie: u32,
-    /// `sock_common.skc_listener`, of what waits for the last packet of a handshake.
+    /// `sock_common.skc_listener`, of a socket that waits for the last packet of a handshake.
     pub socket_listener: u32,
     /// `sock_common.skc_net`
     pub socket_netns: u32,
@@ -466,9 +477,9 @@ pub struct Offsets {
     pub socket_user: u32,
     /// `sock.sk_protocol`
     pub socket_protocol: u32,
-    /// `sock.sk_kern_sock`: the byte in which it is one bit.
+    /// `sock.sk_kern_sock`: the byte that holds this bit.
     pub socket_kernel: u32,
-    /// That bit.
+    /// `sock.sk_kern_sock`: the bit in that byte.
     pub socket_kernel_bit: u32,
     /// `sock.sk_bpf_storage`
     pub socket_storage: u32,
@@ -478,21 +489,22 @@ pub struct Offsets {
     pub element_node: u32,
     /// `bpf_local_storage_elem.sdata`
     pub element_data: u32,
-    /// `bpf_local_storage_data.data`, behind the map that it is of.
+    /// `bpf_local_storage_data.data`, behind the pointer to its map.
     pub data_value: u32,
-    /// 1 if the others hold, but for the following.
+    /// 1 if the offsets above are valid.
     pub known: u32,
-    /// What is found out before a connection is asked for.
+    /// Offsets for refusing a call (`connect`) at once.
     pub calls: CallOffsets,
-    /// What is found out of a packet whose destination was translated.
+    /// Offsets for packets whose destination was translated (NAT).
     pub translated: TranslatedOffsets,
-    /// What is found out of a bridge.
+    /// Offsets for what is behind a bridge.
     pub guests: GuestOffsets,
-    /// What is found out of a subflow of MPTCP.
+    /// Offsets for subflows of MPTCP.
     pub subflows: SubflowOffsets,
 }
 
-/// Where the driver finds whose a subflow of MPTCP is that the kernel has made; all 0 where the kernel does not say all of it.
+/// Offsets of the fields that lead to the owner of an MPTCP subflow that the kernel has made; all 0 where the kernel
+/// does not tell all of them.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
@@ -504,11 +516,12 @@ pub struct SubflowOffsets {
     pub context_socket: u32,
     /// `mptcp_subflow_context.conn`
     pub context_connection: u32,
-    /// 1 if the others hold.
+    /// 1 if the other offsets are valid.
     pub known: u32,
 }
 
-/// Where the driver finds what is behind a bridge's ports; all 0 where the kernel does not say all of it.
+/// Offsets of the fields that lead to what is behind a bridge's ports; all 0 where the kernel does not tell all of
+/// them.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
@@ -520,7 +533,7 @@ pub struct GuestOffsets {
     pub device_link: u32,
     /// `rtnl_link_ops.kind`
     pub link_kind: u32,
-    /// What stands behind a `net_device` and is its kind's own.
+    /// Private data of the device's kind, behind its `net_device`.
     pub device_private: u32,
     /// `net_device.adj_list.lower`: a bridge's ports.
     pub device_lower: u32,
@@ -532,11 +545,11 @@ pub struct GuestOffsets {
     pub netns_list: u32,
     /// `net.loopback_dev`
     pub netns_loopback: u32,
-    /// 1 if the others hold.
+    /// 1 if the other offsets are valid.
     pub known: u32,
 }
 
-/// Where the driver finds what the kernel's connection tracking knows of a packet; all 0 where the kernel does not say all of it.
+/// Offsets of the fields of conntrack's entry of a packet; all 0 where the kernel does not tell all of them.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
@@ -552,11 +565,12 @@ pub struct TranslatedOffsets {
     pub source: u32,
     /// `nf_conn.tuplehash[0].tuple.dst`
     pub destination: u32,
-    /// 1 if the others hold.
+    /// 1 if the other offsets are valid.
     pub known: u32,
 }
 
-/// Where the driver finds what it takes to refuse a call at once; all 0 where the kernel does not say all of it.
+/// Offsets of the fields that it takes to refuse a call (`connect`) at once; all 0 where the kernel does not tell all
+/// of them.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
@@ -604,11 +618,11 @@ pub struct CallOffsets {
     pub hook_kind: u32,
     /// `nf_hook_ops.priority`
     pub hook_priority: u32,
-    /// 1 if the others hold.
+    /// 1 if the other offsets are valid.
     pub known: u32,
 }
 
-/// [`Offsets`] in words, as the driver has them.
+/// [`Offsets`] in words, as the driver's map holds them.
 pub type OffsetWords = [u32; size_of::<Offsets>() / 4];
 
 const _: () = {

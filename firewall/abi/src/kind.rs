@@ -1,4 +1,4 @@
-//! The kinds of the firewall's records.
+//! Record kinds of the firewall.
 
 use channel_abi::Kind;
 
@@ -6,7 +6,7 @@ use channel_abi::Kind;
 pub const PACKET: Kind = Kind::new::<1>();
 /// A process that starts to run a program: [`crate::process::Process`].
 pub const PROCESS_START: Kind = Kind::new::<3>();
-/// What a connection has carried: [`crate::firewall::Carried`].
+/// Packets and bytes that a connection has carried: [`crate::firewall::Carried`].
 pub const CARRIED: Kind = Kind::new::<5>();
 /// A process that ended: [`crate::process::Process`].
 pub const PROCESS_EXIT: Kind = Kind::new::<4>();

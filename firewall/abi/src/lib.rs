@@ -1,4 +1,4 @@
-//! What the firewall's driver, the service that fills its tables, and the tools that read its records share.
+//! Layout of the records and tables that the firewall's driver, its service and the tools that read its records share.
 //!
 //! Private to one release: driver, service and tools are built from the same tree, and nothing of it is promised to others.
 //! It may depend on `channel_abi` and `zerocopy` alone.
@@ -21,8 +21,8 @@ pub mod process;
 pub mod rejected;
 pub mod rules;
 
-/// The version of what is laid out here, a hash that the build makes of it: the driver's pinned maps carry it, and another one
-/// replaces them.
+/// Version of this layout, a hash that the build makes of it: the driver's pinned maps carry it, and maps of another
+/// version are replaced.
 pub const VERSION: u32 = match u32::from_str_radix(env!("LAYOUT_HASH"), 16) {
     Ok(hash) => hash,
     Err(_) => panic!("the build makes no hash"),

@@ -1,18 +1,18 @@
-//! A packet's header and what became of it: kind `PACKET`.
+//! Headers of a packet and its verdict: record kind `PACKET`.
 
 use channel_abi::Header;
 pub use channel_abi::command::NO_USER;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Which way a packet goes, seen from the protected zone.
+/// Direction of a packet, seen from the protected zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Direction {
-    /// Into the zone.
+    /// Inbound: into the zone.
     Inbound = 1,
-    /// Out of the zone.
+    /// Outbound: out of the zone.
     Outbound = 2,
-    /// Through it: the zone forwards the packet from one device to another, and is neither of its ends.
+    /// Through the zone, which forwards the packet from one device to another and is neither of its ends.
     Forward = 3,
 }
 
@@ -21,7 +21,8 @@ impl Direction {
     pub const ALL: [Self; 3] = [Self::Inbound, Self::Outbound, Self::Forward];
 }
 
-/// The number of the [`Direction`] in which replies to packets of this one go. What the zone forwards comes back through it.
+/// Returns the number of the [`Direction`] of replies to packets of this one. What the zone forwards comes back through
+/// it.
 #[must_use]
 #[inline(always)]
 pub const fn reply_direction(direction: u8) -> u8 {
@@ -33,7 +34,7 @@ pub const fn reply_direction(direction: u8) -> u8 {
     }
 }
 
-/// What the engine decided.
+/// Verdict of the engine on a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Verdict {
@@ -49,28 +50,29 @@ pub enum Verdict {
     Socket = 5,
 }
 
-/// Why the verdict is what it is.
+/// Reason of a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Reason {
     /// A rule matched: the first one that did.
     Rule = 1,
-    /// No rule matched; the default of the packet's direction applied.
+    /// No rule matched; the default policy of the packet's direction applied.
     Default = 2,
     /// The packet's headers contradict themselves or are cut off, or lead on from where they say that it goes: segments that are left
     /// of a routing header, a source route among the options.
     Malformed = 3,
     /// A later fragment, which has no ports to check.
     Fragment = 4,
-    /// A reply to what was allowed.
+    /// The packet is a reply of a connection that was allowed.
     Reply = 5,
-    /// The service has ended, and the rules say what then.
+    /// The service has ended; the fail mode of the rules applied.
     FailMode = 6,
-    /// A rule, or the default, asks, and somebody has answered.
+    /// A rule, or the default policy, asks, and somebody has answered.
     Answer = 7,
-    /// A rule, or the default, asks, and nobody has answered in time.
+    /// A rule, or the default policy, asks, and nobody has answered in time.
     Unanswered = 8,
-    /// The kernel itself sends it to stay on its link: neither a default refuses that, nor is anybody asked about it.
+    /// The kernel itself sends the packet to keep its link working: neither a default policy refuses that, nor is
+    /// anybody asked about it.
     Link = 9,
 }
 
@@ -85,7 +87,7 @@ macro_rules! from_integer {
         }
 
         impl $kind {
-            /// The name in JSON, in rule files and on the command line.
+            /// Returns the name in JSON, in rule files and on the command line.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$name => $key,)+ }
@@ -105,7 +107,7 @@ from_integer! {
 }
 
 impl Verdict {
-    /// Whether the verdict of this number refuses for good, with an answer or without.
+    /// Returns whether the verdict of this number refuses for good, whether its sender is told or not.
     #[must_use]
     #[inline(always)]
     pub const fn refuses(number: u8) -> bool {
@@ -113,11 +115,11 @@ impl Verdict {
     }
 }
 
-/// Not a number that this layout gives a meaning to.
+/// Error of a number that this layout gives no meaning to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownNumber(pub u8);
 
-/// What the engine reads of a packet: as decoded by `engine`, the same in the driver and in a dry run.
+/// Headers of one packet, as `engine` decodes them, in the driver and in a dry run alike.
 ///
 /// Addresses are 16 bytes; IPv4 ones stand in their IPv4-mapped form (`::ffff:a.b.c.d`). Ports are in host order;
 /// for ICMP the type stands in `source_port` and the code in `destination_port`. Aligned, so that it is copied in words.
@@ -126,33 +128,33 @@ pub struct UnknownNumber(pub u8);
 )]
 #[repr(C, align(8))]
 pub struct PacketHeaders {
-    /// Where it comes from.
+    /// Source address.
     pub source: [u8; 16],
-    /// Where it goes.
+    /// Destination address.
     pub destination: [u8; 16],
-    /// Port, or ICMP type.
+    /// Source port, or ICMP type.
     pub source_port: u16,
-    /// Port, or ICMP code.
+    /// Destination port, or ICMP code.
     pub destination_port: u16,
     /// IP protocol number: 6 TCP, 17 UDP, 1 ICMP, 58 ICMPv6.
     pub protocol: u8,
-    /// 4 or 6.
+    /// IP version, 4 or 6.
     pub ip_version: u8,
     /// A [`Direction`].
     pub direction: u8,
-    /// TCP flags; SYN of what asks for an association of SCTP; else 0.
+    /// TCP flags; SYN for an SCTP chunk that asks for an association; else 0.
     pub tcp_flags: u8,
 }
 
-/// A decision, as it travels.
+/// A decision of the engine on one packet, as records carry it.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
 pub struct Decision {
-    /// The rule's number in its generation, from 0; [`NO_RULE`] if no rule decided.
+    /// Number of the rule in its generation, from 0; [`NO_RULE`] if no rule decided.
     pub rule: u32,
-    /// The generation of the rules that decided.
+    /// Generation of the rules that decided.
     pub generation: u32,
     /// A [`Verdict`].
     pub verdict: u8,
@@ -160,62 +162,67 @@ pub struct Decision {
     pub reason: u8,
     /// 1 if the packet is to be reported.
     pub log: u8,
-    /// 1 if the packet goes on with a connection that was allowed before: the rules were not asked about it.
+    /// 1 if the packet belongs to a connection that was allowed before: the rules were not asked about it.
     pub known: u8,
 }
 
-/// Stands where no rule decided.
+/// Rule number of a decision that no rule made.
 pub const NO_RULE: u32 = u32::MAX;
 
-/// Who is at the zone's end of a packet.
+/// Local identity of a packet: the program and user at its end in the zone, and the devices that it passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct PacketMeta {
-    /// The program's file: on Linux its file system's device number and its inode; zeros if not known.
+    /// File of the program: on Linux its file system's device number and its inode; zeros if not known.
     pub program: [u64; 2],
-    /// The name of the device it comes in or goes out by as [`name_words`] has it, with [`GUESTS`] before it or not; zeros if not
-    /// known. Of what is forwarded, the device that it comes in by.
+    /// Name of the network device that the packet comes in or goes out by, encoded by [`name_words`], with [`GUESTS`]
+    /// before it or not; zeros if not known. For a forwarded packet, the device that it comes in by.
     pub interface: [u64; 2],
-    /// Of what is forwarded, the device that it goes out by; else zeros.
+    /// Name of the device that a forwarded packet goes out by; else zeros.
     pub out_interface: [u64; 2],
-    /// The user, or [`NO_USER`].
+    /// User, or [`NO_USER`] if not known.
     pub user: u32,
-    /// 0: everything is as good as it will be known. Else [`PacketMeta::BEFORE_SOCKET`] and what follows it.
+    /// Phase of the lookup: 0 if nothing more will become known, else [`PacketMeta::BEFORE_SOCKET`] or one of the
+    /// following.
     pub phase: u32,
 }
 
 impl PacketMeta {
-    /// Who gets the packet comes out at its socket: a rule that asks for that does not decide before.
+    /// Phase before the socket lookup: the receiver is known at its socket only, and a rule that asks for it does not
+    /// decide before.
     pub const BEFORE_SOCKET: u32 = 1;
-    /// There is no packet yet, but somebody who is about to send the first: by which device, and from where, comes out then.
+    /// Phase of a call (`connect`): there is no packet yet, and the device and source address are known with the first
+    /// one only.
     pub const CONNECT: u32 = 2;
-    /// The same, where the address that is called may be translated before the rules see it.
+    /// Phase of a call whose destination address may be translated (NAT) before the rules see its packet.
     pub const CONNECT_TRANSLATED: u32 = 3;
-    /// The service sends it to answer what was rejected: whatever rules say of it, as of a call, it passes.
+    /// Phase of a packet that the service sends to answer a rejected one: whatever the rules decide about it, as about
+    /// a call, it passes.
     pub const ANSWERS: u32 = 4;
-    /// Stands for the program where the kernel itself is at the zone's end. No file has such a device.
+    /// Program of a packet whose local end is the kernel itself. No file has such a device.
     pub const KERNEL: [u64; 2] = [u64::MAX, 0];
-    /// Stands for the program where somebody's is at the zone's end, and it can't be known whose: rules that block any take it.
+    /// Program of a packet whose local end is some program that can't be identified: rules that block any program match
+    /// it.
     pub const UNSURE: [u64; 2] = [u64::MAX, 1];
-    /// Stands for the program where the zone is no end of the connection, and so does whatever has more bits in the second word: no
-    /// rule asks for it.
+    /// Program of a packet of whose connection the zone is no end, as is any value with more bits in the second word:
+    /// no rule asks for it.
     pub const ELSEWHERE: [u64; 2] = [u64::MAX, 2];
 
-    /// Whether program and user are as good as they will be known.
+    /// Returns whether nothing more will become known of program and user.
     #[must_use]
     #[inline(always)]
     pub const fn knows_who(&self) -> bool {
         self.phase != Self::BEFORE_SOCKET
     }
 
-    /// Whether there is no packet yet.
+    /// Returns whether the rules are asked as for a call, whose packet is not there yet.
     #[must_use]
     #[inline(always)]
     pub const fn is_connect(&self) -> bool {
         self.phase >= Self::CONNECT
     }
 
-    /// Nobody is known to be there.
+    /// Local identity of which nothing is known.
     pub const UNKNOWN: Self = Self {
         program: [0; 2],
         interface: [0; 2],
@@ -231,27 +238,29 @@ impl Default for PacketMeta {
     }
 }
 
-/// The name of a device, as [`PacketMeta::interface`] has it: words that sort as names do, so that all names which begin alike are
-/// one interval. `None` if it is longer than the 15 bytes that Linux allows.
+/// Encodes the name of a network device for [`PacketMeta::interface`]: words that sort as names do, so that all names
+/// with the same prefix are one interval. Returns `None` if it is longer than the 15 bytes that Linux allows.
 #[must_use]
 pub fn name_words(name: &str) -> Option<[u64; 2]> {
     process_name(name).map(|words| behind_kind(words.map(u64::from_be)))
 }
 
-/// Stands before a device's name, in the first of its words, where it is a bridge that leads to guests of this machine alone. Before
-/// another's there is nothing.
+/// Mark before a device's name, in the first of its words, of a bridge that leads to guests of this machine alone.
+/// Other names have no mark.
 pub const GUESTS: u64 = 1 << 56;
-/// The same where that can't be known: rules that block what comes from guests take it.
+/// Mark of a device of which it can't be known whether it leads to guests alone: rules that block what comes from
+/// guests match it.
 pub const MAYBE_GUESTS: u64 = 2 << 56;
 
-/// A name in two words behind a byte for what [`GUESTS`] says: the last byte of the kernel's room is for a name's end, and so none of it.
+/// Moves a name in two words behind a byte for the mark ([`GUESTS`]): the last byte of the kernel's buffer ends the
+/// name and is no part of it.
 #[inline(always)]
 const fn behind_kind([first, second]: [u64; 2]) -> [u64; 2] {
     [first >> 8, first << 56 | second >> 8]
 }
 
-/// The name of a process, as the kernel has it: bytes, the rest zero. `None` if it is longer than the 15 bytes that Linux
-/// allows.
+/// Encodes the name of a process as the kernel stores it: its bytes, the rest zero. Returns `None` if it is longer than
+/// the 15 bytes that Linux allows.
 #[must_use]
 pub fn process_name(name: &str) -> Option<[u64; 2]> {
     let mut bytes = [0_u8; 16];
@@ -262,19 +271,19 @@ pub fn process_name(name: &str) -> Option<[u64; 2]> {
     Some(zerocopy::transmute!(bytes))
 }
 
-/// A device's name, as [`name_words`] has it, from how the kernel keeps it: what stands behind its end, left over from a longer
-/// name, is no part of it.
+/// Encodes the name of a device like [`name_words`], from the kernel's buffer: bytes behind its end, left over from a
+/// longer name, are no part of it.
 #[must_use]
 #[inline(always)]
 pub const fn name_until_end([first, second]: [u64; 2]) -> [u64; 2] {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    /// The highest bit of the first byte that is zero (Warren, Hacker's Delight, 6-1); 0: none is.
+    /// Returns the highest bit of the first byte that is zero (Warren, Hacker's Delight, 6-1), or 0 if no byte is.
     const fn end(word: u64) -> u64 {
         let word = u64::from_le(word);
         let zeros = word.wrapping_sub(ONES) & !word & ONES << 7;
         zeros & zeros.wrapping_neg()
     }
-    /// The bytes below it.
+    /// Returns the bytes of the word below that end.
     const fn until(word: u64, end: u64) -> u64 {
         let below = if end == 0 {
             u64::MAX
@@ -297,25 +306,25 @@ pub const fn name_until_end([first, second]: [u64; 2]) -> [u64; 2] {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Packet {
-    /// Stands first in every record.
+    /// Header of every record; stands first.
     pub header: Header,
-    /// The packet's headers.
+    /// Headers of the packet.
     pub flow: PacketHeaders,
-    /// What was decided.
+    /// Decision on the packet.
     pub decision: Decision,
-    /// The packet's length in bytes, from its IP header on.
+    /// Length of the packet, in bytes from its IP header on.
     pub length: u32,
-    /// The device it came in or went out by; of what is forwarded, the one that it came in by.
+    /// Index of the network device that it came in or went out by; for a forwarded packet, the one that it came in by.
     pub interface: u32,
-    /// The process that made its socket, 0 if not known.
+    /// Process that owns its socket; 0 if not known.
     pub pid: u32,
-    /// The user it runs as, [`NO_USER`] if not known.
+    /// User that the process runs as; [`NO_USER`] if not known.
     pub user: u32,
-    /// Of what is forwarded, the device that it goes out by; else 0.
+    /// Index of the device that a forwarded packet goes out by; else 0.
     pub out_interface: u32,
-    /// See [`PacketMeta::program`].
+    /// File of the program, as in [`PacketMeta::program`].
     pub program: [u64; 2],
-    /// The process's name, zero if not known.
+    /// Name of the process; zeros if not known.
     pub name: [u8; 16],
 }
 

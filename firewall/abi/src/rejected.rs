@@ -1,42 +1,42 @@
-//! Rejected packets, as the driver hands them to the service, and to nobody else: it answers their senders, for a program of
-//! netfilter's can drop a packet and no more.
+//! Rejected packets, which the driver hands to the service, and to nobody else: the service answers their senders, for
+//! a netfilter program can drop a packet and no more.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// As many bytes of a packet travel: its headers, of IPv6 with what may stand between, and what an error quotes.
+/// Bytes copied of a packet at most: its headers, of IPv6 with what may stand between, and what an ICMP error quotes.
 pub const MOST_BYTES: usize = 240;
-/// Bytes of the ring that they wait in: for some two hundred and fifty.
+/// Size, in bytes, of the ring that they wait in: for some two hundred and fifty.
 pub const RING_BYTES: usize = 64 * 1024;
 
-/// A packet that was rejected, and dropped by then.
+/// A packet that was rejected, and is dropped by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct RejectedPacket {
-    /// How long it was, from its IP header on.
+    /// Length of the packet, in bytes from its IP header on.
     pub length: u32,
-    /// How much of it is here.
+    /// Number of its bytes that are here.
     pub copied: u32,
-    /// The number of the device that it came in by, or was to go out by.
+    /// Index of the network device that it came in by, or was to go out by.
     pub device: u32,
     /// A [`crate::packet::Direction`].
     pub direction: u8,
-    /// 1 if it goes to everyone on its link, or to a group, as its route has it.
+    /// 1 if its route says that it is broadcast or multicast.
     pub to_everyone: u8,
-    /// Fills the word.
+    /// Padding to a whole word.
     pub spare: [u8; 2],
-    /// Its first bytes, from its IP header on. What stands behind `copied` says nothing.
+    /// First bytes of the packet, from its IP header on. The contents behind `copied` are undefined.
     pub bytes: [u8; MOST_BYTES],
 }
 
-/// What became of them.
+/// Counters of rejected packets that were handed over and lost.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
 pub struct RejectedSeen {
-    /// Handed to the service.
+    /// Packets handed to the service.
     pub handed: u64,
-    /// Not: the ring was full, or the packet could not be read. Nobody answers them.
+    /// Packets lost because the ring was full or the packet could not be read. Nobody answers them.
     pub lost: u64,
 }
 

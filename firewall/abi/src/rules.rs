@@ -1,4 +1,4 @@
-//! Rule tables: what the service hands to a driver, one generation at a time.
+//! Layout of rule tables, which the service hands to a driver one generation at a time.
 //!
 //! A generation is a row of [`Page`]s. Page 0 is its [`Head`]; the others hold search trees, vectors and outcomes, at
 //! the page numbers that the head names. Text becomes pages in `rules`, pages become verdicts in `engine`. The same bytes
@@ -16,34 +16,35 @@
 use crate::packet::{Direction, Verdict};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// 64-bit words of a page.
+/// Number of 64-bit words in a page.
 pub const PAGE_WORDS: usize = 256;
-/// Bytes of a page.
+/// Size of a page, in bytes.
 pub const PAGE_BYTES: usize = PAGE_WORDS * 8;
-/// The unit of every table.
+/// Page, the unit of every table.
 pub type Page = [u64; PAGE_WORDS];
-/// Words at the start of a vector that say which of all its words are not zero.
+/// Number of words at the start of a vector that say which of all its words are not zero.
 pub const SUMMARY_WORDS: usize = 4;
-/// The most rules that one generation may have: the bits of a vector.
+/// Highest number of rules in one generation: the bits of a vector.
 pub const MAX_RULES: u32 = (PAGE_WORDS - SUMMARY_WORDS) as u32 * 64;
-/// The most pages that one table may have: 128 MiB.
+/// Highest number of pages in one table: 128 MiB.
 pub const MAX_PAGES: u32 = 65_536;
-/// 32-bit numbers that a page holds.
+/// Number of 32-bit integers in a page.
 pub const PAGE_NUMBERS: usize = PAGE_WORDS * 2;
-/// The most levels that a tree may have above its leaves: no table has room for leaves that need more.
+/// Highest number of levels that a tree has above its leaves: no table has room for leaves that need more.
 pub const MAX_LEVELS: usize = 4;
-/// Keys of a tree's block, whatever their size: many, so that there are few levels. These are soon in the caches.
+/// Number of keys in a tree's block, whatever their size: many, so that there are few levels, which are soon in the
+/// caches.
 pub const BLOCK: usize = 64;
-/// 32-bit keys of a leaf: one cache line, because what a leaf costs is to fetch it.
+/// Number of 32-bit keys in a leaf: one cache line, because what a leaf costs is to fetch it.
 pub const NARROW_LEAF: usize = 16;
-/// 128-bit keys of a leaf: two cache lines.
+/// Number of 128-bit keys in a leaf: two cache lines.
 pub const WIDE_LEAF: usize = 8;
-/// Values of the first dimension: direction, IP version and protocol in one number, [`class`].
+/// Number of values of the first dimension: direction, IP version and protocol in one number, [`class`].
 pub const CLASSES: usize = 2048;
 
-/// How many tables of sets a driver holds at the same time.
+/// Number of tables of sets that a driver holds at the same time.
 pub const SETS_TABLES: u32 = 8;
-/// Stands in [`Head::sets`] and at its ends where no rule asks for a set.
+/// Value of [`Head::sets`], [`Head::source_sets`] and [`Head::destination_sets`] where no rule asks for a set.
 pub const NO_SETS: u32 = u32::MAX;
 
 /// A search tree. Its keys are the lowest values of its intervals, in order; the first one is the lowest there is.
@@ -56,17 +57,18 @@ pub const NO_SETS: u32 = u32::MAX;
 )]
 #[repr(C)]
 pub struct Tree {
-    /// How many levels there are above the leaves, at most [`MAX_LEVELS`].
+    /// Number of levels above the leaves, at most [`MAX_LEVELS`].
     pub levels: u32,
-    /// How many intervals there are. 1: there are no leaves.
+    /// Number of intervals. If it is 1, there are no leaves.
     pub intervals: u32,
-    /// The page at which the leaves start. If there are none, what everything has: a vector's page, or an equivalence class.
+    /// Page at which the leaves start. If there are none, the value of every key: a vector's page, or an equivalence
+    /// class.
     pub leaves: u32,
-    /// Fills the word.
+    /// Padding to a whole word.
     pub spare: u32,
-    /// Always 0, which only the search as it runs finds out: see `engine`.
+    /// Zero that the verifier can't fold: it is always 0, but only the running search knows (see `engine`).
     pub opaque_zero: u64,
-    /// The page at which each level starts.
+    /// Page at which each level starts.
     pub starts: [u32; MAX_LEVELS],
 }
 
@@ -76,9 +78,9 @@ pub struct Tree {
 )]
 #[repr(C)]
 pub struct NarrowLeaf {
-    /// The lowest value of each interval.
+    /// Lowest value of each interval.
     pub keys: [u32; NARROW_LEAF],
-    /// What each has: a vector's page, or an equivalence class.
+    /// Value of each interval: a vector's page, or an equivalence class.
     pub values: [u32; NARROW_LEAF],
 }
 
@@ -88,124 +90,125 @@ pub struct NarrowLeaf {
 )]
 #[repr(C)]
 pub struct WideLeaf {
-    /// The lowest value of each interval.
+    /// Lowest value of each interval.
     pub keys: [[u64; 2]; WIDE_LEAF],
-    /// What each has.
+    /// Value of each interval, likewise.
     pub values: [u32; WIDE_LEAF],
 }
 
-/// Leaves with 32-bit keys in a page.
+/// Number of leaves with 32-bit keys in a page.
 pub const NARROW_LEAVES: usize = PAGE_BYTES / size_of::<NarrowLeaf>();
-/// Leaves with 128-bit keys in a page, of which something is left.
+/// Number of leaves with 128-bit keys in a page, which they do not fill.
 pub const WIDE_LEAVES: usize = PAGE_BYTES / size_of::<WideLeaf>();
 
 /// A page of leaves with 128-bit keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct WideLeaves {
-    /// What counts.
+    /// Leaves of the page.
     pub leaves: [WideLeaf; WIDE_LEAVES],
-    /// Fills the page.
+    /// Padding to a whole page.
     pub spare: [u64; (PAGE_BYTES - WIDE_LEAVES * size_of::<WideLeaf>()) / 8],
 }
 
-/// What stands in page 0 of a generation.
+/// Head of a generation, at the start of its page 0.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
 pub struct Head {
-    /// The generation's number, from 1. 0: a table that nobody has filled yet.
+    /// Number of the generation, from 1; 0 if the table was not filled yet.
     pub generation: u32,
-    /// How many rules there are, at most [`MAX_RULES`].
+    /// Number of rules, at most [`MAX_RULES`].
     pub rules: u32,
-    /// How many pages there are, this one too.
+    /// Number of pages, this one included.
     pub pages: u32,
-    /// What packets get that no rule matches, into the zone.
+    /// Default policy of packets into the zone.
     pub inbound: DefaultPolicy,
-    /// What packets get that no rule matches, out of the zone.
+    /// Default policy of packets out of the zone.
     pub outbound: DefaultPolicy,
-    /// What packets get that no rule matches, through the zone.
+    /// Default policy of packets through the zone.
     pub forward: DefaultPolicy,
-    /// Fills the word, and one more.
+    /// Padding to a whole word.
     pub spare: [u8; 6],
-    /// The driver's table of sets that this generation asks, or [`NO_SETS`].
+    /// Index of the driver's table of sets that this generation asks, or [`NO_SETS`].
     pub sets: u32,
-    /// What rules ask for besides the packet itself: bits [`NEEDS_USER`] and following.
+    /// Information besides the packet itself that rules ask for: bits [`NEEDS_USER`] and following.
     pub needs: u32,
-    /// What becomes of packets when the service has ended: a [`FailMode`].
+    /// [`FailMode`] of packets after the service has ended.
     pub fail_mode: u32,
-    /// The page at which the [`CLASSES`] start: for each class the page of its vector.
+    /// Page at which the [`CLASSES`] start: for each class the page of its vector.
     pub classes: u32,
-    /// The page at which the [`Outcome`]s start, one for each rule.
+    /// Page at which the [`Outcome`]s start, one for each rule.
     pub outcomes: u32,
-    /// The page at which the rules' counters start, 64 bits each. Only a driver writes there.
+    /// Page at which the rules' counters start, 64 bits each. Only a driver writes there.
     pub hits: u32,
-    /// The vector of the rules that ask for no ports and no ICMP type: what a later fragment can match.
+    /// Page of the vector of the rules that ask for no ports and no ICMP type: those that a later fragment can match.
     pub no_ports: u32,
-    /// The page at which the vectors of equivalence classes start, for sources: a page number each. [`NO_SETS`]: no rule asks.
+    /// Page at which the vectors of the source's equivalence classes start, a page number each; [`NO_SETS`] if no rule
+    /// asks for them.
     pub source_sets: u32,
-    /// The same for destinations.
+    /// Page at which the vectors of the destination's equivalence classes start, likewise.
     pub destination_sets: u32,
-    /// How many equivalence classes these know.
+    /// Number of equivalence classes that have vectors there.
     pub equivalence_classes: u32,
-    /// IPv4 sources, as 32-bit numbers.
+    /// Tree of IPv4 source addresses, as 32-bit numbers.
     pub source_v4: Tree,
-    /// IPv4 destinations.
+    /// Tree of IPv4 destination addresses.
     pub destination_v4: Tree,
-    /// Source ports; for ICMP the types.
+    /// Tree of source ports; for ICMP of types.
     pub source_port: Tree,
-    /// Destination ports; for ICMP the codes.
+    /// Tree of destination ports; for ICMP of codes.
     pub destination_port: Tree,
-    /// Users, by their number.
+    /// Tree of users, by their number.
     pub user: Tree,
-    /// IPv6 sources, as 128-bit numbers.
+    /// Tree of IPv6 source addresses, as 128-bit numbers.
     pub source_v6: Tree,
-    /// IPv6 destinations.
+    /// Tree of IPv6 destination addresses.
     pub destination_v6: Tree,
-    /// Programs, by [`crate::packet::PacketMeta::program`].
+    /// Tree of programs, by [`crate::packet::PacketMeta::program`].
     pub program: Tree,
-    /// Devices, by [`crate::packet::PacketMeta::interface`].
+    /// Tree of network devices, by [`crate::packet::PacketMeta::interface`].
     pub interface: Tree,
-    /// Devices that forwarded packets go out by, by [`crate::packet::PacketMeta::out_interface`].
+    /// Tree of devices that forwarded packets go out by, by [`crate::packet::PacketMeta::out_interface`].
     pub out_interface: Tree,
 }
 
-/// Some rule asks for a user.
+/// Bit of [`Head::needs`]: some rule asks for a user.
 pub const NEEDS_USER: u32 = 1;
-/// Some rule asks for a program.
+/// Bit of [`Head::needs`]: some rule asks for a program.
 pub const NEEDS_PROGRAM: u32 = 2;
-/// Some rule asks for a device.
+/// Bit of [`Head::needs`]: some rule asks for a network device.
 pub const NEEDS_INTERFACE: u32 = 4;
-/// Some rule asks for the device that a forwarded packet goes out by.
+/// Bit of [`Head::needs`]: some rule asks for the device that a forwarded packet goes out by.
 pub const NEEDS_OUT_INTERFACE: u32 = 8;
 
-/// Some rule names the device `lo`: what never leaves the machine is judged too.
+/// Bit of [`Head::needs`]: some rule names the device `lo`, so that loopback packets are judged too.
 pub const NEEDS_LOOPBACK: u32 = 16;
 
-/// Some rule asks for a destination that may be in a set by its name: who calls an address that was asked for just now may be faster
-/// than whoever reads the answer.
+/// Bit of [`Head::needs`]: some rule asks for a destination that may be in a set by its name. A connection to an
+/// address that was resolved just now may be faster than the reader of the DNS answer.
 pub const NEEDS_NAMES: u32 = 128;
 
-/// Some rule asks a person, or a default does: who is at the zone's end is a part of the question.
+/// Bit of [`Head::needs`]: some rule or default policy asks a person, and the question includes the local identity.
 pub const NEEDS_PERSON: u32 = 32;
 
-/// Some rule asks for bridges that lead to guests alone, [`crate::packet::GUESTS`].
+/// Bit of [`Head::needs`]: some rule asks for bridges that lead to guests alone ([`crate::packet::GUESTS`]).
 pub const NEEDS_GUESTS: u32 = 64;
 
-/// What stands in page 0 of a table of sets.
+/// Head of a table of sets, at the start of its page 0.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
 pub struct SetsHead {
-    /// How many pages there are, this one too.
+    /// Number of pages, this one included.
     pub pages: u32,
-    /// How many equivalence classes there are. Class 0: in no set.
+    /// Number of equivalence classes. Class 0 is in no set.
     pub equivalence_classes: u32,
-    /// Equivalence classes of IPv4 addresses.
+    /// Tree of the equivalence classes of IPv4 addresses.
     pub v4: Tree,
-    /// Equivalence classes of IPv6 addresses.
+    /// Tree of the equivalence classes of IPv6 addresses.
     pub v6: Tree,
 }
 
@@ -215,20 +218,20 @@ macro_rules! page_zero {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
         #[repr(C, align(8))]
         pub struct $page {
-            /// What counts.
+            /// Head at the start of the page.
             pub head: $head,
-            /// Fills the page.
+            /// Padding to a whole page.
             pub spare: [u32; (PAGE_BYTES - size_of::<$head>()) / 4],
         }
 
         impl $page {
-            /// This page's words, seen as what they are.
+            /// Views the words of a page as this type.
             #[must_use]
             pub fn of(page: &Page) -> &Self {
                 zerocopy::transmute_ref!(page)
             }
 
-            /// The page as words.
+            /// Views this type as the words of a page.
             #[must_use]
             pub fn words(&self) -> &Page {
                 zerocopy::transmute_ref!(self)
@@ -250,37 +253,37 @@ page_zero! {
     SetsPage of SetsHead;
 }
 
-/// What a packet gets that no rule matches.
+/// Default policy of a direction: the verdict on a packet that no rule matches.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
 pub struct DefaultPolicy {
-    /// A [`crate::packet::Verdict`].
+    /// Number of the [`crate::packet::Verdict`].
     pub verdict: u8,
     /// 1 if such packets are to be reported.
     pub log: u8,
 }
 
-/// What a rule does with the packets that it matches, in 32 bits: the verdict in the lowest eight, above them 1 if its
+/// Outcome of a rule for the packets that it matches, in 32 bits: the verdict in the lowest eight, above them 1 if its
 /// packets are reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome(pub u32);
 
 impl Outcome {
-    /// Of a verdict and whether to report.
+    /// Makes an outcome of a verdict's number and of whether to report.
     #[must_use]
     pub const fn new(verdict: u8, log: bool) -> Self {
         Self(verdict as u32 | (log as u32) << 8)
     }
 
-    /// A [`crate::packet::Verdict`].
+    /// Returns the number of the [`crate::packet::Verdict`].
     #[must_use]
     pub const fn verdict(self) -> u8 {
         self.0 as u8
     }
 
-    /// The same, where nobody can be asked: what asks blocks.
+    /// Returns the outcome where nobody can be asked: ask becomes block.
     #[must_use]
     pub const fn unasked(self) -> Self {
         if self.verdict() == Verdict::Ask as u8 {
@@ -290,32 +293,32 @@ impl Outcome {
         }
     }
 
-    /// The same of a rule that asks for a program or a user.
+    /// Marks the outcome as that of a rule that asks for a program or a user.
     #[must_use]
     pub const fn asking_who(self) -> Self {
         Self(self.0 | Self::ASKS_WHO)
     }
 
-    /// Whether the rule asks for a program or a user.
+    /// Returns whether the rule asks for a program or a user.
     #[must_use]
     pub const fn needs_owner(self) -> bool {
         self.0 & Self::ASKS_WHO != 0
     }
 
-    /// The same of a rule that asks for nothing of where a packet comes from and by which device it goes.
+    /// Marks the outcome as that of a rule that asks for neither the source nor the device of a packet.
     #[must_use]
     pub const fn of_any_source(self) -> Self {
         Self(self.0 | Self::ANY_SOURCE)
     }
 
-    /// The same of a rule that asks for nothing of where a packet goes.
+    /// Marks the outcome as that of a rule that asks for nothing of a packet's destination.
     #[must_use]
     pub const fn to_any_destination(self) -> Self {
         Self(self.0 | Self::ANY_DESTINATION)
     }
 
-    /// Whether the rule decides about a call before its first packet is there: it asks for nothing that is not known then. A rule
-    /// of a release that did not say so does not.
+    /// Returns whether the rule decides about a call (`connect`) before its first packet: it asks for nothing that is
+    /// not known then. A rule compiled by a release that did not mark it does not.
     #[must_use]
     #[inline(always)]
     pub const fn decides_at_connect(self, translated: bool) -> bool {
@@ -326,28 +329,28 @@ impl Outcome {
     const ANY_SOURCE: u32 = 1 << 10;
     const ANY_DESTINATION: u32 = 1 << 11;
 
-    /// 1 if such packets are to be reported.
+    /// Returns 1 if such packets are to be reported, else 0.
     #[must_use]
     pub const fn log(self) -> u8 {
         (self.0 >> 8) as u8 & 1
     }
 }
 
-/// What becomes of packets when the service has ended, killed or not.
+/// Fail mode: the treatment of packets after the service has ended, killed or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum FailMode {
-    /// The rules stay in force.
+    /// Fail-static: the rules stay in force.
     #[default]
     Static = 0,
-    /// Everything passes, uncounted by rules.
+    /// Fail-open: everything passes, uncounted by rules.
     Open = 1,
-    /// Nothing passes.
+    /// Fail-closed: nothing passes.
     Closed = 2,
 }
 
 impl FailMode {
-    /// The name in rule files.
+    /// Returns the name of the fail mode in rule files.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -358,17 +361,18 @@ impl FailMode {
     }
 }
 
-/// Ports from the first to the last, both included.
+/// Range of ports from the first to the last, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct PortRange {
-    /// The lowest port.
+    /// Lowest port.
     pub first: u16,
-    /// The highest port.
+    /// Highest port.
     pub last: u16,
 }
 
-/// Which of the [`CLASSES`] a packet is in. A version that is not 6 counts as 4: there is no other.
+/// Returns the number of a packet's class among the [`CLASSES`]. A version that is not 6 counts as 4: there is no
+/// other.
 #[must_use]
 pub const fn class(direction: u8, version: u8, protocol: u8) -> u32 {
     // Two bits for three directions; whatever is none of them has classes that no rule is in.

@@ -1,4 +1,4 @@
-//! Names of devices in two words.
+//! Names of network devices, encoded in two words.
 
 use firewall_abi::packet::{name_until_end, name_words, process_name};
 

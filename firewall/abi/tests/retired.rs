@@ -1,4 +1,4 @@
-//! Where what is known of ended connections stands.
+//! Slots of ended connections in the table of retired ones.
 
 use firewall_abi::firewall::{FlowKey, MAX_RETIRED, first_retired_slot};
 use std::collections::HashMap;

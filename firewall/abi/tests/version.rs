@@ -1,4 +1,4 @@
-//! The version is a hash of what is laid out: it changes with each type, field, order and number, and with nothing else.
+//! Version of the layout, a hash that changes with each type, field, order and number, and with nothing else.
 
 #[expect(dead_code, reason = "a build script's main is for the build")]
 #[path = "../build.rs"]
