@@ -1,11 +1,11 @@
-//! Addresses: one, a prefix, or a range.
+//! IP addresses: one, a prefix, or a range.
 
 use crate::report::{Wrong, shown};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// Addresses of one IP version, from the first to the last, both included.
+/// Range of addresses of one IP version, from the first to the last, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Addresses(Span);
 
@@ -16,7 +16,7 @@ enum Span {
 }
 
 impl Addresses {
-    /// 4 or 6.
+    /// Returns the IP version, 4 or 6.
     #[must_use]
     pub fn version(self) -> u8 {
         match self.0 {
@@ -25,7 +25,7 @@ impl Addresses {
         }
     }
 
-    /// Whether an address is one of them.
+    /// Returns whether the range contains an address.
     #[must_use]
     pub fn contains(self, address: IpAddr) -> bool {
         match (self.0, address) {
@@ -35,7 +35,7 @@ impl Addresses {
         }
     }
 
-    /// The first of them.
+    /// Returns the first address of the range.
     #[must_use]
     pub fn first(self) -> IpAddr {
         match self.0 {
@@ -44,7 +44,7 @@ impl Addresses {
         }
     }
 
-    /// The last of them.
+    /// Returns the last address of the range.
     #[must_use]
     pub fn last(self) -> IpAddr {
         match self.0 {
@@ -53,12 +53,12 @@ impl Addresses {
         }
     }
 
-    /// From the first to the last, both included.
+    /// Makes a range of IPv4 addresses, both ends included.
     pub(crate) fn of_v4((first, last): (u32, u32)) -> Self {
         Self(Span::V4 { first, last })
     }
 
-    /// From the first to the last, both included.
+    /// Makes a range of IPv6 addresses, both ends included.
     pub(crate) fn of_v6((first, last): (u128, u128)) -> Self {
         Self(Span::V6 { first, last })
     }
@@ -77,7 +77,7 @@ impl Addresses {
         }
     }
 
-    /// How many first bits all of them share, if they are all addresses that do.
+    /// Returns the prefix length, or `None` if the range is no prefix.
     fn prefix_length(self) -> Option<u32> {
         match self.0 {
             Span::V4 { first, last } => {
@@ -92,7 +92,7 @@ impl Addresses {
     }
 }
 
-/// The first and last address with the first `bits` bits of this one.
+/// Returns the first and last address with the first `bits` bits of this one.
 fn cut_v4(address: u32, bits: u32) -> (u32, u32) {
     let rest = u32::MAX.checked_shr(bits).unwrap_or(0);
     (address & !rest, address | rest)
@@ -104,7 +104,7 @@ fn cut_v6(address: u128, bits: u32) -> (u128, u128) {
 }
 
 impl fmt::Display for Addresses {
-    /// As people write it: one address without a slash, a prefix with one, else a range.
+    /// Writes the range as rule files have it: one address without a slash, a prefix with one, else both ends.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (first, last) = (self.first(), self.last());
         if first == last {
@@ -118,7 +118,7 @@ impl fmt::Display for Addresses {
 }
 
 impl FromStr for Addresses {
-    /// What is wrong, and what would be right.
+    /// Message that says what is wrong, and what would be right.
     type Err = Wrong;
 
     fn from_str(text: &str) -> Result<Self, Wrong> {
@@ -204,7 +204,7 @@ fn prefix(text: &str, start: &str, bits: &str) -> Result<Addresses, Wrong> {
     ))
 }
 
-/// All addresses that share the first `bits` bits with this one.
+/// Returns the prefix of the first `bits` bits of this address.
 fn with_first_bits(address: IpAddr, bits: u32) -> Addresses {
     Addresses(match address {
         IpAddr::V4(v4) => {
@@ -218,8 +218,8 @@ fn with_first_bits(address: IpAddr, bits: u32) -> Addresses {
     })
 }
 
-/// An entry of a list as others publish them: zeros in front of a decimal number, netmasks, bits behind a prefix and IPv4
-/// addresses in IPv6's form are all read. The second says whether bits behind the prefix were cut off.
+/// Parses an entry of a published list: leading zeros of a decimal number, netmasks, bits behind a prefix and
+/// IPv4-mapped addresses are all read. The second value says whether bits behind the prefix were cut off.
 pub(crate) fn listed(text: &str) -> Result<(Addresses, bool), Wrong> {
     if let Some((start, bits)) = text.split_once('/') {
         return listed_prefix(text, start.trim(), bits.trim());
@@ -248,10 +248,10 @@ fn listed_prefix(text: &str, start: &str, bits: &str) -> Result<(Addresses, bool
     Ok((cut, cut.first() != start))
 }
 
-/// How many bits of an IPv6 address stand before the IPv4 address in it.
+/// Number of bits before the IPv4 address in an IPv4-mapped IPv6 address.
 const MAPPED_BITS: u32 = 96;
 
-/// An address, and whether it is an IPv4 one that was written as IPv6.
+/// Parses an address. The second value says whether it is an IPv4 address that was written as IPv6.
 fn listed_address(all: &str, text: &str) -> Result<(IpAddr, bool), Wrong> {
     let read = decimal_v4(text)
         .map(IpAddr::V4)
@@ -265,7 +265,7 @@ fn listed_address(all: &str, text: &str) -> Result<(IpAddr, bool), Wrong> {
     }
 }
 
-/// Four decimal numbers, whatever zeros stand in front of them.
+/// Parses an IPv4 address of four decimal numbers, with leading zeros or not.
 fn decimal_v4(text: &str) -> Option<Ipv4Addr> {
     let mut octets = [0; 4];
     let mut parts = text.split('.');
@@ -281,14 +281,14 @@ fn digits(text: &str) -> Option<u32> {
     plain.then(|| text.parse().ok())?
 }
 
-/// How many bits a netmask keeps, if it is one.
+/// Returns the prefix length of a netmask, or `None` if the text is no netmask.
 pub(crate) fn netmask(text: &str) -> Option<u32> {
     let mask = decimal_v4(text)?.to_bits();
     let bits = mask.leading_ones();
     (mask.checked_shl(bits).unwrap_or(0) == 0).then_some(bits)
 }
 
-/// A prefix length, without the signs and leading zeros that a number's parser would take.
+/// Parses a prefix length, without the signs and leading zeros that a number's parser would accept.
 fn length(text: &str) -> Option<u32> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit())
         && (text.len() == 1 || !text.starts_with('0'));

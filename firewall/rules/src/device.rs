@@ -1,18 +1,19 @@
-//! Devices by name, by how their names begin, or by what they lead to.
+//! Network devices by name, by a prefix of names, or by what they lead to.
 
 use firewall_abi::packet::{GUESTS, MAYBE_GUESTS, name_words};
 
-/// What stands for any further letters, at the end of a name.
+/// Wildcard for any further letters, at the end of a name.
 pub(crate) const ANY: char = '*';
 
-/// What words begin with that are no names.
+/// First letter of words that are no names.
 pub(crate) const KIND: char = '@';
 
-/// The word for bridges that lead to guests of this machine alone.
+/// Word for bridges that lead to guests of this machine alone.
 pub(crate) const GUESTS_WORD: &str = "@guests";
 
-/// The devices that a rule's word stands for, as [`device_words`] has them: from the first to the last of each pair. What can't be
-/// known to lead to guests is taken for one of them by a rule that does not `open`: not knowing opens nothing.
+/// Returns the devices that a rule's word stands for, as ranges of [`device_words`], both ends included. A device of
+/// which it can't be known whether it leads to guests is one of them for a rule that does not open: not knowing opens
+/// nothing.
 pub(crate) fn names(word: &str, opens: bool) -> Vec<(u128, u128)> {
     if word == GUESTS_WORD {
         let last = if opens { KINDS[1] } else { KINDS[2] };
@@ -31,10 +32,11 @@ pub(crate) fn names(word: &str, opens: bool) -> Vec<(u128, u128)> {
     KINDS.map(|kind| (first | kind, last | kind)).to_vec()
 }
 
-/// What stands before names.
+/// Marks before names, by kind of device: none, guests, maybe guests.
 const KINDS: [u128; 3] = [0, (GUESTS as u128) << 64, (MAYBE_GUESTS as u128) << 64];
 
-/// A device as drivers have it, by its name, or by the word for what it leads to. `None`: no name is so long.
+/// Encodes a device as drivers do, by its name, or by the word for what it leads to. Returns `None` if the name is too
+/// long.
 #[must_use]
 pub fn device_words(device: &str) -> Option<[u64; 2]> {
     if device == GUESTS_WORD {
@@ -44,7 +46,7 @@ pub fn device_words(device: &str) -> Option<[u64; 2]> {
     }
 }
 
-/// Whether a rule's word for devices stands for this one, which is as [`device_words`] has it.
+/// Returns whether a rule's word for devices stands for this one, which [`device_words`] has encoded.
 #[must_use]
 pub fn names_device(word: &str, device: [u64; 2]) -> bool {
     let device = joined(device);

@@ -1,4 +1,4 @@
-//! Changes to a rule file's text: rules added, taken out, moved, and their keys set.
+//! Edits of a rule file's text: adds, removes and moves rules, and sets their keys.
 //!
 //! A change is made where it belongs and nowhere else: all other bytes of the text stay as they are, comments, blank lines, order
 //! of keys and line ends too. So a text is spliced by the places that the TOML parser gives, and never written anew.
@@ -12,31 +12,31 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use toml_writer::ToTomlValue;
 
-/// Why a text can't be changed as it was asked; each says what would be right.
+/// Error of editing a text; each message says what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Wrong {
-    /// No rule has this name.
+    /// No rule in the text has this name.
     #[error("there is no rule `{id}`; {instead}")]
     NoSuchRule {
-        /// The name.
+        /// Name that was asked for.
         id: String,
-        /// What was probably meant.
+        /// Suggestion: the name that was probably meant.
         instead: String,
     },
-    /// Rules that are no tables of their own.
+    /// The rules are written inline, not as tables of their own.
     #[error(
         "line {line}: the rules are written inside of one value; write each as [[rule]] with its keys below, then ask again"
     )]
     Inline {
-        /// Where.
+        /// Line of the text, from 1.
         line: usize,
     },
     /// The text is no TOML.
     #[error("line {line}: this is not TOML: {message}; put that right, then ask again")]
     NotToml {
-        /// Where.
+        /// Line of the text, from 1.
         line: usize,
-        /// What the parser says.
+        /// Message of the parser.
         message: String,
     },
 }
@@ -44,20 +44,20 @@ pub enum Wrong {
 /// A place among the rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// Before all others.
+    /// Before all other rules.
     First,
-    /// After all others.
+    /// After all other rules.
     Last,
     /// Directly before the rule with this name.
     Before(String),
-    /// Directly after it.
+    /// Directly after the rule with this name.
     After(String),
 }
 
 /// A rule in the text.
 struct Block {
     id: String,
-    /// The comments above, the header and the keys: whole lines.
+    /// Whole lines of the comments above, the header and the keys.
     lines: Range<usize>,
     /// The end of the last line that has a key or the header in it.
     end: usize,
@@ -66,12 +66,12 @@ struct Block {
 
 struct Key {
     name: String,
-    /// From the key to the end of its value.
+    /// Bytes from the key to the end of its value.
     place: Range<usize>,
     value: Range<usize>,
 }
 
-/// The rules of a text, in their order.
+/// Parses the rules of a text, in their order.
 fn blocks(text: &str) -> Result<Vec<Block>, Wrong> {
     let table = DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
@@ -133,7 +133,7 @@ fn block(text: &str, rule: &Spanned<DeValue<'_>>, floor: usize) -> Block {
     }
 }
 
-/// Where the comments begin that stand directly above this line.
+/// Returns the beginning of the comments that stand directly above this line.
 fn above(text: &str, mut start: usize, floor: usize) -> usize {
     while let Some(before) = start.checked_sub(1).filter(|before| *before >= floor) {
         let line = line_start(text, before);
@@ -153,7 +153,7 @@ fn line_start(text: &str, at: usize) -> usize {
         .map_or(0, |newline| newline + 1)
 }
 
-/// Behind the end of the line that `at` is in.
+/// Returns the position behind the line that `at` is in.
 fn line_end(text: &str, at: usize) -> usize {
     text.get(at..)
         .and_then(|rest| rest.find('\n'))
@@ -183,7 +183,7 @@ fn find(blocks: &[Block], id: &str) -> Result<usize, Wrong> {
     })
 }
 
-/// The names of the rules, in their order.
+/// Returns the names of the rules, in their order.
 ///
 /// # Errors
 /// See [`Wrong`].
@@ -191,7 +191,7 @@ pub fn names(text: &str) -> Result<Vec<String>, Wrong> {
     Ok(blocks(text)?.into_iter().map(|block| block.id).collect())
 }
 
-/// A string as TOML has it. What nobody would see is written by its number, which TOML reads as the same.
+/// Writes a string as a TOML value. Invisible characters are written as escapes of their code point.
 #[must_use]
 pub fn text_value(text: &str) -> String {
     let value = toml_writer::TomlStringBuilder::new(text)
@@ -208,7 +208,7 @@ pub fn text_value(text: &str) -> String {
     escaped.collect()
 }
 
-/// This name, or the first with a number behind it that is not taken.
+/// Returns this name, or if it is taken the first name with a number behind it that is not.
 #[must_use]
 pub fn unlike(id: &str, taken: impl Fn(&str) -> bool) -> String {
     if !taken(id) {
@@ -220,7 +220,7 @@ pub fn unlike(id: &str, taken: impl Fn(&str) -> bool) -> String {
         .unwrap_or_else(|| id.to_owned())
 }
 
-/// Puts a rule in: its keys with their values, as TOML has them.
+/// Inserts a rule with these keys and values, each value in TOML.
 ///
 /// # Errors
 /// See [`Wrong`].
@@ -233,7 +233,7 @@ pub fn add(text: &str, keys: &[(&str, String)], place: &Place) -> Result<String,
     insert(text, &rule, place)
 }
 
-/// Takes a rule out, with the comments directly above it.
+/// Removes a rule, with the comments directly above it.
 ///
 /// # Errors
 /// See [`Wrong`].
@@ -271,7 +271,7 @@ pub fn move_to(text: &str, id: &str, place: &Place) -> Result<String, Wrong> {
     insert(&without(text, lines), &rule, place)
 }
 
-/// Sets a key of a rule to a value as TOML has it.
+/// Sets a key of a rule to a value, which is given in TOML.
 ///
 /// # Errors
 /// See [`Wrong`].
@@ -288,7 +288,7 @@ pub fn set(text: &str, id: &str, key: &str, value: &str) -> Result<String, Wrong
     Ok(spliced(text, block.end..block.end, &line))
 }
 
-/// Takes a key out of a rule, with the comment beside it. `None`: it has no such key.
+/// Removes a key of a rule, with the comment beside it. Returns `None` if the rule has no such key.
 ///
 /// # Errors
 /// See [`Wrong`].
@@ -302,7 +302,7 @@ pub fn unset(text: &str, id: &str, key: &str) -> Result<Option<String>, Wrong> {
     }))
 }
 
-/// A rule as it stands in the text, with the comments directly above it, and the line that this begins on.
+/// Returns the text of a rule, with the comments directly above it, and the line that it begins on.
 ///
 /// # Errors
 /// See [`Wrong`].
@@ -313,7 +313,7 @@ pub fn rule_text<'a>(text: &'a str, id: &str) -> Result<(usize, &'a str), Wrong>
     Ok((first, text.get(lines).unwrap_or_default()))
 }
 
-/// Puts another text in the place of a rule and of the comments directly above it, whatever that text is.
+/// Replaces a rule and the comments directly above it with another text, whatever that text is.
 ///
 /// # Errors
 /// See [`Wrong`].
@@ -328,7 +328,8 @@ pub fn rewrite(text: &str, id: &str, rule: &str) -> Result<String, Wrong> {
     Ok(spliced(text, lines, &rule))
 }
 
-/// Switches a rule on or off. A rule without the key is on; the key goes if nobody wrote a comment beside it.
+/// Switches a rule on or off. A rule without the key `enabled` is on; the key is removed unless a comment stands beside
+/// it.
 ///
 /// # Errors
 /// See [`Wrong`].
@@ -357,7 +358,7 @@ fn spliced(text: &str, place: Range<usize>, new: &str) -> String {
     [before, new, after].concat()
 }
 
-/// The text without these lines, and without the blank line that would stand there twice.
+/// Returns the text without these lines, and without the blank line that would stand there twice.
 fn without(text: &str, lines: Range<usize>) -> String {
     let before = text.get(..lines.start).unwrap_or_default();
     let mut after = text.get(lines.end..).unwrap_or_default();
@@ -408,7 +409,7 @@ fn insert(text: &str, rule: &str, place: &Place) -> Result<String, Wrong> {
     Ok(new)
 }
 
-/// Whether the last line is a blank one.
+/// Returns whether the last line is blank.
 fn ends_blank(text: &str) -> bool {
     text.strip_suffix('\n')
         .and_then(|text| text.rsplit('\n').next())

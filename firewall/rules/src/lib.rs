@@ -1,8 +1,9 @@
-//! Rule text: parsed, checked with the place of each error, compiled to the engine's tables.
+//! Rule files: parses their text, reports each error with its place, and compiles the rules to the engine's tables.
 //!
 //! One TOML file is the whole configuration. [`parse`] reads no file and asks no kernel: the service, the dry run and
-//! the command line hand it text, and [`Resolver`] for what stands outside of it. [`SystemResolver`] is the real ones; it and
-//! what tells this machine's network ([`own_network`]) are the only parts of this crate that ask a system. It may depend on `firewall_abi`, `engine` and a TOML parser.
+//! the command line hand it text, and a [`Resolver`] for the files and names that the text refers to.
+//! [`SystemResolver`] asks this machine; it and what tells this machine's network ([`own_network`]) are the only parts
+//! of this crate that ask a system. It may depend on `firewall_abi`, `engine` and a TOML parser.
 //!
 //! Rules that hold here:
 //! - A file is taken whole or not at all, and all that is wrong with it is said at once: file, line, column, what is
@@ -132,7 +133,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// A rule file that was read and found right.
+/// A rule file that was read and found valid.
 pub struct Rules {
     defaults: Defaults,
     asking: Asking,
@@ -140,69 +141,69 @@ pub struct Rules {
     rules: Vec<Rule>,
     sets: Vec<Set>,
     networks: Vec<Network>,
-    /// Which of them are there, as far as that was said.
+    /// Presence of each network, as far as it was reported.
     presences: Vec<Presence>,
-    /// What the sets hold, if rules ask for any.
+    /// Contents of the sets, if rules ask for any.
     members: Option<Arc<Sets>>,
     warnings: Vec<Finding>,
     troubles: Vec<Finding>,
-    /// The pages that were built to see whether they fit. The first who compiles gets them.
+    /// Pages that were built to see whether they fit; the first caller of [`Rules::compile`] gets them.
     ready: Mutex<Option<Vec<Page>>>,
 }
 
-/// One rule. An empty list takes anything.
+/// One rule. An empty list matches anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// Its name, unlike any other's in the file.
+    /// Name of the rule, unique in the file.
     pub id: String,
-    /// The line that its name stands in.
+    /// Line of the file that the name stands in, from 1.
     pub line: usize,
-    /// What becomes of packets that it matches.
+    /// Verdict on packets that it matches.
     pub action: Verdict,
-    /// The one direction it holds for.
+    /// Direction of the packets that it matches; `None` for every direction.
     pub direction: Option<Direction>,
-    /// Protocols.
+    /// Protocols that it matches.
     pub protocols: Vec<Protocol>,
-    /// Where packets come from; it takes anything if it names no sets either.
+    /// Source addresses; any if it names no source sets either.
     pub sources: Vec<Addresses>,
-    /// Sets that these may be in, by their places in the file: [`Rules::set`].
+    /// Sets of source addresses, by their index in the file ([`Rules::set`]).
     pub source_sets: Vec<u32>,
-    /// Where they go.
+    /// Destination addresses, likewise.
     pub destinations: Vec<Addresses>,
-    /// Sets that these may be in.
+    /// Sets of destination addresses.
     pub destination_sets: Vec<u32>,
-    /// Ports they come from.
+    /// Source ports.
     pub source_ports: Vec<PortRange>,
-    /// Ports they go to.
+    /// Destination ports.
     pub ports: Vec<PortRange>,
     /// ICMP types.
     pub icmp_types: Vec<u8>,
-    /// Devices they come in or go out by; of what is forwarded, those that it comes in by.
+    /// Network devices that packets come in or go out by; for forwarded packets, those that they come in by.
     pub interfaces: Vec<String>,
-    /// Devices that what is forwarded goes out by.
+    /// Network devices that forwarded packets go out by.
     pub out_interfaces: Vec<String>,
-    /// Users at the zone's end.
+    /// Users at the local end.
     pub users: Vec<User>,
-    /// Programs at the zone's end.
+    /// Programs at the local end.
     pub programs: Vec<Program>,
-    /// Whether its packets are reported.
+    /// `true` if packets that it matches are reported.
     pub log: bool,
-    /// If it asks a person: for how long, and what then.
+    /// Timeout and default answer of its questions, if it asks a person.
     pub asking: Asking,
-    /// Whether it is tried at all.
+    /// `true` unless the file switches it off.
     pub enabled: bool,
-    /// The networks in which it is.
+    /// Networks in which it is on.
     pub networks: RuleNetworks,
-    /// What they make of it where the machine is, as far as that was said: [`Rules::put_at`].
+    /// Effect of these networks on it where the machine is, as far as that was reported ([`Rules::put_at`]).
     pub effect: Effect,
-    /// What it is for.
+    /// Comment of the file on its purpose.
     pub comment: Option<String>,
-    /// What it matches beside the above while something that it names can't be had.
+    /// Matches beside the above while something that it names can't be had.
     pub presumed: Presumed,
 }
 
-/// What a rule asks of a packet, key by key. Who goes through the keys takes this apart whole, without `..`: there a new key is an
-/// error of the compiler's until it has its answer.
+/// Conditions of a rule, key by key. Code that goes through the keys destructures this whole, without `..`: there a new
+/// key is a compile error until it is handled.
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "the fields are the rule's")]
 pub struct RuleKeys<'a> {
@@ -222,7 +223,7 @@ pub struct RuleKeys<'a> {
 }
 
 impl Rule {
-    /// What it asks of a packet.
+    /// Returns the conditions of the rule.
     #[must_use]
     pub fn keys(&self) -> RuleKeys<'_> {
         let Self {
@@ -267,29 +268,29 @@ impl Rule {
         }
     }
 
-    /// Whether it names the loopback device and is on. By its whole name: how other devices' names begin as well does not have all
-    /// judged that stays on the machine.
+    /// Returns whether the rule is on and names the loopback device, by its whole name: a prefix that other devices'
+    /// names share does not have loopback packets judged.
     pub(crate) fn names_loopback(&self) -> bool {
         self.is_on() && self.interfaces.iter().any(|word| word == "lo")
     }
 }
 
-/// What a rule that blocks matches beside what it names, while something that it names can't be had: all that this might be.
-/// A rule that allows presumes nothing: it matches what is known.
+/// Matches of a blocking rule beside what it names, while something that it names can't be had: everything that this
+/// might be. A rule that allows presumes nothing: it matches what is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Presumed {
-    /// Addresses that its sets may hold at the source.
+    /// Addresses that its source sets may hold.
     pub sources: Vec<Addresses>,
-    /// The same at the destination.
+    /// Addresses that its destination sets may hold.
     pub destinations: Vec<Addresses>,
-    /// Users that may be the one whom it names, from the first to the last of each pair.
+    /// Users that may be the one whom it names, as ranges, both ends included.
     pub users: Vec<(u32, u32)>,
-    /// Any program may be the one that it names.
+    /// `true` if any program may be the one that it names.
     pub programs: bool,
 }
 
 impl Presumed {
-    /// Whether all that the rule names is known.
+    /// Returns whether all that the rule names is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -299,43 +300,44 @@ impl Presumed {
 /// A user that a rule asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// The number; `None` while nobody is known by the name.
+    /// Number of the user; `None` while nobody is known by the name.
     pub number: Option<u32>,
-    /// The name, if the rule file has one.
+    /// Name of the user, if the rule file has one.
     pub name: Option<String>,
 }
 
 /// A program that a rule asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
-    /// The file; or "unknown" or "kernel", which no path is.
+    /// Path of the file; or "unknown" or "kernel", which no path is.
     pub path: String,
-    /// What the kernel called it when it was last looked for; `None` if it was not there.
+    /// Identity of the file ([`firewall_abi::packet::PacketMeta::program`]) at the last lookup; `None` if it was not
+    /// there.
     pub identity: Option<[u64; 2]>,
-    /// What it called the files that the path led to before, as long as something runs from there: see
+    /// Identities of the files that the path led to before, as long as a process runs from them: see
     /// [`Rules::match_former`].
     pub former: Vec<[u64; 2]>,
 }
 
 impl Program {
-    /// What the kernel calls it now.
+    /// Looks up the present identity of the file; `None` if it is not there.
     #[must_use]
     pub fn look(&self, resolver: &dyn Resolver) -> Option<[u64; 2]> {
         program::identity(&self.path, resolver)
     }
 
-    /// All that the rule matches.
+    /// Returns all identities that the rule matches, the former ones too.
     pub fn identities(&self) -> impl Iterator<Item = [u64; 2]> {
         self.identity.into_iter().chain(self.former.iter().copied())
     }
 }
 
-/// How long a question waits for its answer, and what then.
+/// Timeout of a question to a person, and the verdict when it has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asking {
-    /// What becomes of what nobody answered in time: [`Verdict::Block`] or [`Verdict::Allow`].
+    /// Verdict if nobody has answered in time: [`Verdict::Block`] or [`Verdict::Allow`].
     pub unanswered: Verdict,
-    /// That time.
+    /// Time in which an answer is waited for.
     pub within: Duration,
 }
 
@@ -348,16 +350,16 @@ impl Default for Asking {
     }
 }
 
-/// What packets get that no rule matches.
+/// Default policy of one direction, for packets that no rule matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DefaultAction {
-    /// What becomes of them.
+    /// Verdict on these packets.
     pub action: Verdict,
-    /// Whether they are reported.
+    /// `true` if these packets are reported.
     pub log: bool,
 }
 
-/// What packets get that no rule matches, in each direction.
+/// Default policies of all directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Defaults {
     pub(crate) inbound: DefaultAction,
@@ -365,12 +367,12 @@ pub(crate) struct Defaults {
     pub(crate) forward: DefaultAction,
 }
 
-/// Reads a rule file's text. `name` is what the file is called in messages.
+/// Parses the text of a rule file. `name` is the name of the file in messages.
 ///
-/// What stands outside of the text is no error of it: see [`Rules::troubles`].
+/// A fault of what the text refers to is no error of the text: see [`Rules::troubles`].
 ///
 /// # Errors
-/// All that is wrong with the text.
+/// Returns all errors of the text at once.
 pub fn parse(name: &str, text: &str, resolver: &dyn Resolver) -> Result<Rules, Errors> {
     let mut report = report::Report::new(name, text);
     let read::File {
@@ -429,7 +431,7 @@ pub fn parse(name: &str, text: &str, resolver: &dyn Resolver) -> Result<Rules, E
 }
 
 impl fmt::Debug for Rules {
-    /// Without the pages: they are many.
+    /// Leaves out the pages: they are many.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             defaults, rules, ..
@@ -443,50 +445,50 @@ impl fmt::Debug for Rules {
 }
 
 impl Rules {
-    /// The rule that a decision names: its place in the file, from 0.
+    /// Returns the rule that a decision names, by its index in the file, from 0.
     #[must_use]
     pub fn rule(&self, number: u32) -> Option<&Rule> {
         self.rules.get(usize::try_from(number).ok()?)
     }
 
-    /// Every rule in order, the disabled ones too.
+    /// Returns every rule in the order of the file, the disabled ones too.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Rule> {
         self.rules.iter()
     }
 
-    /// The set that a rule names: its place in the file, from 0.
+    /// Returns the set that a rule names, by its index in the file, from 0.
     #[must_use]
     pub fn set(&self, number: u32) -> Option<&Set> {
         self.sets.get(usize::try_from(number).ok()?)
     }
 
-    /// Every set in order.
+    /// Returns every set in the order of the file.
     pub fn sets(&self) -> impl ExactSizeIterator<Item = &Set> {
         self.sets.iter()
     }
 
-    /// What the sets hold, if rules ask for any.
+    /// Returns the contents of the sets, if rules ask for any.
     #[must_use]
     pub fn members(&self) -> Option<&Arc<Sets>> {
         self.members.as_ref()
     }
 
-    /// What is not wrong but suspicious: rules that can never match, sets that nobody asks for, programs that are not
+    /// Returns the warnings of the text: rules that can never match, sets that no rule asks for, programs that are not
     /// there.
     #[must_use]
     pub fn warnings(&self) -> &[Finding] {
         &self.warnings
     }
 
-    /// What the rules name and the machine could not give: a list that can't be read or is none, a user whom nobody knows, a
-    /// program that can't be looked at. The rules hold nevertheless, each on its safe side ([`Presumed`]); what is said here
-    /// lasts until the text is parsed again.
+    /// Returns the troubles: what the rules name and the machine could not provide, such as a list that can't be read
+    /// or is none, an unknown user, or a program that can't be looked at. The rules hold nevertheless, each on its safe
+    /// side ([`Presumed`]); a trouble lasts until the text is parsed again.
     #[must_use]
     pub fn troubles(&self) -> &[Finding] {
         &self.troubles
     }
 
-    /// What packets get that no rule matches.
+    /// Returns the default policy of a direction.
     #[must_use]
     pub fn default_for(&self, direction: Direction) -> DefaultAction {
         match direction {
@@ -496,13 +498,13 @@ impl Rules {
         }
     }
 
-    /// How long a question of the default's waits for its answer, and what then.
+    /// Returns the timeout and default answer of questions that a default policy asks.
     #[must_use]
     pub fn default_asking(&self) -> Asking {
         self.asking
     }
 
-    /// Whether a rule that is on asks a person where the machine is, or a default does.
+    /// Returns whether a rule that is on where the machine is, or a default policy, asks a person.
     #[must_use]
     pub fn asks(&self) -> bool {
         let defaults = Direction::ALL.map(|direction| self.default_for(direction).action);
@@ -512,13 +514,13 @@ impl Rules {
             .any(|action| action == Verdict::Ask)
     }
 
-    /// What becomes of packets when the service has ended.
+    /// Returns the fail mode: the treatment of packets after the service has ended.
     #[must_use]
     pub fn fail_mode(&self) -> FailMode {
         self.fail_mode
     }
 
-    /// The tables of these rules, as a generation with this number (from 1).
+    /// Compiles the rules to the table of the generation with this number (from 1).
     #[must_use]
     pub fn compile(&self, generation: u32) -> Table {
         let ready = self
@@ -540,22 +542,23 @@ impl Rules {
         table
     }
 
-    /// Takes a table of these rules back that was only looked at: whoever compiles next need not build its pages again.
+    /// Takes back a table of these rules that was only looked at: the next [`Rules::compile`] need not build its pages
+    /// again.
     pub fn take_back(&self, table: Table) {
         *self.ready.lock().unwrap_or_else(PoisonError::into_inner) = Some(table.pages);
     }
 
-    /// Whether what stays on the loopback device is judged: a rule that is on names that.
+    /// Returns whether loopback packets are judged: a rule that is on names the loopback device.
     #[must_use]
     pub fn judges_loopback(&self) -> bool {
         self.rules.iter().any(Rule::names_loopback)
     }
 
-    /// Looks again for every program that rules name. Whether the kernel calls one of them otherwise now: it was installed,
-    /// replaced or removed, and only tables that are compiled after this know it.
+    /// Looks up every program that rules name again. Returns whether the identity of one of them has changed: it was
+    /// installed, replaced or removed, and only tables that are compiled after this know it.
     ///
     /// # Errors
-    /// The tables would be too large; nothing has changed.
+    /// Fails if the tables would be too large; nothing has changed then.
     pub fn look_again(&mut self, resolver: &dyn Resolver) -> Result<bool, String> {
         let before: Vec<_> = self.programs().map(|program| program.identity).collect();
         self.programs()
@@ -575,11 +578,11 @@ impl Rules {
         Ok(true)
     }
 
-    /// Has the rules match, beside each program's file, those that its path led to before: a program that runs while its file
-    /// is replaced goes on as what it was. `former` says which these are.
+    /// Has the rules match, beside each program's file, the files that its path led to before: a process whose file is
+    /// replaced stays the program that it was. `former` returns the identities of these files.
     ///
     /// # Errors
-    /// The tables would be too large; nothing has changed.
+    /// Fails if the tables would be too large; nothing has changed then.
     pub fn match_former(
         &mut self,
         former: impl Fn(&Program) -> Vec<[u64; 2]>,
@@ -605,10 +608,11 @@ impl Rules {
         Ok(())
     }
 
-    /// Has a class for each of these combinations of sets too: some address is in one of them by what it has joined.
+    /// Adds an equivalence class for each of these combinations of sets: some address is in one of them by the sets
+    /// that it has joined.
     ///
     /// # Errors
-    /// The tables would be too large; nothing has changed.
+    /// Fails if the tables would be too large; nothing has changed then.
     pub fn combine(&mut self, combinations: &[Combination]) -> Result<(), String> {
         let Some(members) = self.members.clone().filter(|_| !combinations.is_empty()) else {
             return Ok(());

@@ -1,43 +1,44 @@
-//! Rules that cut a machine off from what it can't do without: its own network, its router, its resolver, who is logged in.
+//! Warnings of rules that cut a machine off from what it can't do without: its own network, its router, its resolver, a
+//! remote login.
 //!
-//! Lists of addresses that nobody should have hold every private network, so also the one that this machine is in. What is
-//! asked is the engine itself: packets as the machine would send and get them, and which rule blocks one.
+//! Lists of addresses that nobody should have (bogons) hold every private network, so also the one that this machine is
+//! in. The engine itself is asked which rule blocks packets as the machine would send and receive them.
 
 use crate::{Addresses, Finding, Joined, Rule, Rules, Table};
 use engine::{Parsed, Shape, Tables, classify};
 use firewall_abi::packet::{Direction, PacketHeaders, PacketMeta, Verdict, name_words};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What a machine is and has around it, as far as rules can cut it off.
+/// Network surroundings of a machine that rules can cut it off from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnNetwork {
-    /// Its addresses, each with its device's name; without those of the loopback device.
+    /// Addresses of the machine, each with its device's name; without those of the loopback device.
     pub addresses: Vec<(IpAddr, String)>,
-    /// Where what goes elsewhere is sent.
+    /// Gateways of the machine's routes.
     pub routers: Vec<IpAddr>,
-    /// Whom it asks for names.
+    /// DNS resolvers that the machine asks.
     pub resolvers: Vec<IpAddr>,
-    /// The TCP connection of whoever is logged in from elsewhere.
+    /// TCP connection of a remote login, if there is one.
     pub login: Option<Login>,
 }
 
-/// Somebody who is logged in from elsewhere.
+/// TCP connection of a remote login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Login {
-    /// The other end's address and port.
+    /// Address and port of the remote end.
     pub from: (IpAddr, u16),
-    /// This machine's.
+    /// Address and port of this machine's end.
     pub to: (IpAddr, u16),
 }
 
-/// An address that a rule must not block, and what it is.
+/// An address that a rule must not block, with a description of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Needed {
     address: IpAddr,
     what: &'static str,
 }
 
-/// A packet that has to pass, and which of its ends it is about.
+/// A packet that has to pass, with the addresses that it is about.
 struct Probe {
     headers: PacketHeaders,
     local: PacketMeta,
@@ -45,8 +46,9 @@ struct Probe {
 }
 
 impl Rules {
-    /// What of this network these rules cut off: a warning for each rule and what it hits. `table` is theirs, and `joined` what has
-    /// joined their sets, as far as that is known; `file` is what they are called in messages.
+    /// Returns a warning for each rule and each part of this network that it cuts off. `table` is compiled of these
+    /// rules, `joined` are the addresses that have joined their sets, as far as they are known; `file` names the rules
+    /// in messages.
     #[must_use]
     pub fn cut_off(
         &self,
@@ -87,14 +89,14 @@ impl Rules {
         found
     }
 
-    /// The rule that blocks a packet.
+    /// Returns the rule that blocks a packet, or `None` if it is allowed or no rule decides.
     fn blocker(&self, probe: &Probe, tables: &impl Tables) -> Option<&Rule> {
         let (number, verdict) = decide(probe, tables);
         let rule = self.rule(number)?;
         (verdict != Verdict::Allow as u8).then_some(rule)
     }
 
-    /// Whoever is logged in would be cut off, by whichever rule or default.
+    /// Returns the line and message of the rule or default policy that would cut off the remote login, if any.
     fn locked_out(
         &self,
         (tables, joined): (&impl Tables, &Joined),
@@ -129,7 +131,7 @@ impl Rules {
 }
 
 impl Probe {
-    /// Its ends, and what a rule asks of each.
+    /// Returns the two addresses of the packet, and what a rule asks of each.
     fn ends<'a>(&self, rule: &'a Rule) -> [(IpAddr, End<'a>); 2] {
         let address = |bytes: [u8; 16]| IpAddr::V6(bytes.into()).to_canonical();
         [
@@ -139,8 +141,8 @@ impl Probe {
     }
 }
 
-/// On what it depends that a rule takes a packet between these ends. Who asks may not be who judges: the service may read more, and
-/// keeps copies of lists.
+/// Returns the condition, in words, on which a rule matches a packet between these ends. The caller may not be the
+/// service, which may read more and keeps copies of lists.
 fn condition(ends: &[(IpAddr, End<'_>)], known: (&Rules, &Joined)) -> &'static str {
     let mut taken = ends.iter().map(|(address, end)| end.takes(*address, known));
     if taken.any(|taken| taken == Some(Taken::Presumed)) {
@@ -163,7 +165,7 @@ fn said(rule: &Rule, needed: Needed, taken: &Taken, condition: &str) -> String {
     )
 }
 
-/// The number of the rule that decides, and the verdict.
+/// Returns the number of the rule that decides, and the verdict.
 fn decide(probe: &Probe, tables: &impl Tables) -> (u32, u8) {
     let packet = Parsed {
         flow: probe.headers,
@@ -173,21 +175,21 @@ fn decide(probe: &Probe, tables: &impl Tables) -> (u32, u8) {
     (decision.rule, decision.verdict)
 }
 
-/// What a rule asks of one end.
+/// Conditions of a rule for one end of a packet.
 struct End<'a> {
     addresses: &'a [Addresses],
     sets: &'a [u32],
     presumed: &'a [Addresses],
 }
 
-/// By what a rule takes an address.
+/// Cause of a rule's match with an address.
 #[derive(Debug, PartialEq, Eq)]
 enum Taken {
-    /// It is in this set.
+    /// The address is in this set.
     InSet(String),
-    /// It is in these addresses.
+    /// The address is in this range of the rule.
     Listed(String),
-    /// A set can't be read, and may hold it.
+    /// A set of the rule can't be read, and may hold the address.
     Presumed,
 }
 
@@ -208,7 +210,8 @@ impl<'a> End<'a> {
         }
     }
 
-    /// By what this takes an address, if it asks for addresses at all and was not written for just that.
+    /// Returns the cause of a match with an address; `None` if the rule asks for no addresses here, or was written for
+    /// just this one.
     fn takes(&self, address: IpAddr, (rules, joined): (&Rules, &Joined)) -> Option<Taken> {
         let holders = rules
             .members()
@@ -235,7 +238,7 @@ fn is_group(address: IpAddr) -> bool {
 }
 
 impl OwnNetwork {
-    /// Whether this address is one that a machine in this network can't do without, or somebody is logged in from there.
+    /// Returns whether a machine in this network can't do without this address, or a remote login comes from it.
     #[must_use]
     pub fn needs(&self, address: IpAddr) -> bool {
         let own = self.addresses.iter().map(|(own, _)| own);
@@ -244,7 +247,7 @@ impl OwnNetwork {
         all.any(|it| *it == address) || self.login.is_some_and(|login| login.from.0 == address)
     }
 
-    /// Packets that have to pass.
+    /// Makes the packets that have to pass.
     fn probes(&self) -> Vec<Probe> {
         const UDP: u8 = 17;
         const DNS: u16 = 53;
@@ -303,7 +306,7 @@ impl OwnNetwork {
         probes
     }
 
-    /// Who is at this machine's end: only the device is known.
+    /// Makes the local identity of a packet at one of this machine's addresses: only the device is known.
     fn local(&self, own: IpAddr) -> PacketMeta {
         let device = self.addresses.iter().find(|(address, _)| *address == own);
         let words = device.and_then(|(_, name)| name_words(name));
@@ -314,7 +317,7 @@ impl OwnNetwork {
     }
 }
 
-/// An address of the same version that nobody has.
+/// Returns an address of the same IP version that nobody has (for documentation).
 fn elsewhere(own: IpAddr) -> IpAddr {
     match own {
         IpAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 1).into(),

@@ -1,9 +1,9 @@
-//! Ports and ranges of them.
+//! Parser of ports and port ranges.
 
 use crate::report::Wrong;
 use firewall_abi::rules::PortRange;
 
-/// A range from text: `80` or `8000-8080`.
+/// Parses a port or a range of ports: `80` or `8000-8080`.
 pub(crate) fn range(text: &str) -> Result<PortRange, Wrong> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let (first, last) = (

@@ -1,15 +1,15 @@
-//! Programs: files, and two words for what is none.
+//! Programs of rules: files, and two words for what is no file.
 
 use crate::report::shown;
 use crate::resolver::Resolver;
 use firewall_abi::packet::PacketMeta;
 
-/// What stands for a program where nobody knows which it is.
+/// Word for an unknown program.
 const UNKNOWN: &str = "unknown";
-/// What stands for a program where the kernel itself is at the zone's end.
+/// Word for the kernel itself at the local end.
 const KERNEL: &str = "kernel";
 
-/// What a word that is no path stands for.
+/// Returns the identity that a word which is no path stands for.
 pub(crate) fn special(word: &str) -> Option<[u64; 2]> {
     match word {
         UNKNOWN => Some(PacketMeta::UNKNOWN.program),
@@ -18,12 +18,13 @@ pub(crate) fn special(word: &str) -> Option<[u64; 2]> {
     }
 }
 
-/// What the kernel calls a rule's program.
+/// Returns the identity of a rule's program; `None` if its file is not there.
 pub(crate) fn identity(word: &str, resolver: &dyn Resolver) -> Option<[u64; 2]> {
     special(word).or_else(|| resolver.program(word))
 }
 
-/// Whether this is a program with its arguments, and not a path with blanks in it; the text says what would be right.
+/// Returns a message, with what would be right, if this is a program with its arguments and not a path with blanks in
+/// it.
 pub(crate) fn arguments(path: &str, resolver: &dyn Resolver) -> Option<String> {
     let (program, rest) = path.split_once(' ')?;
     let is_one = rest.starts_with(['/', '-', '.']) || resolver.program(program).is_some();

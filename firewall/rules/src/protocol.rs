@@ -1,10 +1,10 @@
-//! IP protocols and ICMP types by name.
+//! Names of IP protocols and ICMP types.
 
 use crate::report::{Wrong, suggestion};
 use engine::connection::ends_at_socket;
 use std::fmt;
 
-/// An IP protocol's number.
+/// Number of an IP protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Protocol(pub u8);
 
@@ -49,24 +49,24 @@ impl Protocol {
     pub const DCCP: Self = Self(33);
     /// UDP-Lite.
     pub const UDP_LITE: Self = Self(136);
-    /// ICMP, IPv4's.
+    /// ICMP of IPv4.
     pub const ICMP: Self = Self(1);
     /// ICMPv6.
     pub const ICMPV6: Self = Self(58);
 
-    /// Whether its packets have ports that the engine reads.
+    /// Returns whether its packets have ports that the engine reads.
     #[must_use]
     pub fn has_ports(self) -> bool {
         ends_at_socket(self.0)
     }
 
-    /// Whether its packets have ICMP types.
+    /// Returns whether its packets have ICMP types.
     #[must_use]
     pub fn has_types(self) -> bool {
         self == Self::ICMP || self == Self::ICMPV6
     }
 
-    /// Its name in rule files, if it has one.
+    /// Returns its name in rule files, or `None` if it has none.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
         NAMES
@@ -75,10 +75,10 @@ impl Protocol {
             .map(|(name, _)| *name)
     }
 
-    /// A protocol by its name.
+    /// Returns the protocol with this name.
     ///
     /// # Errors
-    /// No such name is known; the text says which are.
+    /// Fails if no such name is known; the text says which are.
     pub fn named(name: &str) -> Result<Self, Wrong> {
         let names: Vec<_> = NAMES.iter().map(|(name, _)| *name).collect();
         let found = NAMES
@@ -93,10 +93,10 @@ impl Protocol {
         })
     }
 
-    /// The number of an ICMP type of this protocol.
+    /// Returns the number of an ICMP type of this protocol.
     ///
     /// # Errors
-    /// No such name is known; the text says which are.
+    /// Fails if no such name is known; the text says which are.
     pub fn icmp_type(self, name: &str) -> Result<u8, Wrong> {
         let types = self.types();
         let names: Vec<_> = types.iter().map(|(name, _)| *name).collect();
@@ -112,7 +112,7 @@ impl Protocol {
         })
     }
 
-    /// The name of an ICMP type of this protocol, if it has one.
+    /// Returns the name of an ICMP type of this protocol, or `None` if it has none.
     #[must_use]
     pub fn icmp_type_name(self, number: u8) -> Option<&'static str> {
         let types = if self.has_types() { self.types() } else { &[] };
@@ -122,7 +122,7 @@ impl Protocol {
             .map(|(name, _)| *name)
     }
 
-    /// Those of ICMP unless it is ICMPv6: what else a protocol may be was complained about elsewhere.
+    /// Returns the types of ICMPv6, or of ICMP for any other protocol, which is reported elsewhere.
     fn types(self) -> &'static [(&'static str, u8)] {
         if self == Self::ICMPV6 {
             &ICMPV6_TYPES

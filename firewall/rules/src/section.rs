@@ -1,4 +1,4 @@
-//! A table of the text, and its keys.
+//! Tables of a rule file and their keys.
 
 use crate::report::{Report, SHOWN, Wrong, shown, suggestion};
 use crate::set::grouped;
@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 pub(crate) type Value<'a> = Spanned<DeValue<'a>>;
 
-/// A table of the text, with what it takes to complain about it.
+/// A table of a rule file, with its place and the report that its errors go to.
 pub(crate) struct Section<'a, 'r, 't> {
     pub(crate) table: &'a DeTable<'a>,
     pub(crate) place: Range<usize>,
@@ -60,7 +60,7 @@ impl<'a, 't> Section<'a, '_, 't> {
         self.optional(key, read)
     }
 
-    /// One value or a list of them. Each that is wrong is reported at its own place.
+    /// Reads one value or a list of values. Each wrong one is reported at its own place.
     pub(crate) fn several<T>(
         &mut self,
         key: &str,
@@ -69,7 +69,7 @@ impl<'a, 't> Section<'a, '_, 't> {
         self.several_placed(key, |value| read(value.get_ref()))
     }
 
-    /// The same, for whoever needs the place of each.
+    /// Reads one value or a list of values, with a reader that gets the place of each.
     pub(crate) fn several_placed<T>(
         &mut self,
         key: &str,
@@ -110,7 +110,7 @@ impl<'a, 't> Section<'a, '_, 't> {
         taken
     }
 
-    /// The table `[key]`.
+    /// Returns the table `[key]`; `None` if there is none, or if the key is no table, which is reported.
     pub(crate) fn table(&mut self, key: &str) -> Option<Section<'a, '_, 't>> {
         let value = self.value(key)?;
         let Some(table) = value.get_ref().as_table() else {
@@ -127,7 +127,7 @@ impl<'a, 't> Section<'a, '_, 't> {
         })
     }
 
-    /// The tables of `[[key]]`.
+    /// Returns the tables `[[key]]`, with their places.
     pub(crate) fn tables(&mut self, key: &str) -> Vec<(&'a DeTable<'a>, Range<usize>)> {
         let Some(value) = self.value(key) else {
             return Vec::new();

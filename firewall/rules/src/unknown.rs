@@ -1,4 +1,4 @@
-//! What can't be known of packets that are judged, and rules that do not ask for it.
+//! Unknown properties of judged packets, and rules that do not ask for them.
 //!
 //! A rule that asks for what is not known may match or may not. The same rules without these keys match whatever might match, so that
 //! the engine itself says what may decide, and what surely does.
@@ -7,31 +7,31 @@ use crate::{Rule, Rules, compile};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-/// A key of rules, of which it may not be known whether a packet has it.
+/// Key of rules whose value may be unknown for a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Unknown {
-    /// Where a packet comes from.
+    /// Source address.
     Source,
-    /// Where it goes.
+    /// Destination address.
     Destination,
-    /// The port that it comes from.
+    /// Source port.
     SourcePorts,
-    /// The port that it goes to.
+    /// Destination port.
     Ports,
-    /// The type of ICMP.
+    /// ICMP type.
     IcmpType,
-    /// The device, or both.
+    /// Network device, or both devices of a forwarded packet.
     Interface,
-    /// The user at the zone's end.
+    /// User at the local end.
     User,
-    /// The program there.
+    /// Program at the local end.
     Program,
-    /// Which addresses are in sets by their names: it changes with each answer of DNS.
+    /// Membership of addresses in sets by their names: it changes with each DNS answer.
     Names,
 }
 
 impl Unknown {
-    /// The key's name in rule files.
+    /// Returns the name of the key in rule files.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -49,7 +49,7 @@ impl Unknown {
 }
 
 impl Rules {
-    /// What this rule asks for of what is unknown.
+    /// Returns the unknown keys that this rule asks for.
     #[must_use]
     pub fn asked_of(&self, rule: &Rule, unknown: &BTreeSet<Unknown>) -> BTreeSet<Unknown> {
         let asks = |key: &Unknown| match key {
@@ -70,7 +70,7 @@ impl Rules {
         unknown.iter().copied().filter(asks).collect()
     }
 
-    /// The same rules from this one on, none of which asks for what is unknown.
+    /// Returns a copy of the rules from this one on, none of which asks for an unknown key.
     ///
     /// # Errors
     /// They do not fit.
@@ -138,7 +138,7 @@ impl Rules {
         }
     }
 
-    /// Whether one of these sets asks for names.
+    /// Returns whether one of these sets asks for host names.
     fn names_any(&self, sets: &[u32]) -> bool {
         let mut sets = sets.iter().filter_map(|set| self.set(*set));
         sets.any(|set| !set.names.is_empty())

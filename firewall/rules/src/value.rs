@@ -1,4 +1,4 @@
-//! Single values, from TOML to what they mean.
+//! Readers of single TOML values.
 
 use crate::device::{ANY, GUESTS_WORD, KIND};
 use crate::network::check_name;
@@ -51,7 +51,7 @@ pub(crate) fn action(value: &DeValue<'_>) -> Result<Verdict, Wrong> {
     one_of(value, &actions.map(|verdict| (verdict.name(), verdict)))
 }
 
-/// What becomes of what nobody was asked about in time.
+/// Reads the verdict on what nobody has answered in time.
 pub(crate) fn unanswered(value: &DeValue<'_>) -> Result<Verdict, Wrong> {
     one_of(
         value,
@@ -59,7 +59,7 @@ pub(crate) fn unanswered(value: &DeValue<'_>) -> Result<Verdict, Wrong> {
     )
 }
 
-/// What is forwarded has nobody at this machine's end.
+/// Reads the verdict on forwarded packets, which can't be "ask": nobody is at the local end.
 pub(crate) fn action_of_forwarded(value: &DeValue<'_>) -> Result<Verdict, Wrong> {
     match action(value)? {
         Verdict::Ask => Err(
@@ -69,7 +69,7 @@ pub(crate) fn action_of_forwarded(value: &DeValue<'_>) -> Result<Verdict, Wrong>
     }
 }
 
-/// In how many seconds a question is to be answered.
+/// Reads the number of seconds in which a question is to be answered.
 pub(crate) fn answer_within(value: &DeValue<'_>) -> Result<Duration, Wrong> {
     let seconds = integer(value).and_then(|seconds| u64::try_from(seconds).ok());
     seconds
@@ -78,7 +78,7 @@ pub(crate) fn answer_within(value: &DeValue<'_>) -> Result<Duration, Wrong> {
         .ok_or_else(|| format!("write a number of seconds, from 1 to {LONGEST_QUESTION}"))
 }
 
-/// The most seconds that a question may wait.
+/// Longest timeout of a question, in seconds.
 const LONGEST_QUESTION: u64 = 3600;
 
 pub(crate) fn direction(value: &DeValue<'_>) -> Result<Direction, Wrong> {
@@ -123,12 +123,12 @@ pub(crate) fn addresses(value: &DeValue<'_>) -> Result<Addresses, Wrong> {
     string(value)?.parse()
 }
 
-/// A name that a set asks for.
+/// Reads a host name that a set asks for.
 pub(crate) fn host(value: &DeValue<'_>) -> Result<HostPattern, Wrong> {
     string(value)?.parse()
 }
 
-/// Somebody who answers questions of DNS.
+/// Reads the address of a DNS resolver.
 pub(crate) fn resolver(value: &DeValue<'_>) -> Result<IpAddr, Wrong> {
     let text = string(value)?;
     let found = text
@@ -146,7 +146,7 @@ pub(crate) fn resolver(value: &DeValue<'_>) -> Result<IpAddr, Wrong> {
         })
 }
 
-/// Where a list is fetched from.
+/// Reads the URL that a list is fetched from.
 pub(crate) fn list_address(value: &DeValue<'_>) -> Result<String, Wrong> {
     const LONGEST: usize = 2048;
     let text = string(value)?;
@@ -173,7 +173,7 @@ pub(crate) fn list_address(value: &DeValue<'_>) -> Result<String, Wrong> {
     Ok(text.to_owned())
 }
 
-/// How often it is fetched again.
+/// Reads the interval at which a list is fetched again.
 pub(crate) fn refresh(value: &DeValue<'_>) -> Result<Duration, Wrong> {
     const UNITS: [(char, u64); 3] = [('m', 60), ('h', 60 * 60), ('d', 24 * 60 * 60)];
     const BOUNDS: RangeInclusive<u64> = 5 * 60..=30 * 24 * 60 * 60;
@@ -198,7 +198,7 @@ pub(crate) fn fail_mode(value: &DeValue<'_>) -> Result<FailMode, Wrong> {
     )
 }
 
-/// A user by number or name. `number` says which number a name has.
+/// Reads a user by number or name. `number` looks up the number of a name.
 pub(crate) fn user(
     value: &DeValue<'_>,
     number: impl FnOnce(&str) -> Option<u32>,
@@ -224,7 +224,7 @@ pub(crate) fn user(
     })
 }
 
-/// A device's name, how names begin, or what devices lead to.
+/// Reads a network device by its name, by a prefix of names, or by what devices lead to.
 pub(crate) fn interface(value: &DeValue<'_>) -> Result<String, Wrong> {
     let word = string(value)?;
     if word.starts_with(KIND) {
@@ -261,7 +261,7 @@ pub(crate) fn interface(value: &DeValue<'_>) -> Result<String, Wrong> {
     })
 }
 
-/// A device's name, or how names begin.
+/// Reads a network device by its name, or by a prefix of names.
 pub(crate) fn device(value: &DeValue<'_>) -> Result<String, Wrong> {
     let word = interface(value)?;
     if word.starts_with(KIND) {
@@ -272,18 +272,18 @@ pub(crate) fn device(value: &DeValue<'_>) -> Result<String, Wrong> {
     Ok(word)
 }
 
-/// The name of a network.
+/// Reads the name of a network.
 pub(crate) fn network_id(value: &DeValue<'_>) -> Result<String, Wrong> {
     let name = id(value)?;
     check_name(&name).map(|()| name)
 }
 
-/// The hardware address of a gateway.
+/// Reads the hardware address of a gateway.
 pub(crate) fn hardware_address(value: &DeValue<'_>) -> Result<HardwareAddress, Wrong> {
     string(value)?.parse()
 }
 
-/// The path of a program, or one of the words for what has none.
+/// Reads the path of a program, or a word for what has no path ("unknown", "kernel").
 pub(crate) fn program(value: &DeValue<'_>) -> Result<String, Wrong> {
     let path = string(value)?;
     if special(path).is_some() {
@@ -305,7 +305,7 @@ pub(crate) fn program(value: &DeValue<'_>) -> Result<String, Wrong> {
     })
 }
 
-/// Text of any kind.
+/// Reads text of any kind.
 pub(crate) fn text(value: &DeValue<'_>) -> Result<String, Wrong> {
     string(value).map(str::to_owned)
 }
