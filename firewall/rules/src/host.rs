@@ -1,15 +1,16 @@
-//! Names of hosts, as sets ask for them.
+//! Host names that sets ask for.
 
 use crate::report::{Wrong, shown};
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-/// The longest name that DNS has, in characters, and the longest part of one.
+/// Longest name in DNS, and longest label of one, in characters.
 const LONGEST: usize = 253;
 const LONGEST_LABEL: usize = 63;
 
-/// A name that a set asks for: a host's, or whatever lies below a domain, at any depth, without the domain's own.
+/// Pattern of host names that a set asks for: one host, or every name below a domain, at any depth, without the domain
+/// itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPattern {
     below: bool,
@@ -17,13 +18,13 @@ pub struct HostPattern {
 }
 
 impl HostPattern {
-    /// The host's name, or the domain's: in small letters, without a dot at its end.
+    /// Returns the name of the host or of the domain: in lower case, without a dot at its end.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether it is whatever lies below the domain.
+    /// Returns whether the pattern stands for the names below a domain.
     #[must_use]
     pub const fn is_below(&self) -> bool {
         self.below
@@ -77,7 +78,7 @@ impl FromStr for HostPattern {
     }
 }
 
-/// What is wrong with a part of a name.
+/// Returns a message if a label of a name is wrong.
 fn wrong_label(label: &str) -> Option<String> {
     let other = |c: &char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
     if label.is_empty() {

@@ -1,4 +1,5 @@
-//! What has joined sets while rules were in force, for whoever asks what these decide: as the driver finds it, and in words.
+//! Addresses that have joined sets while rules were in force, for asking what these rules decide: in the driver's form,
+//! and by the sets' index.
 
 use crate::Rules;
 use crate::own_network::mapped;
@@ -8,7 +9,7 @@ use firewall_abi::rules::SETS_TABLES;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
-/// Addresses that have joined sets, as rules know them that were told: see [`Rules::know_joined`].
+/// Addresses that have joined sets of a rule file; made by [`Rules::know_joined`].
 #[derive(Clone, Debug, Default)]
 pub struct Joined {
     sets: HashMap<IpAddr, Vec<u32>>,
@@ -16,13 +17,13 @@ pub struct Joined {
 }
 
 impl Joined {
-    /// The sets that this address has joined, by their places in the file.
+    /// Returns the sets that this address has joined, by their index in the file.
     #[must_use]
     pub fn sets_of(&self, address: IpAddr) -> &[u32] {
         self.sets.get(&address).map_or(&[], Vec::as_slice)
     }
 
-    /// A table of the rules that were told, with what has joined its sets.
+    /// Combines a table of these rules with the addresses that have joined its sets.
     #[must_use]
     pub fn beside<'a>(&'a self, tables: Slices<'a>) -> impl Tables {
         WithMembers {
@@ -35,11 +36,11 @@ impl Joined {
 }
 
 impl Rules {
-    /// Has the rules know what has joined their sets, by the sets' names; of others nothing is known. Tables that are compiled
-    /// after this have a class for each of these.
+    /// Tells the rules which addresses have joined their sets, by the sets' names; names of no set are ignored. Tables
+    /// that are compiled after this have an equivalence class for each of these addresses.
     ///
     /// # Errors
-    /// The tables would be too large; nothing has changed.
+    /// Fails if the tables would be too large; nothing has changed then.
     pub fn know_joined<'a>(
         &mut self,
         joined: impl IntoIterator<Item = (&'a str, IpAddr)>,

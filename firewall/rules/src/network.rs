@@ -15,17 +15,17 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::PoisonError;
 
-/// What stands before a network's name where a rule is on while that network is not there.
+/// Mark before a network's name in a rule that is on while that network is not there.
 pub(crate) const NOT: char = '!';
-/// Words that stand for no network in particular, and are no network's name: for none, and for not knowing.
+/// Words that can't be names of networks: one for no network, one for unknown networks.
 pub const NO_NETWORKS: [&str; 2] = ["none", "unknown"];
 
-/// A network that rules name. An empty list takes anything.
+/// A network that rules name. An empty list matches anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
-    /// Its name, unlike any other's in the file.
+    /// Name of the network, unique in the file.
     pub id: String,
-    /// The line that its name stands in.
+    /// Line of the file that the name stands in, from 1.
     pub line: usize,
     /// Devices that the default route goes by.
     pub interfaces: Vec<String>,
@@ -33,31 +33,31 @@ pub struct Network {
     pub gateways: Vec<Addresses>,
     /// Hardware addresses of its gateway.
     pub gateway_hardware: Vec<HardwareAddress>,
-    /// What it is.
+    /// Comment of the file on it.
     pub comment: Option<String>,
 }
 
 /// A default route of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DefaultRoute {
-    /// The device's name.
+    /// Name of the network device that it goes by.
     pub device: String,
-    /// Its number.
+    /// Index of the network device.
     pub index: u32,
-    /// The gateway; none: the route leads to the device alone.
+    /// Address of the gateway; `None` if the route leads to the device alone.
     pub gateway: Option<IpAddr>,
-    /// The gateway's hardware address.
+    /// Hardware address of the gateway.
     pub hardware: GatewayHardware,
 }
 
-/// The hardware address of a route's gateway.
+/// Hardware address of a route's gateway, as far as the kernel knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GatewayHardware {
-    /// This.
+    /// The known address.
     Is(HardwareAddress),
-    /// It has none that a network could ask for: there is no gateway, or the device's ends have no Ethernet addresses.
+    /// No address that a network could ask for: there is no gateway, or the device's ends have no Ethernet addresses.
     None,
-    /// The kernel has not heard it yet.
+    /// An address that the kernel has not learned yet.
     Unknown,
 }
 
@@ -65,70 +65,70 @@ pub enum GatewayHardware {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HardwareAddress(pub [u8; 6]);
 
-/// Whether a network is there.
+/// Presence of a network: whether the machine is in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Presence {
     /// A default route leads out of it.
     There,
-    /// None does.
+    /// No default route leads out of it.
     Away,
-    /// That is not known.
+    /// Not known.
     #[default]
     Unknown,
 }
 
-/// Whether a network is there, and why that is said.
+/// Presence of a network, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sighting {
-    /// Whether it is there.
+    /// Presence of the network.
     pub presence: Presence,
-    /// What matched, or what did not.
+    /// Reason: the conditions that matched, or did not.
     pub why: String,
 }
 
 /// The networks in which a rule is on; without any it is on everywhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuleNetworks {
-    /// By their places in the file: [`Rules::network`].
+    /// Networks, by their index in the file ([`Rules::network`]).
     pub named: Vec<u32>,
-    /// It is on where none of them is, in place of where one is.
+    /// `true` if the rule is on where none of them is present; `false` if it is on where one is.
     pub elsewhere: bool,
 }
 
-/// The networks of a rule file, and its enabled rules that ask for them.
+/// Networks of a rule file, and its enabled rules that ask for them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetworkRules {
-    /// In the order of the file.
+    /// Networks, in the order of the file.
     pub networks: Vec<Network>,
-    /// In the order of the file.
+    /// Rules, in the order of the file.
     pub rules: Vec<NetworkRule>,
 }
 
 /// A rule that asks for networks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkRule {
-    /// Its name.
+    /// Name of the rule.
     pub id: String,
-    /// Those that it asks for.
+    /// Networks that it asks for.
     pub networks: RuleNetworks,
-    /// What it does where they are right.
+    /// Verdict of the rule where it is on.
     action: Verdict,
 }
 
-/// What a rule does where the machine is.
+/// Effect of a rule where the machine is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// What it says.
+    /// The rule is on, with its own verdict.
     On,
-    /// Nothing: the networks that it asks for are not right.
+    /// The rule is off: the networks that it asks for do not match.
     Off,
-    /// It blocks what it would ask a person about: whether they are right is not known, and neither the answer nor the rules behind it
-    /// may open anything.
+    /// The rule blocks what it would ask a person about: it is not known whether its networks match, and neither the
+    /// answer nor the rules behind it may open anything.
     Blocks,
 }
 
 impl GatewayHardware {
-    /// The address, if it is known.
+    /// Returns the address, or `None` if there is none or it is not known.
     #[must_use]
     pub const fn address(self) -> Option<HardwareAddress> {
         match self {
@@ -139,7 +139,7 @@ impl GatewayHardware {
 }
 
 impl Presence {
-    /// Its name in messages and answers.
+    /// Returns the name of the presence in messages and answers.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -149,7 +149,7 @@ impl Presence {
         }
     }
 
-    /// By its name; any other word is no knowledge.
+    /// Returns the presence with this name; unknown for any other word.
     #[must_use]
     pub fn named(name: &str) -> Self {
         let mut all = [Self::There, Self::Away].into_iter();
@@ -157,7 +157,7 @@ impl Presence {
             .unwrap_or_default()
     }
 
-    /// What is said of a network among these, each with its name.
+    /// Returns the presence of a network among these reports, each with a network's name; unknown if none is of it.
     #[must_use]
     pub fn among(told: &[(String, Self)], network: &Network) -> Self {
         let told = told.iter().find(|(name, _)| *name == network.id);
@@ -166,7 +166,7 @@ impl Presence {
 }
 
 impl Network {
-    /// Whether it is there, while these are the default routes.
+    /// Returns whether the network is present while these are the default routes, and why.
     #[must_use]
     pub fn seen(&self, routes: &[DefaultRoute]) -> Sighting {
         if routes.is_empty() {
@@ -189,7 +189,7 @@ impl Network {
         }
     }
 
-    /// Whether this route leads out of it.
+    /// Returns whether this route leads out of the network, and why.
     fn seen_by(&self, route: &DefaultRoute) -> Sighting {
         let DefaultRoute {
             device,
@@ -245,7 +245,7 @@ impl Network {
 }
 
 impl Sighting {
-    /// That it is not known, and why.
+    /// Makes a sighting of an unknown presence, with the reason.
     #[must_use]
     pub fn unknown(why: &str) -> Self {
         Self {
@@ -270,7 +270,8 @@ impl Sighting {
 }
 
 impl RuleNetworks {
-    /// What a rule of theirs with this action does. `presence` says of each by its place in the file whether it is there.
+    /// Returns the effect of a rule with these networks and this action. `presence` returns the presence of a network
+    /// by its index in the file.
     fn effect(&self, presence: impl Fn(u32) -> Presence, action: Verdict) -> Effect {
         if self.named.is_empty() {
             return Effect::On;
@@ -291,8 +292,8 @@ impl RuleNetworks {
 }
 
 impl NetworkRules {
-    /// What each of the rules does, where each network is as this says, in the order of both; those of which it says nothing are not
-    /// known.
+    /// Returns the effect of each rule, in order, with these presences of the networks, in order; networks without one
+    /// are unknown.
     #[must_use]
     pub fn effects(&self, presences: &[Presence]) -> Vec<Effect> {
         let presence = |place| presence_at(presences, place);
@@ -308,14 +309,14 @@ fn presence_at(presences: &[Presence], place: u32) -> Presence {
 }
 
 impl Rule {
-    /// Whether it is tried where the machine is: it is enabled, and its networks are right.
+    /// Returns whether the rule is tried where the machine is: it is enabled, and its networks match.
     #[must_use]
     pub fn is_on(&self) -> bool {
         self.enabled && self.effect != Effect::Off
     }
 
-    /// What becomes of packets that it matches where the machine is: what it says, unless it would ask a person and it is not known
-    /// whether its networks are right.
+    /// Returns the verdict on packets that it matches where the machine is: its own action, unless it would ask a
+    /// person and it is not known whether its networks match.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         match self.effect {
@@ -324,7 +325,7 @@ impl Rule {
         }
     }
 
-    /// Puts it where these networks are there, and those not.
+    /// Sets the effect of the rule from the presences of the networks.
     pub(crate) fn put_at(&mut self, presences: &[Presence]) {
         let presence = |place| presence_at(presences, place);
         self.effect = self.networks.effect(presence, self.action);
@@ -332,18 +333,18 @@ impl Rule {
 }
 
 impl Rules {
-    /// The network that a rule names: its place in the file, from 0.
+    /// Returns the network that a rule names, by its index in the file, from 0.
     #[must_use]
     pub fn network(&self, number: u32) -> Option<&Network> {
         self.networks.get(usize::try_from(number).ok()?)
     }
 
-    /// Every network in order.
+    /// Returns every network in the order of the file.
     pub fn networks(&self) -> impl ExactSizeIterator<Item = &Network> {
         self.networks.iter()
     }
 
-    /// The networks, and what asks for them.
+    /// Returns the networks, and the enabled rules that ask for them.
     #[must_use]
     pub fn network_rules(&self) -> NetworkRules {
         let asks = |rule: &&Rule| rule.enabled && !rule.networks.named.is_empty();
@@ -358,16 +359,17 @@ impl Rules {
         }
     }
 
-    /// Which of the networks are there, in their order, as far as that was said.
+    /// Returns the presence of each network, in order, as far as it was reported.
     #[must_use]
     pub fn presences(&self) -> &[Presence] {
         &self.presences
     }
 
-    /// The tables of these rules where nothing is known of networks: for whoever keeps them until it may be another network.
+    /// Compiles the rules with all networks unknown: for a table that is kept until the machine may be in another
+    /// network.
     ///
     /// # Errors
-    /// They would be too large.
+    /// Fails if the tables would be too large.
     pub fn compile_for_anywhere(&self, generation: u32) -> Result<Table, String> {
         let mut rules = self.rules.clone();
         rules.iter_mut().for_each(|rule| rule.put_at(&[]));
@@ -379,11 +381,11 @@ impl Rules {
         Ok(self.table(pages, generation))
     }
 
-    /// Has the rules be on that are right where the machine is, by what this says of each network. Until then none is known, and each
-    /// rule on its safe side.
+    /// Switches rules on and off by the presence of each network. Until this is called, no presence is known, and each
+    /// rule is on its safe side.
     ///
     /// # Errors
-    /// The tables would be too large; nothing has changed.
+    /// Fails if the tables would be too large; nothing has changed then.
     pub fn put_at(&mut self, presence: impl Fn(&Network) -> Presence) -> Result<(), String> {
         let presences: Vec<_> = self.networks.iter().map(presence).collect();
         let before: Vec<_> = self.rules.iter().map(|rule| rule.effect).collect();
@@ -411,7 +413,7 @@ impl Rules {
     }
 }
 
-/// A network's name, if it can be one.
+/// Checks that a network can have this name.
 pub(crate) fn check_name(name: &str) -> Result<(), Wrong> {
     if NO_NETWORKS.contains(&name) {
         return Err(format!(
@@ -427,10 +429,11 @@ pub(crate) fn check_name(name: &str) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// Which of these networks are to be taken for being there, by their names; "none" and "unknown" are words for themselves.
+/// Returns the presences to assume when the named networks are present; the words "none" and "unknown" stand for all
+/// networks away and all unknown.
 ///
 /// # Errors
-/// There is no network of this name; the text says which there are.
+/// Fails if there is no network of this name; the text says which there are.
 pub fn as_if(names: &[String], networks: &[Network]) -> Result<Vec<(String, Presence)>, String> {
     let all = |presence| networks.iter().map(move |one| (one.id.clone(), presence));
     match names {
@@ -461,7 +464,7 @@ pub fn as_if(names: &[String], networks: &[Network]) -> Result<Vec<(String, Pres
     Ok(told.collect())
 }
 
-/// What is said of a name that no network has.
+/// Makes the message for a name that no network has.
 pub(crate) fn no_network(name: &str, known: &[&str]) -> Wrong {
     let name = shown(name);
     if known.is_empty() {

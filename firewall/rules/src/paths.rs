@@ -1,12 +1,12 @@
-//! The files of sets by their whole paths, so that a text means the same wherever it is kept.
+//! Absolute paths of sets' files, so that a text means the same wherever it is kept.
 
 use crate::document::text_value;
 use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// A rule file's text in which each file of a set that is named from `folder` on has its whole path. Nothing else is changed; a
-/// text that is not understood comes back as it is.
+/// Replaces each relative path of a set's file with its absolute path, from `folder` on. Nothing else is changed; a
+/// text that can't be parsed is returned as it is.
 #[must_use]
 pub fn with_whole_paths(text: &str, folder: &Path) -> String {
     let Ok(table) = DeTable::parse(text) else {

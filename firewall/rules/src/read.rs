@@ -1,4 +1,4 @@
-//! From TOML to rules and sets, saying all that is wrong.
+//! Reads rules, sets and networks from TOML, and reports all that is wrong.
 
 mod names;
 mod network;
@@ -36,7 +36,7 @@ const DEFAULT_KEYS: &[&str] = &[
 ];
 const SERVICE_KEYS: &[&str] = &["fail_mode"];
 
-/// What a file says.
+/// Contents of a rule file.
 pub(crate) struct File {
     pub(crate) defaults: Defaults,
     pub(crate) asking: Asking,
@@ -44,11 +44,11 @@ pub(crate) struct File {
     pub(crate) rules: Vec<Rule>,
     pub(crate) sets: Vec<Set>,
     pub(crate) networks: Vec<Network>,
-    /// What each set holds; nothing if no rule asks for it.
+    /// Members of each set; empty if no rule asks for it.
     pub(crate) members: Vec<Members>,
 }
 
-/// What a whole text says. What was reported makes the result void.
+/// Reads a whole text. The result is void if an error was reported.
 pub(crate) fn file(text: &str, report: &mut Report<'_>, resolver: &dyn Resolver) -> File {
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
@@ -151,7 +151,7 @@ fn defaults(file: &mut Section<'_, '_, '_>) -> (Defaults, Asking) {
     (defaults, asking)
 }
 
-/// How long is waited for an answer, and what then; only where somebody is asked.
+/// Reads the timeout and default answer of questions, which are errors where nobody is asked.
 fn asking(section: &mut Section<'_, '_, '_>, asks: bool, goes_with: &str) -> Asking {
     let usual = Asking::default();
     let asking = Asking {
@@ -179,7 +179,7 @@ fn service(file: &mut Section<'_, '_, '_>) -> FailMode {
     section.optional("fail_mode", fail_mode).unwrap_or_default()
 }
 
-/// Names must tell one from the other. Each comes with its line and place.
+/// Reports names that occur twice. Each name comes with its line and place.
 fn check_ids<'a>(
     named: impl Iterator<Item = (&'a String, usize, &'a Range<usize>)>,
     what: &str,

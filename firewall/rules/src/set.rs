@@ -1,4 +1,4 @@
-//! Sets of addresses: in the rule file itself, or in files as public block lists come.
+//! Sets of addresses, in the rule file itself or in files, such as public block lists.
 
 use crate::HostPattern;
 use crate::address::Addresses;
@@ -9,45 +9,45 @@ use std::time::Duration;
 /// A named set of addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Set {
-    /// Its name, unlike any other's in the file; rules ask for it as `@name`.
+    /// Name of the set, unique in the file; rules ask for it as `@name`.
     pub id: String,
-    /// The line that its name stands in.
+    /// Line of the file that the name stands in, from 1.
     pub line: usize,
-    /// The file that holds addresses of it, as the rule file names it.
+    /// File that holds addresses of it, as the rule file names it.
     pub file: Option<String>,
-    /// Where a list of more is fetched from.
+    /// Subscription to a published list that holds addresses of it.
     pub subscription: Option<Subscription>,
-    /// Whether that list has never been fetched.
+    /// `true` if that list was never fetched.
     pub is_awaited: bool,
-    /// How many entries it has, those of its file too.
+    /// Number of its entries, those of its file included.
     pub entries: usize,
-    /// Why it is not known what its file holds. Rules that block then take the set to hold all but [`Set::except`], rules
-    /// that allow only what the rule file itself lists.
+    /// Reason for which the contents of its file are not known. Rules that block then take the set to hold all but
+    /// [`Set::except`], rules that allow only what the rule file itself lists.
     pub trouble: Option<String>,
-    /// What it does not hold, whatever its file says.
+    /// Addresses that it does not hold, whatever its file says.
     pub except: Vec<Addresses>,
-    /// Names whose addresses join it, while answers of DNS say that they have these.
+    /// Host names whose addresses join it while DNS answers give them.
     pub names: Vec<HostPattern>,
-    /// Whose answers count for that; none: those of whom this machine asks.
+    /// DNS resolvers whose answers count for that; if empty, those that this machine asks.
     pub resolvers: Vec<IpAddr>,
-    /// What it is for.
+    /// Comment of the file on its purpose.
     pub comment: Option<String>,
 }
 
-/// A list that somebody else publishes, and that is fetched again and again.
+/// Subscription to a published list, which is fetched again and again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscription {
-    /// Its address.
+    /// URL of the list.
     pub url: String,
-    /// When it is fetched again.
+    /// Interval at which it is fetched again.
     pub refresh: Duration,
 }
 
 impl Subscription {
-    /// When a list is fetched again whose set does not say so.
+    /// Interval of lists whose set gives none.
     pub const USUAL_REFRESH: Duration = Duration::from_secs(24 * 60 * 60);
 
-    /// Its address without what may be a secret of whoever subscribed: what stands behind a question mark.
+    /// Returns the URL without its query (behind a question mark), which may be a secret of the subscriber.
     #[must_use]
     pub fn shown(&self) -> &str {
         self.url.split('?').next().unwrap_or_default()
@@ -55,7 +55,7 @@ impl Subscription {
 }
 
 impl Set {
-    /// What it may hold while its file is not known; nothing if it is.
+    /// Returns the addresses that the set may hold while its file is not known; none if it is known.
     pub(crate) fn presumed(&self) -> Vec<Addresses> {
         if self.trouble.is_none() {
             return Vec::new();
@@ -68,7 +68,7 @@ impl Set {
     }
 }
 
-/// The addresses of a set, in any order, as often as they stand there.
+/// Addresses of a set, as ranges, in any order, with duplicates.
 #[derive(Debug, Default)]
 pub(crate) struct Members {
     pub(crate) v4: Vec<(u32, u32)>,
@@ -86,7 +86,7 @@ impl Members {
         self.v6.append(&mut more.v6);
     }
 
-    /// Takes these addresses out.
+    /// Removes these addresses.
     pub(crate) fn except(&mut self, except: &[Addresses]) {
         if except.is_empty() {
             return;
@@ -102,7 +102,7 @@ impl Members {
     }
 }
 
-/// Spans without what lies in others.
+/// Returns the spans without the parts that lie in `except`.
 fn without<K: Key>(spans: Vec<(K, K)>, except: &[(K, K)]) -> Vec<(K, K)> {
     let outside = outside(except);
     let mut kept = Vec::new();
@@ -123,7 +123,7 @@ fn without<K: Key>(spans: Vec<(K, K)>, except: &[(K, K)]) -> Vec<(K, K)> {
     kept
 }
 
-/// All values that are in none of these spans.
+/// Returns, as spans, all values that are in none of these spans.
 pub(crate) fn outside<K: Key>(spans: &[(K, K)]) -> Vec<(K, K)> {
     let mut rest = Vec::new();
     let mut from = Some(K::default());
@@ -139,7 +139,7 @@ pub(crate) fn outside<K: Key>(spans: &[(K, K)]) -> Vec<(K, K)> {
     rest
 }
 
-/// A number as messages have it: `1,234`.
+/// Writes a number with separators between thousands: `1,234`.
 #[must_use]
 pub fn grouped(number: usize) -> String {
     let digits = number.to_string();

@@ -1,4 +1,4 @@
-//! This machine: its files, users and programs. The only part of this crate that asks a system.
+//! Resolver of this machine's files, users and programs. The only part of this crate that asks a system.
 
 use crate::list::MAX_TEXT;
 use crate::program::special;
@@ -9,17 +9,17 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-/// Where the service keeps the last good copies of lists that it has fetched: root's, and to read for its group.
+/// Folder of the last good copies of lists that the service has fetched: owned by root, readable for its group.
 pub const FETCHED: &str = "/var/lib/gatebell/fetched";
 
-/// What the copy of the list at this address is called there. It begins with the address and a line's end.
+/// Returns the name of a list's copy in that folder, by the list's URL. The copy begins with the URL and a line end.
 #[must_use]
 pub fn copy_name(url: &str) -> String {
     format!("{:016x}", number_of(url))
 }
 
-/// The machine that this process runs on, for one reading of a rule file: what it has seen of the mounted file systems
-/// it does not look at again.
+/// Resolver of the machine that this process runs on, for one reading of a rule file: it reads the table of mounts only
+/// once.
 #[derive(Debug)]
 pub struct SystemResolver {
     folder: PathBuf,
@@ -28,7 +28,7 @@ pub struct SystemResolver {
 }
 
 impl SystemResolver {
-    /// The machine, for a rule file at this path: the files of its sets are named from its folder on.
+    /// Makes the resolver for a rule file at this path: relative paths of its sets' files begin at its folder.
     #[must_use]
     pub fn beside(rule_file: &Path) -> Self {
         Self {
@@ -38,7 +38,7 @@ impl SystemResolver {
         }
     }
 
-    /// The same, with the copies of fetched lists in this folder.
+    /// Reads the copies of fetched lists from this folder, in place of [`FETCHED`].
     #[must_use]
     pub fn with_fetched(self, folder: &Path) -> Self {
         Self {
@@ -124,7 +124,7 @@ fn read(file: File) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// What is refused, for opening a pipe would wait for whoever writes into it.
+/// Message of refusing what is no regular file: opening a pipe would wait for its writer.
 const NO_FILE: &str = "it is no file";
 
 #[cfg(target_os = "linux")]
@@ -154,8 +154,8 @@ mod system {
         }
     }
 
-    /// Opens a file to read. Who owns its folder may put something else in its place at any time: what was looked at is what is
-    /// opened, and nothing is asked by the path again.
+    /// Opens a file to read. The owner of its folder may put another file in its place at any time, so the file that
+    /// was looked at is the one that is opened, and the path is not used again.
     pub(super) fn open(path: &Path) -> Result<File, String> {
         let opened = || -> std::io::Result<Option<File>> {
             let found = look(path)?;
@@ -170,23 +170,23 @@ mod system {
         }
     }
 
-    /// Opens what is there to look at it: it is neither read nor run, so no right to do so is needed.
+    /// Opens a path to look at its file (`O_PATH`): it is neither read nor run, so no right to do so is needed.
     fn look(path: impl AsRef<Path>) -> std::io::Result<File> {
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(libc::O_PATH).open(path)
     }
 
-    /// Where an open file is found, wherever its path leads by now.
+    /// Returns a path of an open file that stays valid, wherever its own path leads by now.
     fn by_descriptor(file: &File) -> String {
         format!("/proc/thread-self/fd/{}", file.as_raw_fd())
     }
 
-    /// Whether this process reads the file by a right that others do not have. Who sees its messages may be one of those.
+    /// Returns whether this process reads the file by a right that others do not have, who may see its messages.
     pub(super) fn is_confidential(file: &File) -> bool {
         geteuid().is_root() && !everybody_may_read(file)
     }
 
-    /// By the modes of the file and of the folders above.
+    /// Returns whether the modes of the file and of the folders above let everybody read it.
     fn everybody_may_read(file: &File) -> bool {
         const READ: u32 = 0o004;
         const PASS: u32 = 0o001;
@@ -200,7 +200,7 @@ mod system {
         may(file.metadata(), READ) && folders.all(|folder| may(std::fs::metadata(folder), PASS))
     }
 
-    /// The users that stand in this machine's own file, whatever other sources of names there are.
+    /// Returns the numbers of the users in this machine's own `/etc/passwd`, whatever other sources of names there are.
     pub(super) fn local_users() -> Vec<u32> {
         let text = std::fs::read("/etc/passwd").unwrap_or_default();
         String::from_utf8_lossy(&text)
@@ -209,7 +209,8 @@ mod system {
             .collect()
     }
 
-    /// A file that is surely not there is no trouble: nobody runs it.
+    /// Returns the reason for which a program can't be looked at. A file that is surely not there is no trouble: nobody
+    /// runs it.
     pub(super) fn program_trouble(path: &str, mounts: &Mounts) -> Option<String> {
         match look(path).and_then(|file| file.metadata()) {
             Ok(found) if found.is_file() && program(path, mounts).is_none() => {
@@ -225,7 +226,7 @@ mod system {
         }
     }
 
-    /// The kernel's own device number of the file's file system, and the inode. What `stat` calls the device is another
+    /// Returns the kernel's own device number of the file's file system, and the inode. The device of `stat` is another
     /// number on file systems with several trees inside (btrfs, overlayfs); the table of mounts has the kernel's.
     pub(super) fn program(path: &str, mounts: &Mounts) -> Option<[u64; 2]> {
         let file = look(path).ok()?;
@@ -256,7 +257,8 @@ mod system {
             .ok()
     }
 
-    /// The device number of each mount, as the kernel keeps it: `36 35 98:0 /root /mnt …`.
+    /// Device number of each mount, by the mount's number, in the kernel's encoding; of lines like `36 35 98:0 /root
+    /// /mnt …`.
     pub(super) type Mounts = HashMap<u64, u64>;
 
     pub(super) fn mounts() -> Mounts {

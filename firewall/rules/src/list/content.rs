@@ -1,15 +1,15 @@
-//! What a list holds, for who compares one copy with the next.
+//! Contents of a list, for comparing one copy with the next.
 
 use super::read;
 use crate::resolver::SetFile;
 use std::cmp::Ordering;
 
-/// The entries of a list, each once.
+/// Entries of a list, each once.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ListContent {
     v4: Vec<(u32, u32)>,
     v6: Vec<(u128, u128)>,
-    /// How many entries could not be read.
+    /// Number of entries that could not be read.
     pub unreadable: usize,
 }
 
@@ -17,7 +17,7 @@ impl ListContent {
     /// Reads a list.
     ///
     /// # Errors
-    /// It is no list: nothing of it could be read. The text says what it is, and what would be right.
+    /// Fails if it is no list: nothing of it could be read. The text says what it is, and what would be right.
     pub fn read(file: &SetFile) -> Result<Self, String> {
         let list = read(file)?;
         let (mut v4, mut v6) = (list.members.v4, list.members.v6);
@@ -32,20 +32,20 @@ impl ListContent {
         })
     }
 
-    /// How many entries it has.
+    /// Returns the number of entries.
     #[must_use]
     pub fn entries(&self) -> usize {
         self.v4.len() + self.v6.len()
     }
 
-    /// How many entries it has that the other does not.
+    /// Returns the number of entries that the other list does not have.
     #[must_use]
     pub fn beyond(&self, other: &Self) -> usize {
         beyond(&self.v4, &other.v4) + beyond(&self.v6, &other.v6)
     }
 }
 
-/// How many of these are not among the others; both are sorted.
+/// Counts those of `these` that are not among `others`; both are sorted.
 fn beyond<T: Ord>(these: &[T], others: &[T]) -> usize {
     let mut others = others.iter().peekable();
     these

@@ -1,4 +1,4 @@
-//! Lists in JSON: one document, or one a line.
+//! Reader of lists in JSON: one document, or one a line.
 
 use super::List;
 use crate::address::listed;
@@ -6,7 +6,7 @@ use crate::report::shown;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// The keys that publishers have addresses under.
+/// Keys under which publishers have addresses.
 const KEYS: [&str; 13] = [
     "cidr",
     "ip_prefix",
@@ -57,7 +57,7 @@ pub(super) fn read(text: &[u8], list: &mut List) {
     }
 }
 
-/// Where what is found goes.
+/// Receiver of the entries that are found, with the line of the document.
 struct Found<'a> {
     list: &'a mut List,
     line: usize,
@@ -74,13 +74,13 @@ impl Found<'_> {
     }
 }
 
-/// A value, by where it stands.
+/// Visitor of a JSON value, by the place of the value.
 enum Place<'f, 'a> {
-    /// Under one of the keys: each text is an entry.
+    /// A value under one of the [`KEYS`]: each text is an entry.
     Named(&'f mut Found<'a>),
-    /// In a list under another key or none: a text that is an address is an entry.
+    /// A value in a list under another key or none: a text that is an address is an entry.
     Listed(&'f mut Found<'a>),
-    /// Anywhere else.
+    /// A value anywhere else: no text is an entry.
     Elsewhere(&'f mut Found<'a>),
 }
 

@@ -1,17 +1,17 @@
-//! Lists of one entry a line, in the shapes that are in use.
+//! Reader of lists of one entry a line, in the formats that are in use.
 
 use super::List;
 use crate::address::{Addresses, listed, netmask};
 use crate::report::shown;
 use std::net::IpAddr;
 
-/// What a line holds.
+/// Contents of a line.
 enum Line {
     /// No entry.
     Nothing,
-    /// Entries; the second of each says whether bits behind its prefix were cut off.
+    /// Entries; the second value of each says whether bits behind its prefix were cut off.
     Entries(Vec<(Addresses, bool)>),
-    /// The names of the columns, maybe.
+    /// Names of columns, maybe.
     Columns,
 }
 
@@ -66,7 +66,7 @@ fn line_of(text: &str) -> Result<Line, String> {
     of_columns(entry)
 }
 
-/// A line up to its comment.
+/// Returns a line up to its comment.
 fn entry(text: &str) -> &str {
     let behind_a_blank = |mark| {
         text.match_indices(mark)
@@ -82,7 +82,7 @@ fn entry(text: &str) -> &str {
     text.get(..end).unwrap_or(text).trim_ascii_end()
 }
 
-/// `ipset save`: `add bad 192.0.2.0/24 timeout 60`.
+/// Parses a line of `ipset save`: `add bad 192.0.2.0/24 timeout 60`.
 fn of_ipset(entry: &str) -> Result<Line, String> {
     let mut words = entry.split_ascii_whitespace();
     if words.next() != Some("add") {
@@ -100,8 +100,8 @@ fn of_ipset(entry: &str) -> Result<Line, String> {
     listed(member).map(|one| Line::Entries(vec![one]))
 }
 
-/// What file sharing programs read: `name:192.0.2.0-192.0.2.9`, and `192.0.2.0 - 192.0.2.9 , 000 , name` with a level: what
-/// has a high one is not to be blocked.
+/// Parses a line of file sharing programs' lists: `name:192.0.2.0-192.0.2.9`, and `192.0.2.0 - 192.0.2.9 , 000 , name`
+/// with a level: an entry with a high one is not to be blocked.
 fn of_file_sharing(text: &str, entry: &str) -> Option<Line> {
     const HIGHEST_BLOCKED: u8 = 127;
     let range = |text: &str| {
@@ -125,7 +125,7 @@ fn of_file_sharing(text: &str, entry: &str) -> Option<Line> {
     four.map(|one| Line::Entries(vec![one]))
 }
 
-/// Columns with commas between: all of them if all are addresses, else the first that is one.
+/// Parses columns with commas between: all of them if all are addresses, else the first that is one.
 fn of_commas(entry: &str) -> Result<Line, String> {
     let fields = entry
         .split(',')
@@ -142,8 +142,8 @@ fn of_commas(entry: &str) -> Result<Line, String> {
         .map_or(Line::Columns, |first| Line::Entries(vec![first])))
 }
 
-/// Columns with tabs or blanks between: the first is the entry, but for a first and a last address, and an address with its
-/// netmask.
+/// Parses columns with tabs or blanks between: the first is the entry, but for a first and a last address, and an
+/// address with its netmask.
 fn of_columns(entry: &str) -> Result<Line, String> {
     let tabs = entry.contains('\t');
     let mut columns = entry.split_ascii_whitespace();
@@ -184,7 +184,7 @@ fn of_columns(entry: &str) -> Result<Line, String> {
     Ok(Line::Entries(vec![(first, cut)]))
 }
 
-/// Where lists of hosts send their names.
+/// Returns whether the address is one that lists of hosts send their names to.
 fn is_nowhere(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_unspecified() || v4.is_loopback() || v4.is_broadcast(),

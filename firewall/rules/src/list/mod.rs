@@ -1,4 +1,4 @@
-//! Lists of addresses as others publish them.
+//! Reader of published lists of addresses.
 //!
 //! A list is somebody else's: one line of it may be anything. What can be read is used, what can't is counted and named,
 //! and only a text of which nothing can be read (a web page, names of hosts) is no list.
@@ -18,30 +18,31 @@ use flate2::read::MultiGzDecoder;
 use std::borrow::Cow;
 use std::io::Read;
 
-/// The longest text of a list, also of one that was compressed, in bytes: a few times what fits into a table.
+/// Longest text of a list, also of one that was compressed, in bytes: a few times what fits into a table.
 pub(crate) const MAX_TEXT: u64 = 256 << 20;
-/// The longest text of a list that is fetched, also of one that was compressed: nobody here has looked at it.
+/// Longest text of a list that is fetched, also of one that was compressed, in bytes: nobody here has looked at it.
 pub const MOST_OF_FETCHED: u64 = 64 << 20;
 
 /// A list that was read.
 #[derive(Debug, Default)]
 pub(crate) struct List {
     pub(crate) members: Members,
-    /// What could not be read or was read otherwise than it stands there: the first few of each kind, by their places.
+    /// Remarks on entries that could not be read or were read otherwise than written: the first few of each kind, by
+    /// their places.
     pub(crate) remarks: Vec<Remark>,
-    /// How many entries could not be read.
+    /// Number of entries that could not be read.
     pub(crate) wrong: usize,
-    /// How many had bits behind their prefix, which were cut off.
+    /// Number of entries with bits behind their prefix, which were cut off.
     cut: usize,
-    /// See [`SetFile::confidential`].
+    /// `true` if no remark may quote the list: see [`SetFile::confidential`].
     confidential: bool,
 }
 
-/// In place of a message that quotes an entry.
+/// Message in place of one that quotes an entry.
 const NOT_SHOWN: &str =
     "this can't be read as it stands; it is not shown, because not everybody may read the file";
 
-/// What is to be said of one place in a list.
+/// Remark on one place in a list.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Remark {
     pub(crate) line: usize,
@@ -49,18 +50,18 @@ pub(crate) struct Remark {
     pub(crate) message: String,
 }
 
-/// How many entries a list has that could be read: for who keeps the last good copy of one.
+/// Counts the readable entries of a list, for a program that keeps the last good copy of one.
 ///
 /// # Errors
-/// It is no list: nothing of it could be read. The text says what it is, and what would be right.
+/// Fails if it is no list: nothing of it could be read. The text says what it is, and what would be right.
 pub fn list_entries(file: &SetFile) -> Result<usize, String> {
     read(file).map(|list| list.members.entries())
 }
 
-/// Reads a list. An empty one is one.
+/// Reads a list. An empty text is a list.
 ///
 /// # Errors
-/// It is no list; the text says what it is instead.
+/// Fails if it is no list; the text says what it is instead.
 pub(crate) fn read(file: &SetFile) -> Result<List, String> {
     let unpacked = unpack(&file.bytes, MAX_TEXT)?;
     let text = decode(&unpacked);
@@ -95,7 +96,7 @@ impl List {
         self.members.add(addresses);
     }
 
-    /// An entry whose bits behind the prefix don't count.
+    /// Adds an entry whose bits behind the prefix were cut off.
     fn add_cut(&mut self, addresses: Addresses, line: usize, column: usize, entry: &str) {
         self.cut += 1;
         if self.cut <= SHOWN {
@@ -112,7 +113,7 @@ impl List {
         }
     }
 
-    /// Remarks something in words that have some of the list's own in them.
+    /// Adds a remark that quotes the list, unless the list is confidential.
     fn quote(&mut self, line: usize, column: usize, message: &str) {
         let message = if self.confidential {
             NOT_SHOWN
@@ -131,7 +132,7 @@ impl List {
         });
     }
 
-    /// Says how much was not shown.
+    /// Adds remarks on the number of entries that were not shown.
     fn close(&mut self) {
         let line = self.remarks.last().map_or(1, |last| last.line);
         for (count, what) in [
@@ -152,7 +153,7 @@ impl List {
     }
 }
 
-/// What begins as no list does.
+/// Returns a description of a text that begins as no list does.
 fn foreign(begins: &[u8]) -> Option<&'static str> {
     const PACKED: [(&[u8], &str); 4] = [
         (b"PK\x03\x04", "it is a zip archive; unpack it"),
@@ -179,10 +180,10 @@ fn foreign(begins: &[u8]) -> Option<&'static str> {
     )
 }
 
-/// The text of a list that was fetched.
+/// Unpacks the text of a list that was fetched.
 ///
 /// # Errors
-/// It can't be unpacked, or is longer than [`MOST_OF_FETCHED`].
+/// Fails if it can't be unpacked, or is longer than [`MOST_OF_FETCHED`].
 pub fn unpacked_list(bytes: &[u8]) -> Result<Cow<'_, [u8]>, String> {
     let text = unpack(bytes, MOST_OF_FETCHED)?;
     if text.len() as u64 > MOST_OF_FETCHED {
@@ -191,7 +192,7 @@ pub fn unpacked_list(bytes: &[u8]) -> Result<Cow<'_, [u8]>, String> {
     Ok(text)
 }
 
-/// What gzip holds; all else as it is.
+/// Unpacks gzip; returns all else as it is.
 fn unpack(bytes: &[u8], most: u64) -> Result<Cow<'_, [u8]>, String> {
     if !bytes.starts_with(b"\x1F\x8B") {
         return Ok(bytes.into());
@@ -207,7 +208,7 @@ fn unpack(bytes: &[u8], most: u64) -> Result<Cow<'_, [u8]>, String> {
     Ok(text.into())
 }
 
-/// The text without its mark, UTF-16 as UTF-8. Comments may be in any other encoding.
+/// Decodes the text: without its byte order mark, UTF-16 as UTF-8. Comments may be in any other encoding.
 fn decode(bytes: &[u8]) -> Cow<'_, [u8]> {
     let wide = |bytes: &[u8], number: fn([u8; 2]) -> u16| {
         let (units, _) = bytes.as_chunks();

@@ -1,4 +1,4 @@
-//! What rules name, looked up once.
+//! Cache of the networks, sets, users and programs that rules name: each is looked up once.
 
 use super::network::ReadNetwork;
 use super::set::ReadSet;
@@ -11,16 +11,16 @@ use crate::{Addresses, Program};
 use firewall_abi::packet::NO_USER;
 use std::collections::HashMap;
 
-/// What rules name, and what was found out about it.
+/// Networks, sets, users and programs that rules name, with the results of their lookups.
 pub(super) struct Names<'a> {
     pub(super) resolver: &'a dyn Resolver,
     networks: HashMap<String, u32>,
-    /// Which networks a rule asks for, by their places.
+    /// `true` for each network that a rule asks for, by its index.
     pub(super) networks_asked: Vec<bool>,
     sets: HashMap<String, u32>,
-    /// What each set may hold while its file is not known.
+    /// Addresses that each set may hold while its file is not known.
     presumed: Vec<Vec<Addresses>>,
-    /// Which sets a rule asks for, by their places.
+    /// `true` for each set that a rule asks for, by its index.
     pub(super) asked: Vec<bool>,
     users: HashMap<String, Result<u32, String>>,
     programs: HashMap<String, (Option<[u64; 2]>, Option<String>)>,
@@ -90,7 +90,7 @@ impl<'a> Names<'a> {
             .clone()
     }
 
-    /// A program, and why it can't be looked at.
+    /// Looks up a program; the second value is the reason if it can't be looked at.
     pub(super) fn program(&mut self, path: String) -> (Program, Option<String>) {
         let resolver = self.resolver;
         let look = || {
@@ -116,7 +116,7 @@ impl<'a> Names<'a> {
         (program, trouble)
     }
 
-    /// Who may be a user whom nobody knows.
+    /// Returns the numbers, as ranges, that a user whom nobody knows may have.
     pub(super) fn strangers(&self) -> Vec<(u32, u32)> {
         let mut others: Vec<_> = self
             .resolver
@@ -128,7 +128,7 @@ impl<'a> Names<'a> {
         outside(&others)
     }
 
-    /// What these sets may hold while their files are not known.
+    /// Returns the addresses that these sets may hold while their files are not known.
     pub(super) fn presumed(&self, sets: &[u32]) -> Vec<Addresses> {
         let presumed = sets
             .iter()

@@ -1,4 +1,4 @@
-//! Networks, by what they are known.
+//! Reads networks, with the conditions that they are known by.
 
 use super::check_ids;
 use crate::Network;
@@ -10,10 +10,10 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 const NETWORK_KEYS: &[&str] = &["id", "interface", "gateway", "gateway_hardware", "comment"];
-/// How many networks there may be.
+/// Highest number of networks in a file.
 const MOST_NETWORKS: usize = 256;
 
-/// A network, and where its name stands.
+/// A network, and the place of its name in the text.
 pub(super) type ReadNetwork = (Network, Range<usize>);
 
 pub(super) fn networks(file: &mut Section<'_, '_, '_>) -> Vec<ReadNetwork> {
@@ -65,7 +65,7 @@ fn network(table: &DeTable<'_>, place: Range<usize>, report: &mut Report<'_>) ->
     (network, id_place)
 }
 
-/// The networks; of those that no rule asks for it is said.
+/// Returns the networks, and warns of those that no rule asks for.
 pub(super) fn asked_networks(
     networks: Vec<ReadNetwork>,
     asked: &[bool],

@@ -1,4 +1,4 @@
-//! A rule, and what its keys say together.
+//! Reads rules, and checks their keys together.
 
 use super::asking;
 use super::names::Names;
@@ -108,7 +108,7 @@ pub(super) fn rule(
     (rule, id_place)
 }
 
-/// One end of a packet: addresses, and sets by their places.
+/// Reads the conditions for one end of a packet: addresses, and sets by their index.
 fn end(
     section: &mut Section<'_, '_, '_>,
     key: &str,
@@ -131,7 +131,7 @@ fn end(
     (listed.into_iter().flatten().collect(), sets)
 }
 
-/// The networks in which a rule is on, by their places.
+/// Reads the networks in which a rule is on, by their index.
 fn rule_networks(section: &mut Section<'_, '_, '_>, names: &mut Names<'_>) -> RuleNetworks {
     let named = section.several_placed("network", |value: &Value<'_>| {
         let word = string(value.get_ref())?;
@@ -155,7 +155,7 @@ fn rule_networks(section: &mut Section<'_, '_, '_>, names: &mut Names<'_>) -> Ru
     }
 }
 
-/// The users, and whether one of them is not known.
+/// Reads the users; the second value says whether one of them is not known.
 fn users(
     section: &mut Section<'_, '_, '_>,
     names: &mut Names<'_>,
@@ -185,7 +185,7 @@ fn users(
     (users, unknown)
 }
 
-/// The programs, and whether one of them can't be looked at.
+/// Reads the programs; the second value says whether one of them can't be looked at.
 fn programs(
     section: &mut Section<'_, '_, '_>,
     names: &mut Names<'_>,
@@ -227,7 +227,7 @@ fn programs(
     (programs, unknown)
 }
 
-/// What is right alone but not beside the rule's other keys.
+/// Reports keys that are valid alone but not beside the rule's other keys.
 fn check_together(rule: &Rule, section: &mut Section<'_, '_, '_>) {
     let with_ports = !rule.protocols.is_empty() && rule.protocols.iter().all(|p| p.has_ports());
     let wrong_protocol = section.value("protocol").is_some() && rule.protocols.is_empty();

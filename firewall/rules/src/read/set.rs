@@ -1,4 +1,4 @@
-//! A set and its list.
+//! Reads sets and their lists.
 
 use crate::list::{self, List};
 use crate::report::{Finding, Report};
@@ -24,12 +24,12 @@ const SET_KEYS: &[&str] = &[
     "strict",
     "comment",
 ];
-/// How many names a set may ask for.
+/// Highest number of host names in a set.
 const MOST_NAMES: usize = 4096;
-/// How many sets may have lists that are fetched.
+/// Highest number of sets in a file whose lists are fetched.
 const MOST_FETCHED: usize = 64;
 
-/// A set, what it holds, and where its name stands and its file's.
+/// A set, its members, and the places of its name and its file's name in the text.
 pub(super) type ReadSet = (Set, Members, [Range<usize>; 2]);
 
 pub(super) fn set(
@@ -135,7 +135,7 @@ pub(super) fn set(
     )
 }
 
-/// Where a set's list is fetched from.
+/// Reads the URL that a set's list is fetched from, and how often.
 fn subscription(section: &mut Section<'_, '_, '_>) -> Option<Subscription> {
     let url = section.optional("url", list_address);
     let refresh = section.optional("refresh", refresh);
@@ -157,7 +157,7 @@ fn subscription(section: &mut Section<'_, '_, '_>) -> Option<Subscription> {
     })
 }
 
-/// Somebody fetches them all, one after the other.
+/// Reports a file with too many fetched lists: the service fetches them all, one after the other.
 pub(super) fn check_fetched(sets: &[ReadSet], report: &mut Report<'_>) {
     let mut fetched = sets.iter().filter(|(set, ..)| set.subscription.is_some());
     if let Some((.., [_, place])) = fetched.nth(MOST_FETCHED) {
@@ -166,12 +166,12 @@ pub(super) fn check_fetched(sets: &[ReadSet], report: &mut Report<'_>) {
     }
 }
 
-/// The key that names a set's list.
+/// Returns the key that names a set's list.
 const fn list_key(is_fetched: bool) -> &'static str {
     if is_fetched { "url" } else { "file" }
 }
 
-/// What a set's file holds; what is wrong with single entries is said.
+/// Reads the members of a set from its file, and reports wrong entries.
 fn listed(
     file: &SetFile,
     strict: bool,
@@ -205,7 +205,7 @@ fn listed(
     Ok(members)
 }
 
-/// The sets, with what those hold that a rule asks for.
+/// Returns the sets, and the members of those that a rule asks for.
 pub(super) fn asked_sets(
     sets: Vec<ReadSet>,
     asked: &[bool],

@@ -1,6 +1,7 @@
-//! The default routes of this thread's network namespace, as the kernel tells them by rtnetlink.
+//! Default routes of this thread's network namespace, read from the kernel by rtnetlink.
 //!
-//! What the kernel does not say is not known: half an answer is none, and one that was changed while it was read is asked for again.
+//! What the kernel does not report is not known: half an answer is none, and one that was changed while it was read is
+//! requested again.
 
 use super::RoutesUnknown;
 use super::netlink::{
@@ -12,7 +13,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// `struct ifinfomsg`, `struct rtmsg` and `struct ndmsg`, and `struct rtnexthop`, in bytes.
+/// Sizes, in bytes, of `struct ifinfomsg`, of `struct rtmsg` and `struct ndmsg`, and of `struct rtnexthop`.
 const ABOUT_DEVICE: usize = 16;
 const ABOUT: usize = 12;
 const NEXT_HOP: usize = 8;
@@ -24,7 +25,7 @@ const GET_ROUTE: u16 = libc::RTM_GETROUTE;
 const NEW_NEIGHBOUR: u16 = libc::RTM_NEWNEIGH;
 const GET_NEIGHBOUR: u16 = libc::RTM_GETNEIGH;
 
-/// Attributes of a device, of a route and of a neighbour.
+/// Attribute types of a device, of a route and of a neighbour.
 const NAME: u16 = libc::IFLA_IFNAME;
 const OUT_DEVICE: u16 = libc::RTA_OIF;
 const GATEWAY: u16 = libc::RTA_GATEWAY;
@@ -33,24 +34,24 @@ const VIA: u16 = 18;
 const DESTINATION: u16 = libc::NDA_DST;
 const HARDWARE: u16 = libc::NDA_LLADDR;
 
-/// A next hop that is none by now: its device is down, or has no carrier.
+/// Flags of a next hop that can't be used by now: its device is down, or has no carrier.
 const DOWN: u32 = 1 | 16;
 /// States in which a neighbour's hardware address is known.
 const KNOWN: u16 = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80;
-/// What a device has whose ends have no hardware addresses of their own.
+/// Flags of a device whose ends have no hardware addresses of their own.
 const NO_HARDWARE: u32 = (libc::IFF_NOARP | libc::IFF_POINTOPOINT | libc::IFF_LOOPBACK) as u32;
-/// Has the kernel look for a neighbour.
+/// Flag (`NTF_USE`) that has the kernel look for a neighbour.
 const LOOK_FOR_IT: u8 = 1;
 
-/// The default routes of now, of both versions of IP.
+/// Reads the present default routes, of IPv4 and IPv6.
 ///
 /// # Errors
-/// The kernel does not say: of none anything is known.
+/// Fails if the kernel does not tell them all: then nothing is known of any route.
 pub fn default_routes() -> Result<Vec<DefaultRoute>, RoutesUnknown> {
     once_unchanged(routes_of_now)
 }
 
-/// The gateways of the default routes of now.
+/// Reads the gateways of the present default routes.
 pub fn gateways() -> Result<Vec<IpAddr>, RoutesUnknown> {
     once_unchanged(|| {
         let hops = hops_of_now(&Socket::to_ask()?)?;
@@ -58,7 +59,8 @@ pub fn gateways() -> Result<Vec<IpAddr>, RoutesUnknown> {
     })
 }
 
-/// On a socket of its own: of an answer that was changed the rest is still to come.
+/// Reads the routes once, on a socket of its own: the rest of an answer that was changed may still be queued on the
+/// last one.
 fn routes_of_now() -> Result<Vec<DefaultRoute>, RoutesUnknown> {
     let socket = Socket::to_ask()?;
     let hops = hops_of_now(&socket)?;
@@ -90,7 +92,7 @@ fn routes_of_now() -> Result<Vec<DefaultRoute>, RoutesUnknown> {
     Ok(routes)
 }
 
-/// Where the default routes of both versions of IP lead.
+/// Reads the next hops of the default routes of IPv4 and IPv6.
 fn hops_of_now(socket: &Socket) -> Result<Vec<Hop>, RoutesUnknown> {
     let mut hops = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
@@ -107,10 +109,10 @@ fn hops_of_now(socket: &Socket) -> Result<Vec<Hop>, RoutesUnknown> {
     Ok(hops)
 }
 
-/// Has the kernel look for the hardware address of this route's gateway, as it would to send something there.
+/// Has the kernel look for the hardware address of this route's gateway, as it would to send a packet there.
 ///
 /// # Errors
-/// It can't be asked.
+/// Fails if the kernel can't be asked.
 pub fn look_for_gateway(route: &DefaultRoute) -> Result<(), RoutesUnknown> {
     let Some(gateway) = route.gateway else {
         return Ok(());
@@ -119,15 +121,15 @@ pub fn look_for_gateway(route: &DefaultRoute) -> Result<(), RoutesUnknown> {
     Socket::to_ask()?.ask(NEW_NEIGHBOUR, CREATE, &body)
 }
 
-/// A device that routes go by.
+/// A network device that routes go by.
 #[derive(Debug, PartialEq, Eq)]
 struct Device {
     name: String,
-    /// Whether those whom it leads to have Ethernet addresses, and the kernel keeps them.
+    /// `true` if its neighbours have Ethernet addresses, and the kernel keeps them.
     has_hardware: bool,
 }
 
-/// The device with this number; none: it is gone.
+/// Reads the device with this index; `None` if it is gone.
 fn device_of(socket: &Socket, index: u32) -> Result<Option<Device>, RoutesUnknown> {
     let mut about = [0; ABOUT_DEVICE];
     about[4..8].copy_from_slice(&index.to_ne_bytes());
@@ -156,14 +158,14 @@ fn device_in(body: &[u8]) -> Option<Device> {
     })
 }
 
-/// Where a route leads next.
+/// Next hop of a route.
 #[derive(Debug, PartialEq, Eq)]
 struct Hop {
     index: u32,
     gateway: Option<IpAddr>,
 }
 
-/// Of a default route of the main table that leads somewhere: where.
+/// Returns the next hops of a usable default route of the main table; none of any other route.
 fn next_hops(body: &[u8]) -> Vec<Hop> {
     let [_, to, from, _, table, _, _, kind, ..] = body else {
         return Vec::new();
@@ -188,7 +190,7 @@ fn next_hops(body: &[u8]) -> Vec<Hop> {
     }
 }
 
-/// `struct rtnexthop`: length, flags, weight, device, then attributes.
+/// Decodes a list of `struct rtnexthop`: length, flags, weight, device, then attributes.
 fn several_hops(mut bytes: &[u8]) -> Vec<Hop> {
     let mut hops = Vec::new();
     while let Some(length) = u16_at(bytes, 0).map(usize::from)
@@ -220,7 +222,7 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
     (!address.is_unspecified()).then_some(address)
 }
 
-/// The hardware address of this neighbour.
+/// Reads the hardware address of a neighbour.
 fn hardware_of(
     socket: &Socket,
     index: u32,
@@ -249,7 +251,7 @@ fn hardware_in(body: &[u8]) -> GatewayHardware {
     })
 }
 
-/// `struct ndmsg` and the address that it is about.
+/// Encodes a `struct ndmsg` and the address of the neighbour.
 fn neighbour(index: u32, address: IpAddr, flags: u8) -> Vec<u8> {
     let (family, bytes) = match address {
         IpAddr::V4(v4) => (libc::AF_INET, v4.octets().to_vec()),

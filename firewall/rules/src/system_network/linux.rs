@@ -1,4 +1,4 @@
-//! This machine's addresses, routers and resolvers, and who is logged in, as Linux tells them.
+//! Addresses, gateways, resolvers and remote login of this machine, read from Linux.
 
 use super::default_routes::gateways;
 use crate::{Login, OwnNetwork};
@@ -6,15 +6,15 @@ use nix::ifaddrs::getifaddrs;
 use std::fs;
 use std::net::IpAddr;
 
-/// Files that name this machine's resolvers: the one that programs read, and those of systemd-resolved and of NetworkManager, which
-/// have what stands behind an address of this machine in the first.
+/// Files that name this machine's DNS resolvers: the one that programs read, and those of systemd-resolved and
+/// NetworkManager, which have the real ones where the first has an address of this machine.
 pub const RESOLVER_FILES: [&str; 3] = [
     "/etc/resolv.conf",
     "/run/systemd/resolve/resolv.conf",
     "/run/NetworkManager/no-stub-resolv.conf",
 ];
 
-/// This machine, as far as it can be seen from this thread's network namespace: what can't be read is left out.
+/// Reads this machine's own network, as seen from this thread's network namespace: what can't be read is left out.
 #[must_use]
 pub fn own_network() -> OwnNetwork {
     let resolvers = RESOLVER_FILES.iter().flat_map(|path| {
@@ -40,7 +40,7 @@ fn addresses() -> Vec<(IpAddr, String)> {
     found.collect()
 }
 
-/// `nameserver fe80::1%eth0`. One on this machine is asked by no device.
+/// Parses a line like `nameserver fe80::1%eth0`. A resolver on this machine is left out: it is asked by no device.
 fn resolver(line: &str) -> Option<IpAddr> {
     let mut words = line.split_ascii_whitespace();
     let name = words.next().filter(|word| *word == "nameserver");
@@ -51,7 +51,8 @@ fn resolver(line: &str) -> Option<IpAddr> {
         .filter(|found: &IpAddr| !found.is_loopback())
 }
 
-/// What sshd says of its connection: here, or to a parent of ours whose environment `sudo` has cleared away.
+/// Returns sshd's description of its connection (`SSH_CONNECTION`): from this process's environment, or from a
+/// parent's, as `sudo` clears it.
 fn connection() -> Option<String> {
     const NAME: &str = "SSH_CONNECTION";
     const MOST: usize = 16;
@@ -77,7 +78,7 @@ fn connection() -> Option<String> {
     None
 }
 
-/// `203.0.113.7 50000 192.0.2.5 22`
+/// Parses sshd's description of a connection: `203.0.113.7 50000 192.0.2.5 22`.
 fn login(said: &str) -> Option<Login> {
     let mut words = said.split_ascii_whitespace();
     let mut end = || {

@@ -1,5 +1,5 @@
-//! This machine's own network, which rules must not cut it off from, and its default routes, by which it is known where the
-//! machine is. Asks the system, as [`crate::SystemResolver`] does.
+//! Own network of this machine, which rules must not cut it off from, and its default routes, by which the network that
+//! it is in is known. Asks the system, as [`crate::SystemResolver`] does.
 
 #[cfg(target_os = "linux")]
 mod default_routes;
@@ -15,24 +15,24 @@ pub use linux::{RESOLVER_FILES, own_network};
 #[cfg(target_os = "linux")]
 pub use netlink::RouteChanges;
 
-/// Nothing of it is known here.
+/// Returns an empty network: nothing is known of it on this system.
 #[cfg(not(target_os = "linux"))]
 #[must_use]
 pub fn own_network() -> crate::OwnNetwork {
     crate::OwnNetwork::default()
 }
 
-/// Why it is not known which routes there are.
+/// Error of reading the kernel's routes.
 #[cfg(target_os = "linux")]
 #[derive(Debug, thiserror::Error)]
 pub enum RoutesUnknown {
-    /// There is no socket to ask by.
+    /// No netlink socket could be opened.
     #[error("can't open a socket for routes: {0}")]
     Socket(std::io::Error),
-    /// The question could not be sent.
+    /// The request could not be sent.
     #[error("can't ask for routes: {0}")]
     Question(std::io::Error),
-    /// Nothing came back.
+    /// No answer could be received.
     #[error("the kernel does not answer about its routes: {0}")]
     NoAnswer(std::io::Error),
     /// The kernel answered with an error.
@@ -41,7 +41,7 @@ pub enum RoutesUnknown {
     /// A message ends before it is whole.
     #[error("an answer is cut short")]
     CutShort,
-    /// There are more than a person's machine has.
+    /// The answer has more routes than a person's machine has.
     #[error("there are too many routes")]
     TooMany,
     /// An answer was changed while the kernel told it, each time.

@@ -1,4 +1,4 @@
-//! Questions to the kernel by rtnetlink, and word of what changes there.
+//! Requests to the kernel by rtnetlink, and notifications of changed routes, devices and neighbours.
 
 use super::RoutesUnknown;
 use nix::errno::Errno;
@@ -9,19 +9,20 @@ use nix::sys::socket::{
 };
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-/// Bytes of one message at most, and of an answer: who has more routes is no person's machine, and is told nothing.
+/// Longest message, and longest answer, in bytes: a machine with more routes is no person's, and its routes count as
+/// unknown.
 const MESSAGE: usize = 64 << 10;
 const MOST: usize = 8 << 20;
 
-/// How often the routes are asked for while they change meanwhile: any route's change counts, not only a default one's.
+/// Number of requests for the routes while they change meanwhile: any route's change counts, not only a default one's.
 const TRIES: usize = 5;
 
-/// `struct nlmsghdr`, and what stands before an attribute, in bytes.
+/// Sizes, in bytes, of `struct nlmsghdr` and of an attribute's header.
 const HEADER: usize = 16;
 pub const ATTRIBUTE: usize = 4;
-/// An attribute's type without its marks.
+/// Mask of an attribute's type, without its flags.
 const TYPE: u16 = 0x3FFF;
-/// The answer was changed while it was read.
+/// Flag of an answer that was changed while it was read (`NLM_F_DUMP_INTR`).
 const INTERRUPTED: u16 = 0x10;
 
 const REQUEST: u16 = libc::NLM_F_REQUEST as u16;
@@ -31,23 +32,24 @@ const MULTI: u16 = libc::NLM_F_MULTI as u16;
 const ERROR: u16 = libc::NLMSG_ERROR as u16;
 const DONE: u16 = libc::NLMSG_DONE as u16;
 
-/// Groups of what the kernel tells: devices, neighbours, routes of both versions.
+/// Multicast groups of the kernel's notifications: devices, neighbours, routes of IPv4 and IPv6.
 const GROUPS: u32 = 0x1 | 0x4 | 0x40 | 0x400;
 
-/// Word of changes to routes, devices and neighbours in the network namespace of the thread that began to listen.
+/// Notifications of changes to routes, devices and neighbours, in the network namespace of the thread that began to
+/// listen.
 #[derive(Debug)]
 pub struct RouteChanges(Socket);
 
 impl RouteChanges {
-    /// Begins to listen.
+    /// Begins to listen for notifications.
     ///
     /// # Errors
-    /// The kernel does not tell.
+    /// Fails if the kernel gives no socket for them.
     pub fn listen() -> Result<Self, RoutesUnknown> {
         Socket::open(GROUPS).map(Self)
     }
 
-    /// Takes a word of a change off, if there is one. One that found no room is one too.
+    /// Takes one notification, and returns whether there was one. One that was lost for want of room counts too.
     #[must_use]
     pub fn takes_word(&self) -> bool {
         let taken = recv(self.0.0.as_raw_fd(), &mut [0; 1], MsgFlags::MSG_DONTWAIT);
@@ -61,12 +63,12 @@ impl AsFd for RouteChanges {
     }
 }
 
-/// A socket for one question at a time.
+/// A netlink socket for one request at a time.
 #[derive(Debug)]
 pub struct Socket(OwnedFd);
 
 impl Socket {
-    /// One that hears only answers.
+    /// Opens a socket that receives only answers.
     pub fn to_ask() -> Result<Self, RoutesUnknown> {
         Self::open(0)
     }
@@ -81,7 +83,7 @@ impl Socket {
         Ok(Self(socket))
     }
 
-    /// Sends a message of this kind, with these flags beside that of a request.
+    /// Sends a request of this kind, with these flags beside that of a request.
     pub fn ask(&self, kind: u16, flags: u16, body: &[u8]) -> Result<(), RoutesUnknown> {
         let mut message = ((HEADER + body.len()) as u32).to_ne_bytes().to_vec();
         message.extend(kind.to_ne_bytes());
@@ -94,7 +96,8 @@ impl Socket {
         Ok(())
     }
 
-    /// Hands on each message of an answer, which ends by itself or is one message.
+    /// Receives an answer, and hands each of its messages to `take`. The answer is one message, or several until one
+    /// that ends it.
     pub fn answered(&self, mut take: impl FnMut(u16, &[u8])) -> Result<(), RoutesUnknown> {
         let mut buffer = vec![0; MESSAGE];
         let mut whole = 0;
@@ -126,7 +129,7 @@ impl Socket {
     }
 }
 
-/// What was read while nothing changed; or that it always did.
+/// Reads until nothing has changed meanwhile, at most [`TRIES`] times.
 pub fn once_unchanged<T>(read: impl Fn() -> Result<T, RoutesUnknown>) -> Result<T, RoutesUnknown> {
     let mut told = read();
     for _ in 1..TRIES {
@@ -145,7 +148,7 @@ pub struct Message<'a> {
     body: &'a [u8],
 }
 
-/// The first message, and what follows it.
+/// Splits the first message off these bytes.
 pub fn split(bytes: &[u8]) -> Option<(Message<'_>, &[u8])> {
     let length = u32_at(bytes, 0)? as usize;
     let message = Message {
@@ -162,14 +165,14 @@ fn error_of(body: &[u8]) -> Errno {
     Errno::from_raw(number.saturating_neg())
 }
 
-/// The value of the first attribute of this type.
+/// Returns the value of the first attribute of this type.
 pub fn attributes_of(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
     attributes(bytes)
         .find(|(kind, _)| *kind == wanted)
         .map(|(_, value)| value)
 }
 
-/// The attributes in these bytes: type and value of each.
+/// Decodes the attributes in these bytes: type and value of each.
 pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::from(u16_at(bytes, 0)?);
@@ -179,13 +182,13 @@ pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     })
 }
 
-/// The number in the machine's order of bytes that stands there.
+/// Reads a 16-bit integer at this position, in the machine's byte order.
 pub fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     let bytes = bytes.get(at..)?.first_chunk()?;
     Some(u16::from_ne_bytes(*bytes))
 }
 
-/// The same of four bytes.
+/// Reads a 32-bit integer at this position, in the machine's byte order.
 pub fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     let bytes = bytes.get(at..)?.first_chunk()?;
     Some(u32::from_ne_bytes(*bytes))
