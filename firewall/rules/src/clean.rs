@@ -1,9 +1,9 @@
-//! Foreign text, as it is shown: a program's path or a process's name may hold anything but a zero.
+//! Escapes foreign text for display: a program's path or a process's name may hold anything but a zero.
 
 use std::fmt::Write as _;
 
-/// Without what a terminal obeys or what begins a line. What can't be seen, or turns the direction in which text is read, is written by
-/// its number (`\u{200b}`): two paths that look the same are not.
+/// Removes terminal control and line breaks from a text. Characters that are invisible, or change the direction of
+/// text, are written as escapes (`\u{200b}`): two paths that look the same are not.
 #[must_use]
 pub fn clean(text: &str) -> String {
     if text.chars().all(is_visible) {
@@ -23,27 +23,27 @@ pub fn clean(text: &str) -> String {
     clean
 }
 
-/// The same of a line of a text: its tabs stay.
+/// Cleans a line of a text as [`clean`] does, but keeps its tabs.
 #[must_use]
 pub fn clean_line(line: &str) -> String {
     let parts: Vec<_> = line.split('\t').map(clean).collect();
     parts.join("\t")
 }
 
-/// The same of a text of several lines: they stay lines.
+/// Cleans each line of a text as [`clean_line`] does, and keeps the line breaks.
 #[must_use]
 pub fn clean_lines(text: &str) -> String {
     let lines: Vec<_> = text.lines().map(clean_line).collect();
     lines.join("\n")
 }
 
-/// Whether a character is one that people see, and that a terminal only shows.
+/// Returns whether a character is visible, and does not control the terminal.
 #[must_use]
 pub fn is_visible(c: char) -> bool {
     !(c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || is_unseen(c))
 }
 
-/// Whether nothing shows that it is there: marks of direction, what has no width, what fills a place with nothing.
+/// Returns whether a character is invisible: marks of direction, characters without width, fillers.
 const fn is_unseen(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'

@@ -1,19 +1,19 @@
-//! What is wrong with a text, and where.
+//! Report of the errors and warnings of a text, with their places.
 
 use crate::clean;
 use std::fmt;
 use std::ops::Range;
 
-/// One thing that was found, and its place.
+/// Finding in a text: an error, a warning or a trouble, with its place.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
-    /// The file, as the caller calls it.
+    /// Name of the file, as the caller gave it.
     pub file: String,
-    /// The line, from 1.
+    /// Line, from 1.
     pub line: usize,
-    /// The column in characters, from 1.
+    /// Column in characters, from 1.
     pub column: usize,
-    /// What is wrong and what would be right.
+    /// Message that says what is wrong and what would be right.
     pub message: String,
 }
 
@@ -27,7 +27,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// All that is wrong with a text, in the order of its places; one line each when displayed.
+/// All errors of a text, in the order of their places; one line each when displayed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", lines(.findings))]
 pub struct Errors {
@@ -49,38 +49,38 @@ impl Errors {
         }
     }
 
-    /// Each error, in the order of their places.
+    /// Returns the errors in the order of their places.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 }
 
-/// What is to be said of a text that is right.
+/// Remarks on a valid text.
 pub(crate) struct Remarks {
-    /// What is suspicious.
+    /// Warnings of what is suspicious in the text.
     pub(crate) warnings: Vec<Finding>,
-    /// What of the machine could not be had.
+    /// Troubles: what the text names and the machine could not provide.
     pub(crate) troubles: Vec<Finding>,
-    /// What is suspicious in the files of sets, in the order of the sets.
+    /// Warnings of what is suspicious in the files of sets, in the order of the sets.
     pub(crate) elsewhere: Vec<Finding>,
 }
 
-/// How many errors of one list are shown one by one.
+/// Number of errors of one list that are shown one by one.
 pub(crate) const SHOWN: usize = 10;
 
-/// What goes wrong with one value, before it has a place.
+/// Message of an error of one value, before it has a place.
 pub(crate) type Wrong = String;
 
-/// Collects what is wrong while a text is read.
+/// Collector of errors, warnings and troubles while a text is read.
 pub(crate) struct Report<'a> {
     file: &'a str,
     text: &'a str,
-    /// Where each line starts.
+    /// Position at which each line starts.
     lines: Vec<usize>,
     errors: Vec<(usize, String)>,
     warnings: Vec<(usize, String)>,
-    /// What of the machine could not be had.
+    /// Troubles: what the text names and the machine could not provide.
     troubles: Vec<(usize, String)>,
     /// Warnings about the files of sets.
     elsewhere: Vec<Finding>,
@@ -103,7 +103,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// The text is no TOML here: what comes after may be cut off.
+    /// Reports that the text is no TOML here: what comes after may be cut off.
     pub(crate) fn syntax(&mut self, place: Range<usize>, message: &str) {
         self.broken = true;
         self.error(place, format!("this is not TOML: {message}"));
@@ -113,34 +113,34 @@ impl<'a> Report<'a> {
         self.errors.push((place.start, message.into()));
     }
 
-    /// Something that is not wrong but suspicious.
+    /// Adds a warning of what is not wrong but suspicious.
     pub(crate) fn warning(&mut self, place: Range<usize>, message: impl Into<String>) {
         self.warnings.push((place.start, message.into()));
     }
 
-    /// Something is missing; not said of a broken text, where it may only be out of sight.
+    /// Adds an error of something missing, unless the text is broken: there it may only be out of sight.
     pub(crate) fn missing(&mut self, place: Range<usize>, message: impl Into<String>) {
         if !self.broken {
             self.error(place, message);
         }
     }
 
-    /// Something that the text names can't be had; what stands outside of the text is no error of it.
+    /// Adds a trouble: something that the text names can't be had, which is no error of the text.
     pub(crate) fn trouble(&mut self, place: Range<usize>, message: impl Into<String>) {
         self.troubles.push((place.start, message.into()));
     }
 
-    /// Something in another file is passed over.
+    /// Adds a warning of something in another file that is passed over.
     pub(crate) fn warning_elsewhere(&mut self, finding: Finding) {
         self.elsewhere.push(finding);
     }
 
-    /// The line that a place is in, from 1.
+    /// Returns the line that a place is in, from 1.
     pub(crate) fn line(&self, at: usize) -> usize {
         self.lines.partition_point(|start| *start <= at)
     }
 
-    /// What is to be said of a right text, or all that is wrong.
+    /// Returns the remarks on a valid text, or all errors.
     pub(crate) fn close(mut self) -> Result<Remarks, Errors> {
         let errors = std::mem::take(&mut self.errors);
         if !errors.is_empty() {
@@ -158,7 +158,8 @@ impl<'a> Report<'a> {
         })
     }
 
-    /// The findings in order. Characters are counted once, however many findings a line has.
+    /// Sorts the findings and computes their lines and columns. Characters are counted once, however many findings a
+    /// line has.
     fn placed(&self, mut found: Vec<(usize, String)>) -> Vec<Finding> {
         found.sort();
         found.dedup();
@@ -191,7 +192,7 @@ impl<'a> Report<'a> {
     }
 }
 
-/// As much of a foreign text as a message can hold.
+/// Cuts a foreign text to the length that a message can hold.
 pub(crate) fn shown(text: &str) -> &str {
     const MOST: usize = 64;
     text.char_indices()
@@ -199,7 +200,7 @@ pub(crate) fn shown(text: &str) -> &str {
         .map_or(text, |(at, _)| text.get(..at).unwrap_or(text))
 }
 
-/// What was probably meant by `word`, of what there is; else all there is, if that is not much.
+/// Suggests the known word that was probably meant by `word`; else names all known words, if they are few.
 #[must_use]
 pub fn suggestion(word: &str, known: &[&str]) -> String {
     const MUCH: usize = 32;

@@ -1,7 +1,7 @@
-//! Rules that can never match, because one before them takes all of their packets.
+//! Finder of shadowed rules, which can never match because one before them takes all of their packets.
 //!
-//! Which could: those whose vectors have them at each corner of what the rule takes. Only of these is it asked whether they
-//! do, so ten thousand rules take milliseconds. That several rules take it together is not found.
+//! Candidates are the rules that the vectors have at each corner of what the rule takes. Only these are compared in
+//! full, so ten thousand rules take milliseconds. A rule that is shadowed by several together is not found.
 
 use crate::compile::{
     Built, CLASS, DESTINATION_PORT, DESTINATION_V4, DESTINATION_V6, INTERFACE, Key, OUT_INTERFACE,
@@ -10,9 +10,9 @@ use crate::compile::{
 use crate::{Addresses, Finding, Rule, RuleKeys};
 use firewall_abi::rules::{PAGE_WORDS, Page, Tree};
 
-/// How many rules are held against one, at most.
+/// Number of candidates that one rule is compared with, at most.
 const COMPARED: usize = 16;
-/// How many spans of a rule have their corners looked at.
+/// Number of spans of a rule whose corners are looked at, in each dimension.
 const CORNERS: usize = 4;
 
 pub(crate) fn warnings(file: &str, rules: &[Rule], built: &Built) -> Vec<Finding> {
@@ -40,7 +40,7 @@ pub(crate) fn warnings(file: &str, rules: &[Rule], built: &Built) -> Vec<Finding
     found
 }
 
-/// The rules before one that take each of its corners.
+/// Candidates: the rules before one that take each of its corners, as a vector.
 struct Candidates {
     words: Page,
 }
@@ -80,7 +80,7 @@ impl Candidates {
         candidates
     }
 
-    /// Keeps those that take the lowest and the highest value of the first few spans.
+    /// Keeps the candidates that take the lowest and the highest value of the first few spans.
     fn narrow_by<K: Key>(&mut self, pages: &[Page], tree: &Tree, takes: Takes<K>) {
         let spans = match takes {
             Takes::All => vec![(K::default(), K::HIGHEST)],
@@ -114,8 +114,8 @@ impl Candidates {
     }
 }
 
-/// Whether every packet that matches `rule` matches `wide` too. Programs and sets are compared by their names: what is
-/// behind a name may change.
+/// Returns whether every packet that matches `rule` matches `wide` too. Programs and sets are compared by their names:
+/// what is behind a name may change.
 fn covers(wide: &Rule, rule: &Rule) -> bool {
     // What is presumed of it is not what it was written for.
     if !wide.presumed.is_empty() {
@@ -163,7 +163,7 @@ fn covers(wide: &Rule, rule: &Rule) -> bool {
         && (!can_be(rule, 6) || broad(SOURCE_V6.1) && broad(DESTINATION_V6.1))
 }
 
-/// Whether an end that takes these addresses and sets takes these sets.
+/// Returns whether an end with the addresses and sets of `wide` takes all of `sets`.
 fn sets_within(sets: &[u32], (addresses, wide): (&[Addresses], &[u32])) -> bool {
     addresses.is_empty() && wide.is_empty() || sets.iter().all(|set| wide.contains(set))
 }

@@ -1,4 +1,4 @@
-//! The rule that gives a packet another verdict, and the place at which it has to stand.
+//! Suggestion of the rule that gives a packet another verdict, and of the place at which it has to stand.
 //!
 //! The command line and the window give the same advice: it is made here, of the decision and of the packet's headers.
 
@@ -8,7 +8,7 @@ use firewall_abi::asking::Width;
 use firewall_abi::packet::{Direction, PacketHeaders, Reason, Verdict};
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The place at which a rule has to stand to change a decision.
+/// Place at which a rule has to stand to change a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// Before the rule with this number, which decided.
@@ -20,8 +20,8 @@ pub enum Place {
 }
 
 impl Place {
-    /// The place for a decision with this reason, by this rule if one decided. A later fragment is decided by a rule or by
-    /// the default, whatever its reason says.
+    /// Returns the place for a decision with this reason, by this rule if one decided. A later fragment is decided by a
+    /// rule or by the default policy, whatever its reason says.
     #[must_use]
     pub const fn of(reason: Reason, rule: Option<u32>) -> Self {
         match (reason, rule) {
@@ -39,39 +39,39 @@ impl Place {
     }
 }
 
-/// How far a suggested rule reaches.
+/// Scope of a suggested rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// From the same address to the same address and port.
+    /// Packets from the same address to the same address and port.
     Ends,
-    /// As an answer of this width: the other end alone is named, for a machine's own address changes. Of what is forwarded
-    /// both are other ends.
+    /// Packets that an answer of this width is to: the rule names the remote end alone, for a machine's own address
+    /// changes. Of forwarded packets both ends are remote.
     Other(Width),
 }
 
-/// A rule for a packet and its like.
+/// Suggestion of a rule for a packet and its like.
 #[derive(Clone, Copy, Debug)]
 pub struct Suggestion<'a> {
-    /// The verdict that the rule is to give.
+    /// Verdict that the rule is to give.
     pub action: Verdict,
-    /// The packet's headers.
+    /// Headers of the packet.
     pub headers: &'a PacketHeaders,
-    /// The packet shows its ports or its type: it is no later fragment.
+    /// `true` if the packet shows its ports or ICMP type: it is no later fragment.
     pub shows_ports: bool,
-    /// Which packets are its like.
+    /// Scope of the rule.
     pub reach: Reach,
-    /// The user at the zone's end, if the rule is to ask for one.
+    /// User at the local end, if the rule is to ask for one.
     pub user: Option<&'a str>,
-    /// The program at the zone's end, likewise.
+    /// Program at the local end, likewise.
     pub program: Option<&'a str>,
-    /// The device, likewise: what is forwarded came in by it.
+    /// Network device, likewise; for a forwarded packet the one that it came in by.
     pub interface: Option<&'a str>,
-    /// The device by which what is forwarded goes out, likewise.
+    /// Network device that a forwarded packet goes out by, likewise.
     pub out_interface: Option<&'a str>,
 }
 
 impl Suggestion<'_> {
-    /// The rule's text. `is_taken` knows the names that other rules have.
+    /// Writes the rule as text. `is_taken` returns whether another rule has a name.
     #[must_use]
     pub fn text(&self, is_taken: impl Fn(&str) -> bool) -> String {
         let keys = self.keys(is_taken);
@@ -79,7 +79,7 @@ impl Suggestion<'_> {
         "[[rule]]\n".to_owned() + &lines.collect::<String>()
     }
 
-    /// Its keys with their values, as TOML has them.
+    /// Returns the keys of the rule with their values in TOML. `is_taken` returns whether another rule has a name.
     #[must_use]
     pub fn keys(&self, is_taken: impl Fn(&str) -> bool) -> Vec<(&'static str, String)> {
         let protocol = Protocol(self.headers.protocol);
@@ -119,7 +119,7 @@ impl Suggestion<'_> {
             .collect()
     }
 
-    /// Whether it names a protocol and what goes with it.
+    /// Returns whether the rule names a protocol, with its port or type.
     fn names_what(&self) -> bool {
         matches!(
             self.reach,
@@ -127,7 +127,7 @@ impl Suggestion<'_> {
         )
     }
 
-    /// The ends that it names.
+    /// Returns the source and destination that the rule names.
     fn named_ends(&self) -> (Option<IpAddr>, Option<IpAddr>) {
         let (source, destination) = self.ends();
         match (self.reach, self.direction()) {
@@ -155,7 +155,7 @@ impl Suggestion<'_> {
         )
     }
 
-    /// A name that no rule has yet, of nothing but what a name may have.
+    /// Makes a name that no rule has yet, of valid characters only.
     fn id(&self, is_taken: impl Fn(&str) -> bool) -> String {
         let protocol = Protocol(self.headers.protocol);
         let (source, destination) = self.named_ends();
@@ -190,7 +190,7 @@ impl Suggestion<'_> {
     }
 }
 
-/// The port it goes to, or the type.
+/// Returns the destination port, or the ICMP type.
 fn port_or_type(protocol: Protocol, headers: &PacketHeaders) -> (Option<String>, Option<String>) {
     if protocol.has_ports() {
         return (Some(headers.destination_port.to_string()), None);

@@ -1,24 +1,24 @@
-//! What rules say, in words.
+//! Words of rules: directions, verdicts, times, addresses, users, ports and networks, to and from text.
 
 use crate::{Addresses, Protocol, Rule, Rules, User, device_words};
 use firewall_abi::packet::{Direction, NO_USER, Verdict};
 use firewall_abi::rules::PortRange;
 use std::time::Duration;
 
-/// A direction by its name.
+/// Parses a direction by its name.
 ///
 /// # Errors
-/// There is none of this name.
+/// Fails if there is none of this name.
 pub fn direction(text: &str) -> Result<Direction, String> {
     let mut all = Direction::ALL.into_iter();
     let found = all.find(|direction| direction.name() == text);
     found.ok_or_else(|| "it is in, out or forward, seen from what is protected".to_owned())
 }
 
-/// A verdict by its name.
+/// Parses a verdict by its name.
 ///
 /// # Errors
-/// There is none of this name.
+/// Fails if there is none of this name.
 pub fn verdict(text: &str) -> Result<Verdict, String> {
     let all = [
         Verdict::Allow,
@@ -30,10 +30,10 @@ pub fn verdict(text: &str) -> Result<Verdict, String> {
     found.ok_or_else(|| "it is allow, block, reject or ask".to_owned())
 }
 
-/// A device by its name, or those whose names begin so: `wg*`, as [`names_device`](crate::names_device) takes it.
+/// Checks the name of a network device or a prefix of names, like `wg*`, for [`names_device`](crate::names_device).
 ///
 /// # Errors
-/// It is no such word.
+/// Fails if it is neither.
 pub fn interface(text: &str) -> Result<String, String> {
     let name = text.strip_suffix('*').unwrap_or(text);
     let fits = !name.is_empty() && !name.contains(['*', '@']) && device_words(name).is_some();
@@ -41,10 +41,10 @@ pub fn interface(text: &str) -> Result<String, String> {
         .ok_or_else(|| "it is a device's name, like eth0, or how names begin, like wg*".to_owned())
 }
 
-/// A time in whole seconds, as people write it: 60s, 5m, 1h, 7d.
+/// Parses a time in whole seconds, as people write it: 60s, 5m, 1h, 7d.
 ///
 /// # Errors
-/// It is not so written, or none at all.
+/// Fails if it is not so written, or is zero.
 pub fn time(text: &str) -> Result<Duration, String> {
     let units = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
     let (number, unit) = units
@@ -58,7 +58,7 @@ pub fn time(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "write it like 60s, 5m, 1h or 7d".to_owned())
 }
 
-/// Addresses and sets as people write them.
+/// Returns the addresses and sets of an end, as rule files name them.
 #[must_use]
 pub fn end_names(addresses: &[Addresses], sets: &[u32], rules: &Rules) -> Vec<String> {
     let sets = sets
@@ -72,7 +72,7 @@ pub fn end_names(addresses: &[Addresses], sets: &[u32], rules: &Rules) -> Vec<St
         .collect()
 }
 
-/// A user by name and number.
+/// Writes a user by name and number.
 #[must_use]
 pub fn user(user: &User) -> String {
     let User { number, name } = user;
@@ -83,7 +83,7 @@ pub fn user(user: &User) -> String {
     }
 }
 
-/// A port, or a range of them.
+/// Writes a port or a range of ports.
 #[must_use]
 pub fn range(range: PortRange) -> String {
     let PortRange { first, last } = range;
@@ -94,14 +94,14 @@ pub fn range(range: PortRange) -> String {
     }
 }
 
-/// An ICMP type by its name, if it has one.
+/// Writes an ICMP type by its name, or by its number if it has none.
 #[must_use]
 pub fn icmp_type(protocol: Option<&Protocol>, number: u8) -> String {
     let name = protocol.and_then(|protocol| protocol.icmp_type_name(number));
     name.map_or_else(|| number.to_string(), str::to_owned)
 }
 
-/// Protocols and ICMP types, each by its name; none: any.
+/// Returns the names of a rule's protocols and ICMP types; an empty list stands for any.
 #[must_use]
 pub fn protocols(rule: &Rule) -> Vec<String> {
     let mut all: Vec<_> = rule.protocols.iter().map(ToString::to_string).collect();
@@ -113,7 +113,7 @@ pub fn protocols(rule: &Rule) -> Vec<String> {
     all
 }
 
-/// In which networks a rule is on, if not in all: `at home, office`, `not at home`.
+/// Writes the networks in which a rule is on, like `at home, office` or `not at home`; `None` if it is on in all.
 #[must_use]
 pub fn networks(rule: &Rule, rules: &Rules) -> Option<String> {
     let names = network_names(rule, rules);
@@ -125,7 +125,7 @@ pub fn networks(rule: &Rule, rules: &Rules) -> Option<String> {
     (!names.is_empty()).then(|| format!("{word} {}", names.join(", ")))
 }
 
-/// The names of the networks that a rule asks for.
+/// Returns the names of the networks that a rule asks for.
 #[must_use]
 pub fn network_names<'r>(rule: &Rule, rules: &'r Rules) -> Vec<&'r str> {
     let networks = rule.networks.named.iter();

@@ -1,4 +1,4 @@
-//! Whatever a file holds, it is taken or refused: none makes the reader panic.
+//! Random and damaged files: each is taken or refused, and none makes the reader panic.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod place;

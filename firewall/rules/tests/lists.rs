@@ -1,4 +1,4 @@
-//! Lists as others publish them: what can be read is used, what can't is counted and named, and never loses the rules.
+//! Published lists: what can be read is used, what can't is counted and named, and never loses the rules.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod place;
@@ -22,7 +22,7 @@ fn list(bytes: impl AsRef<[u8]>) -> Rules {
     with(BLOCK, bytes.as_ref())
 }
 
-/// Whether it holds these addresses.
+/// Returns for each of these addresses whether the set holds it.
 fn holds(rules: &Rules, addresses: &[&str]) -> Vec<bool> {
     let members = rules.members().unwrap();
     addresses
@@ -35,7 +35,7 @@ fn said(rules: &Rules) -> Vec<String> {
     rules.warnings().iter().map(ToString::to_string).collect()
 }
 
-/// A list of which all can be read holds these first and last addresses and not their neighbours, and nothing is said of it.
+/// Checks that a wholly readable list holds these first and last addresses and not their neighbours, without a warning.
 fn reads(text: impl AsRef<[u8]>, entries: usize, inside: &[&str], outside: &[&str]) {
     let rules = list(text.as_ref());
     let shown = String::from_utf8_lossy(text.as_ref()).into_owned();
@@ -226,7 +226,7 @@ fn of_many_wrong_entries_in_a_list_the_first_are_shown_and_the_others_counted() 
     );
 }
 
-/// What is no list at all, and a word of what is said.
+/// Returns texts that are no lists, each with a part of its message.
 fn no_lists() -> Vec<(Vec<u8>, &'static str)> {
     let plain = |text: &str| text.as_bytes().to_vec();
     let mut broken = packed(&b"192.0.2.1\n".repeat(100));
@@ -254,7 +254,7 @@ fn no_lists() -> Vec<(Vec<u8>, &'static str)> {
     ]
 }
 
-/// The file of a list, as nobody has it.
+/// Makes the file of a list, readable for everybody.
 fn file(bytes: &[u8]) -> SetFile {
     SetFile {
         name: "list.txt".to_owned(),
@@ -264,7 +264,8 @@ fn file(bytes: &[u8]) -> SetFile {
     }
 }
 
-/// Who may change the rules may name any file as a list, and see what is said of it: what others may not read is not quoted.
+/// A user who may change the rules may name any file as a list, and see the messages: what others may not read is not
+/// quoted.
 #[test]
 fn what_not_everybody_may_read_is_not_quoted() {
     let secret = "192.0.2.1\nroot:$y$j9T$secret:1:\n10.1.2.3/8 # secret\n";
@@ -409,7 +410,7 @@ fn a_set_of_a_million_prefixes_is_taken() {
     );
 }
 
-/// Rules whose set has these lines.
+/// Parses rules whose set has these lines.
 fn subscribed(lines: &str) -> Result<Rules, String> {
     let text = format!(
         "[default]\ninbound = 'allow'\noutbound = 'allow'\n[[set]]\nid = 's'\n{lines}\n\

@@ -1,4 +1,4 @@
-//! Networks in rule files: which are there, and which rules are on for them.
+//! Networks in rule files: their presence, and the rules that are on for them.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 use engine::{Parsed, Shape, classify};
@@ -32,7 +32,7 @@ fn route(device: &str, gateway: Option<&str>, hardware: Option<u8>) -> DefaultRo
     }
 }
 
-/// What is seen of each network by these routes.
+/// Returns the presence of each network with these routes.
 fn seen(rules: &Rules, routes: &[DefaultRoute]) -> Vec<Presence> {
     rules
         .networks()

@@ -1,4 +1,5 @@
-//! Rule files made at random, beside an oracle that knows nothing of vectors and trees: both say the same of every packet.
+//! Random rule files, judged beside an oracle that knows nothing of vectors and trees: both decide the same of every
+//! packet.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod dice;
@@ -21,18 +22,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use written::{place, text};
 
-/// A whole file as a person thinks of it.
+/// A rule file, as the oracle reads it.
 #[derive(Clone, Debug)]
 struct File {
-    /// For in, out and forward: whether packets pass that no rule matches, and whether they are reported.
+    /// Default policies of in, out and forward: `true` if packets pass, and `true` if they are reported.
     defaults: [(bool, bool); 3],
     sets: Vec<Vec<Span>>,
-    /// What has joined a set since, and when that ends.
+    /// Memberships that began later: address, set, and the time at which it ends.
     joined: Vec<(IpAddr, usize, u64)>,
     wishes: Vec<Wish>,
 }
 
-/// One rule.
+/// One rule, as the oracle reads it.
 #[derive(Clone, Debug)]
 struct Wish {
     allow: bool,
@@ -63,10 +64,10 @@ enum Span {
     Range(IpAddr, IpAddr),
 }
 
-/// When packets come; some memberships have ended by then.
+/// Time at which packets come; some memberships have ended by then.
 const NOW: u64 = 1000;
 
-/// A packet, and who is at the zone's end of it.
+/// A packet, with its local identity.
 #[derive(Clone, Debug)]
 struct Seen {
     direction: Direction,
@@ -79,11 +80,11 @@ struct Seen {
     interface: Option<&'static str>,
     out_interface: Option<&'static str>,
     user: u32,
-    /// 0 if it is not known.
+    /// Program at the local end; 0 if it is not known.
     program: u64,
 }
 
-/// What refuses and is not reported is rejected, so that there are both.
+/// Returns the verdict: what refuses and is not reported is rejected, so that both refusals occur.
 const fn verdict(allow: bool, log: bool) -> Verdict {
     match (allow, log) {
         (true, _) => Verdict::Allow,
@@ -92,7 +93,7 @@ const fn verdict(allow: bool, log: bool) -> Verdict {
     }
 }
 
-/// Rule, verdict, reason, and whether it is reported.
+/// Decides on a packet: rule, verdict, reason, and whether it is reported.
 fn oracle(file: &File, seen: &Seen) -> (u32, Verdict, Reason, bool) {
     let or_fragment = |reason| {
         if seen.shape == Shape::LaterFragment {
@@ -176,7 +177,7 @@ fn end(ends: &[End], file: &File, address: IpAddr) -> bool {
     ends.is_empty() || ends.iter().any(takes)
 }
 
-/// Bit by bit, as one would do it with a pencil.
+/// Returns whether a span holds an address, compared bit by bit.
 fn holds(span: Span, address: IpAddr) -> bool {
     let bytes = |address| match address {
         IpAddr::V4(v4) => Ipv4Addr::octets(&v4).to_vec(),
@@ -196,12 +197,13 @@ fn holds(span: Span, address: IpAddr) -> bool {
     }
 }
 
-/// Program 1 and 2 are there, 3 is not.
+/// Returns whether a program is there: 1 and 2 are, 3 is not.
 fn there(program: u64) -> bool {
     program == 1 || program == 2
 }
 
-/// What each address has joined, as a service tells a driver; the combinations that there is no class for are made.
+/// Makes the memberships of each address as the service gives them to the driver, with classes for the combinations
+/// that had none.
 fn members(file: &File, rules: &mut Rules) -> BTreeMap<[u8; 16], Member> {
     let mut of: BTreeMap<IpAddr, Vec<(u64, u32)>> = BTreeMap::new();
     for (address, set, until) in &file.joined {
@@ -292,7 +294,7 @@ fn parsed(seen: &Seen) -> (Parsed, PacketMeta) {
     )
 }
 
-/// Packets for each of the rule files: a million pairs in all.
+/// Numbers of rule files, and of packets for each: a million pairs in all.
 const FILES: u32 = 1000;
 const PACKETS: usize = 1000;
 

@@ -1,4 +1,4 @@
-//! Rules that cut a machine off are warned of before they do.
+//! Warnings of rules that would cut a machine off.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod place;
@@ -123,7 +123,7 @@ fn a_rule_that_is_written_for_groups_or_for_no_address_means_it() {
     }
 }
 
-/// The service keeps copies of lists, and may read more than whoever asks.
+/// Condition in a warning: the service keeps copies of lists, and may read more than the caller.
 const NO_COPY: &str =
     ", as long as the service can't read its set either and has kept no copy of it";
 

@@ -1,4 +1,4 @@
-//! What the machine is asked: its files, users and programs.
+//! Resolver of this machine's files, users and programs.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
@@ -63,7 +63,7 @@ fn what_is_no_file_is_not_read() {
     }
 }
 
-/// Does this while the second takes the first one's place and goes back, many times.
+/// Calls `done` while the two files swap their places many times.
 fn swapped_while(folder: &Folder, names: [&str; 2], mut done: impl FnMut()) {
     const SWAPS: usize = 50_000;
     let [one, other] = names.map(|name| folder.0.path().join(name));

@@ -1,4 +1,4 @@
-//! From text to verdicts: what a file says is what the engine does, and what is wrong is said where it stands.
+//! Rule texts and their verdicts: the engine does what a file says, and each error is reported at its place.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 #[path = "text/asking.rs"]
@@ -22,7 +22,7 @@ use rules::{Rules, parse};
 
 const DEFAULTS: &str = "[default]\ninbound = \"block\"\noutbound = \"allow\"\n";
 
-/// Where every test's file is: a user, a program and a list.
+/// Returns the resolver of every test: users, a program and lists.
 fn here() -> Place {
     let place = Place::default()
         .user("root", 0)
@@ -37,7 +37,7 @@ fn errors(text: &str) -> String {
     parse("rules.toml", text, &here()).unwrap_err().to_string()
 }
 
-/// The error of one rule's text that follows the defaults: the rule's first line is line 5.
+/// Returns the error of one rule's text behind the defaults: the rule's first line is line 5.
 fn error(rule: &str) -> String {
     errors(&format!("{DEFAULTS}[[rule]]\n{rule}"))
 }
@@ -46,7 +46,7 @@ fn good(rules: &str) -> Rules {
     parse("rules.toml", &format!("{DEFAULTS}{rules}"), &here()).unwrap()
 }
 
-/// An IPv4 TCP packet to a port, as the engine reads and judges it.
+/// Judges an IPv4 TCP packet to a port: rule, verdict, and whether it is reported.
 fn judged(rules: &Rules, direction: Direction, port: u16) -> (u32, u8, u8) {
     let mut packet = [0; 40];
     packet[..20].copy_from_slice(&[

@@ -1,4 +1,4 @@
-//! What the machine can't give never takes the rules along: each rule that names it holds on its safe side.
+//! Troubles: what the machine can't provide never voids the rules; each rule that names it holds on its safe side.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod place;
@@ -138,7 +138,7 @@ fn a_program_that_cannot_be_looked_at_may_be_any_to_a_rule_that_blocks_and_none_
     }
 }
 
-/// Nobody runs what is not there, so a rule for it is exact as it is.
+/// A rule for a program that is not there is exact as it is: nobody runs it.
 #[test]
 fn a_program_that_is_surely_not_there_is_a_warning_and_blocks_nobody_else() {
     let rules = rules(

@@ -1,4 +1,4 @@
-//! What a rule takes of each dimension.
+//! Values that a rule takes of each dimension.
 
 use super::sweep::Takes;
 use crate::device;
@@ -6,9 +6,9 @@ use crate::{Addresses, Protocol, Rule, RuleKeys};
 use firewall_abi::packet::{Direction, PacketMeta, Verdict};
 use firewall_abi::rules::class;
 
-/// A dimension of 32-bit values: what it is called, and what a rule takes of it.
+/// A dimension of 32-bit values: its name, and the function that returns what a rule takes of it.
 pub(crate) type Narrow = (&'static str, fn(&Rule) -> Takes<u32>);
-/// One of 128-bit values.
+/// A dimension of 128-bit values, likewise.
 pub(crate) type Wide = (&'static str, fn(&Rule) -> Takes<u128>);
 
 pub(crate) const CLASS: Narrow = ("directions and protocols", of_class);
@@ -53,7 +53,8 @@ pub(crate) const OUT_INTERFACE: Wide = ("devices to go out by", |rule| {
     devices(rule, &rule.out_interfaces)
 });
 
-/// Devices by name, by how their names begin or by what they lead to; an empty list takes all.
+/// Returns the devices that a rule takes, by name, by a prefix of names or by what they lead to; an empty list takes
+/// all.
 fn devices(rule: &Rule, words: &[String]) -> Takes<u128> {
     if words.is_empty() {
         return Takes::All;
@@ -67,7 +68,7 @@ fn devices(rule: &Rule, words: &[String]) -> Takes<u128> {
     )
 }
 
-/// A user whom nobody knows is no value, but for what is presumed of him.
+/// Returns the users that a rule takes. An unknown user is no value, but for the numbers that are presumed.
 fn user(rule: &Rule) -> Takes<u32> {
     if rule.users.is_empty() {
         return Takes::All;
@@ -77,8 +78,8 @@ fn user(rule: &Rule) -> Takes<u32> {
     Takes::Only(known.chain(rule.presumed.users.iter().copied()).collect())
 }
 
-/// A program that is not there is no value. What can't be known is taken by rules that ask for just that, and by what blocks
-/// any: not knowing opens nothing.
+/// Returns the programs that a rule takes. A program that is not there is no value. Programs that can't be identified
+/// are taken by rules that ask for unknown ones, and by any rule that blocks: not knowing opens nothing.
 fn program(rule: &Rule) -> Takes<u128> {
     if rule.programs.is_empty() || rule.presumed.programs {
         return Takes::All;
@@ -98,7 +99,7 @@ fn joined_words([high, low]: [u64; 2]) -> u128 {
     u128::from(high) << 64 | u128::from(low)
 }
 
-/// An end's addresses of one version. What it takes by sets is not among them.
+/// Returns the addresses of one IP version that a rule takes at an end, without those of its sets.
 fn addresses<K>(
     asked: &[Addresses],
     sets: &[u32],
@@ -117,7 +118,7 @@ fn addresses<K>(
     )
 }
 
-/// For ICMP the types stand where other packets have the port that they come from.
+/// Returns the source ports that a rule takes, or the ICMP types, which stand in their place.
 fn source_port(rule: &Rule) -> Takes<u32> {
     if rule.source_ports.is_empty() && rule.icmp_types.is_empty() {
         return Takes::All;
@@ -145,8 +146,8 @@ fn destination_port(rule: &Rule) -> Takes<u32> {
     )
 }
 
-/// Whether a rule asks for nothing of where a packet comes from, and for no device: for nothing that is not known yet while a program
-/// calls connect.
+/// Returns whether a rule asks for neither the source of a packet nor a device: for nothing that is not known yet while
+/// a program calls `connect`.
 pub(crate) fn takes_any_source(rule: &Rule) -> bool {
     let RuleKeys {
         direction: _,
@@ -171,7 +172,7 @@ pub(crate) fn takes_any_source(rule: &Rule) -> bool {
         && out_interfaces.is_empty()
 }
 
-/// Whether a rule asks for nothing of where a packet goes, which may be translated after connect.
+/// Returns whether a rule asks for nothing of the destination, which may be translated (NAT) after `connect`.
 pub(crate) fn takes_any_destination(rule: &Rule) -> bool {
     let RuleKeys {
         direction: _,
@@ -191,12 +192,12 @@ pub(crate) fn takes_any_destination(rule: &Rule) -> bool {
     destinations.is_empty() && destination_sets.is_empty() && ports.is_empty()
 }
 
-/// Whether a rule asks for what a later fragment does not show.
+/// Returns whether a rule asks for ports or ICMP types, which a later fragment does not show.
 pub(crate) fn asks_ports(rule: &Rule) -> bool {
     !(rule.source_ports.is_empty() && rule.ports.is_empty() && rule.icmp_types.is_empty())
 }
 
-/// Whether packets of this IP version can match a rule, as far as its addresses say.
+/// Returns whether packets of this IP version can match a rule, judged by its addresses.
 pub(crate) fn can_be(rule: &Rule, version: u8) -> bool {
     let end = |addresses: &[Addresses], sets: &[u32]| {
         let any = addresses.is_empty() && sets.is_empty();

@@ -1,4 +1,4 @@
-//! From checked rules to the pages that the engine searches.
+//! Compiler from checked rules to the pages that the engine searches.
 
 mod dimensions;
 mod sets;
@@ -34,17 +34,17 @@ use sweep::sweep;
 use tree::{lay, numbers};
 use vectors::{Full, Pages, Running};
 
-/// One generation of the rules, ready for a driver or a dry run.
+/// Table of one generation of the rules, ready for a driver or a dry run.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Table {
-    /// Its pages; the first is a [`Head`].
+    /// Pages of the table; the first is a [`Head`].
     pub pages: Vec<Page>,
-    /// The table of sets that its rules ask, if they ask for any.
+    /// Table of sets that its rules ask, if they ask for any.
     pub sets: Option<Arc<Sets>>,
 }
 
 impl Table {
-    /// What stands before the other pages.
+    /// Returns the head of the table.
     #[must_use]
     pub fn head(&self) -> Head {
         self.pages
@@ -53,7 +53,7 @@ impl Table {
             .unwrap_or_default()
     }
 
-    /// Says where the driver keeps the table of sets.
+    /// Writes the index of the driver's table of sets into the head.
     pub fn place_sets(&mut self, place: u32) {
         let sets = if self.sets.is_some() { place } else { NO_SETS };
         let head = Head {
@@ -63,7 +63,7 @@ impl Table {
         write_head(&mut self.pages, head);
     }
 
-    /// Says which generation it is.
+    /// Writes the number of the generation into the head.
     pub(crate) fn number(&mut self, generation: u32) {
         let head = Head {
             generation,
@@ -72,7 +72,7 @@ impl Table {
         write_head(&mut self.pages, head);
     }
 
-    /// The same, as the engine takes it.
+    /// Returns the table in the form that the engine takes.
     #[must_use]
     pub fn slices(&self) -> engine::Slices<'_> {
         let sets = self.sets.as_ref().map_or(&[][..], |sets| &sets.pages);
@@ -82,7 +82,7 @@ impl Table {
         }
     }
 
-    /// How many bytes a driver keeps for it, those of the sets too.
+    /// Returns the memory that a driver keeps for the table, in bytes, that of the sets included.
     #[must_use]
     pub fn bytes(&self) -> usize {
         (self.pages.len() + self.sets.as_ref().map_or(0, |sets| sets.pages.len())) * PAGE_BYTES
@@ -90,7 +90,7 @@ impl Table {
 }
 
 impl fmt::Debug for Table {
-    /// Without its pages: they are many.
+    /// Leaves out the pages: they are many.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Table")
             .field("head", &self.head())
@@ -105,7 +105,7 @@ fn write_head(pages: &mut [Page], head: Head) {
     }
 }
 
-/// What a table is built from.
+/// Source of a table: rules, default policies and sets.
 #[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
     pub(crate) rules: &'a [Rule],
@@ -123,7 +123,7 @@ impl<'a> Source<'a> {
             .filter(|(_, rule)| rule.is_on())
     }
 
-    /// The sets, if a rule that is on asks for one.
+    /// Returns the sets, if a rule that is on asks for one.
     fn asked_sets(&self) -> Option<&'a Sets> {
         let asks = |(_, rule): (_, &Rule)| {
             !(rule.source_sets.is_empty() && rule.destination_sets.is_empty())
@@ -132,17 +132,17 @@ impl<'a> Source<'a> {
     }
 }
 
-/// A table without its generation's number, and the trees in it that finding shadowed rules takes.
+/// A table without the number of its generation, and the tree of classes that finding shadowed rules needs.
 pub(crate) struct Built {
     pub(crate) pages: Vec<Page>,
     pub(crate) head: Head,
     pub(crate) class: Tree,
 }
 
-/// Builds the table.
+/// Builds the table of a source.
 ///
 /// # Errors
-/// It would be larger than drivers take; the text says what takes the room.
+/// Fails if it would be larger than drivers take; the text says what takes the room.
 pub(crate) fn build(source: Source<'_>) -> Result<Built, String> {
     let mut building = Building {
         source,
@@ -155,7 +155,7 @@ pub(crate) fn build(source: Source<'_>) -> Result<Built, String> {
 struct Building<'a> {
     source: Source<'a>,
     pages: Pages,
-    /// How many pages were taken for what.
+    /// Number of pages taken, by their purpose.
     rooms: Vec<(&'static str, u32)>,
 }
 
@@ -227,7 +227,7 @@ impl Building<'_> {
         })
     }
 
-    /// Does something that takes room, and notes how much it took.
+    /// Calls `fill`, and notes the number of pages that it took.
     fn room<T>(
         &mut self,
         name: &'static str,
@@ -239,7 +239,7 @@ impl Building<'_> {
         filled
     }
 
-    /// Every class's vector, by its number.
+    /// Writes the vector's page of every class, by the number of the class.
     fn classes(&mut self, tree: &Tree) -> Result<u32, Full> {
         let vectors: Vec<u32> = (0..CLASSES as u32)
             .map(|class| value(&self.pages.pages, tree, class))
@@ -345,7 +345,7 @@ impl Building<'_> {
             .fold(first, |all, (_, rule)| all | asks(rule))
     }
 
-    /// For each class the vector of the rules that ask for one of its sets, if any asks at this end.
+    /// Writes for each equivalence class the vector of the rules that ask for one of its sets, if any asks at this end.
     fn equivalence_classes(
         &mut self,
         sets: &Sets,
@@ -409,7 +409,7 @@ fn default_policy(default: DefaultAction) -> DefaultPolicy {
     }
 }
 
-/// Whether a table asks for sets.
+/// Returns whether a table asks for sets.
 pub(crate) fn asks_sets(pages: &[Page]) -> bool {
     pages
         .first()

@@ -1,4 +1,4 @@
-//! The table of sets: which of them hold an address.
+//! Compiler of the table of sets, which finds the sets that hold an address.
 
 use super::sweep::{boundaries_of, joined, walk};
 use super::tree::{Key, lay, value};
@@ -11,30 +11,30 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 
-/// A table of sets, ready for a driver or a dry run. Generations with the same sets may share it.
+/// Table of sets, ready for a driver or a dry run. Generations with the same sets may share it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sets {
-    /// Its pages; the first is a [`SetsHead`].
+    /// Pages of the table; the first is a [`SetsHead`].
     pub pages: Vec<Page>,
-    /// The same for tables with the same pages, and for others by no likely chance.
+    /// Hash of the contents: equal for equal tables, and for others by no likely chance.
     pub content: u64,
-    /// Which sets each class stands for.
+    /// Combination of sets that each equivalence class stands for.
     combinations: Vec<Combination>,
-    /// The class of each.
+    /// Equivalence class of each combination.
     known: HashMap<Combination, u32>,
-    /// The sets that rules ask for, in order.
+    /// Sets that rules ask for, in order.
     asked: Box<[u32]>,
 }
 
-/// Some of the sets, by their places in the file, in order.
+/// Combination of sets, by their index in the file, in order.
 pub type Combination = Box<[u32]>;
 
-/// How many classes there are at most beside those that addresses are in as the file has it: a vector's page and more each, in the
-/// worst case.
+/// Number of equivalence classes, at most, beside those of the addresses in the files: a vector's page and more each,
+/// in the worst case.
 const JOINABLE: usize = 1024;
 
 impl Sets {
-    /// Builds the table. `sets` are only for the error's sake.
+    /// Builds the table. `sets` are only for the message of an error.
     pub(crate) fn build(
         members: Vec<Members>,
         sets: &[Set],
@@ -85,7 +85,7 @@ impl Sets {
         Ok(sets)
     }
 
-    /// Writes down how many classes there are, and what it is the same table by.
+    /// Writes the number of equivalence classes into the head, and computes the hash of the contents.
     fn count(&mut self) {
         if let Some(first) = self.pages.first_mut() {
             let head = SetsHead {
@@ -97,7 +97,7 @@ impl Sets {
         self.content = content(&self.pages, &self.combinations);
     }
 
-    /// The same table with classes for these combinations too.
+    /// Returns a table that has equivalence classes for these combinations too.
     #[must_use]
     pub(crate) fn with(&self, more: &[Combination]) -> Self {
         let mut classes = EquivalenceClasses {
@@ -116,10 +116,10 @@ impl Sets {
         sets
     }
 
-    /// The class of an address that has joined these sets beside those that hold it.
+    /// Returns the equivalence class of an address that has joined these sets beside those that hold it.
     ///
     /// # Errors
-    /// The combination, if there is no class for it.
+    /// Returns the combination, if there is no class for it.
     pub fn class_with(&self, address: IpAddr, joined: &[u32]) -> Result<u32, Combination> {
         let asked = joined
             .iter()
@@ -133,7 +133,7 @@ impl Sets {
             .ok_or_else(|| all.into_boxed_slice())
     }
 
-    /// Which sets an address is in, by their places in the file.
+    /// Returns the sets that hold an address, by their index in the file.
     #[must_use]
     pub fn of(&self, address: IpAddr) -> &[u32] {
         let Some(page) = self.pages.first() else {
@@ -155,7 +155,7 @@ impl Sets {
 }
 
 impl fmt::Debug for Sets {
-    /// Without its pages: they are many.
+    /// Leaves out the pages: they are many.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sets")
             .field("content", &self.content)
@@ -170,14 +170,14 @@ fn content(pages: &[Page], combinations: &[Combination]) -> u64 {
     hasher.finish()
 }
 
-/// EquivalenceClasses are numbered as their combinations come up, so that the same sets make the same pages.
+/// Equivalence classes, numbered as their combinations come up, so that the same sets make the same pages.
 struct EquivalenceClasses {
     known: HashMap<Combination, u32>,
     combinations: Vec<Combination>,
 }
 
 impl EquivalenceClasses {
-    /// Class 0 is in no set.
+    /// Makes the classes with class 0 alone, which is in no set.
     fn new() -> Self {
         let none = Combination::default();
         Self {
@@ -205,8 +205,8 @@ impl EquivalenceClasses {
         })
     }
 
-    /// Has a class for whatever is in one of these sets beside those that it is in already: an address joins a set without any
-    /// table being made anew. An address that joins two may need one that is not there: it is made then, see [`Sets::with`].
+    /// Adds a class for each combination with one of these sets added: so an address can join a set without a new
+    /// table. An address that joins two sets may need a class that is not there: it is made then, see [`Sets::with`].
     fn join_each(&mut self, sets: &[u32]) {
         let there = self.combinations.clone();
         let most = there.len() + JOINABLE;

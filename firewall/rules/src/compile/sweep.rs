@@ -1,17 +1,18 @@
-//! From what each rule takes to intervals: a walk over all boundaries, with the rules that take what lies between them.
+//! Sweep from the values that each rule takes to intervals: a walk over all boundaries, with the rules that take what
+//! lies between them.
 
 use super::tree::Key;
 use super::vectors::{Full, Pages, Running};
 
-/// What one rule takes of a dimension.
+/// Values that one rule takes of a dimension.
 pub(crate) enum Takes<K> {
-    /// Everything: it does not ask.
+    /// Every value: the rule does not ask.
     All,
-    /// These values, from the first to the last of each pair.
+    /// These spans of values, both ends included.
     Only(Vec<(K, K)>),
 }
 
-/// The intervals of a dimension, and the page of each one's vector.
+/// Computes the intervals of a dimension, and the page of each one's vector.
 pub(crate) fn sweep<K: Key>(
     pages: &mut Pages,
     rules: impl Iterator<Item = (usize, Takes<K>)>,
@@ -31,7 +32,7 @@ pub(crate) fn sweep<K: Key>(
     })
 }
 
-/// Where each span begins, and where what lies behind it does.
+/// Appends the boundaries of spans: the first value of each, and the first value behind it.
 pub(crate) fn boundaries_of<K: Key, T: Copy>(
     spans: &[(K, K)],
     whose: T,
@@ -43,8 +44,8 @@ pub(crate) fn boundaries_of<K: Key, T: Copy>(
     }
 }
 
-/// Cuts all values there are at these boundaries, which are in order. `value` is told what changes at one, from the lowest
-/// on, and says what all values from there on have; intervals that have the same are one.
+/// Cuts the whole range of values at these boundaries, which are in order. `value` gets the changes at each, from the
+/// lowest on, and returns the value of the interval that begins there; neighbours with equal values are one interval.
 pub(crate) fn walk<K: Key, T>(
     boundaries: &[(K, T)],
     mut value: impl FnMut(&[(K, T)]) -> Result<u32, Full>,
@@ -63,7 +64,7 @@ pub(crate) fn walk<K: Key, T>(
     Ok(intervals)
 }
 
-/// The same values in as few spans as can be, in order.
+/// Joins spans into as few as hold the same values, in order.
 pub(crate) fn joined<K: Key>(mut spans: Vec<(K, K)>) -> Vec<(K, K)> {
     spans.sort_unstable();
     spans.dedup_by(|(first, last), (_, before)| {

@@ -1,4 +1,4 @@
-//! The layout, as the engine reads it.
+//! Tests of the layout, as the engine reads it.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 use super::sweep::joined;
@@ -12,12 +12,12 @@ use firewall_abi::rules::{
     PAGE_NUMBERS, PAGE_WORDS, Page, Tree, WIDE_LEAF,
 };
 
-/// How many rules the values go round: a prime, so that no block is as long.
+/// Number of rules that the intervals cycle through: a prime, so that no block is as long.
 const RULES: usize = 251;
 
 const SIZES: [usize; 13] = [1, 2, 7, 8, 9, 15, 16, 17, 64, 65, 256, 257, 65_537];
 
-/// Pages with a vector for each rule alone, then one for all of them.
+/// Makes pages with a vector for each rule alone, then one for all of them.
 fn vectors() -> (Pages, Vec<u32>, u32) {
     let mut pages = Pages::new();
     let mut all = Running::empty();
@@ -32,7 +32,7 @@ fn vectors() -> (Pages, Vec<u32>, u32) {
     (pages, alone, all)
 }
 
-/// A generation whose rules ask for users or programs only, by these trees: which rule does the engine find?
+/// Generation whose rules ask for users or programs only, by these trees, for asking the engine which rule it finds.
 struct Searched {
     pages: Vec<Page>,
 }
@@ -104,7 +104,7 @@ impl Searched {
     }
 }
 
-/// So many intervals, each of which has another rule than its neighbours.
+/// Makes so many intervals, each with another rule than its neighbours.
 fn intervals<K: Key>(count: usize, alone: &[u32], key: impl Fn(usize) -> K) -> Vec<(K, u32)> {
     (0..count)
         .map(|n| (if n == 0 { K::default() } else { key(n) }, alone[n % RULES]))

@@ -1,4 +1,4 @@
-//! Search trees as `firewall_abi::rules` lays them out.
+//! Writer of search trees, in the layout of `firewall_abi::rules`.
 
 use super::vectors::{Full, Pages};
 use firewall_abi::rules::{
@@ -7,30 +7,30 @@ use firewall_abi::rules::{
 };
 use zerocopy::{transmute_mut, transmute_ref};
 
-/// What a tree is searched by.
+/// Key of a search tree.
 pub(crate) trait Key: Copy + Ord + Default {
-    /// The highest.
+    /// Highest key.
     const HIGHEST: Self;
-    /// How many a leaf has.
+    /// Number of keys in a leaf.
     const LEAF: usize;
-    /// How many a page has.
+    /// Number of keys in a page.
     const IN_A_PAGE: usize;
-    /// How many leaves a page has.
+    /// Number of leaves in a page.
     const LEAVES: usize;
 
-    /// The next one; there is none behind the highest.
+    /// Returns the next key, or `None` behind the highest.
     fn next(self) -> Option<Self>;
 
-    /// The one before; there is none before the lowest.
+    /// Returns the key before, or `None` before the lowest.
     fn before(self) -> Option<Self>;
 
-    /// Writes it to its place in a page.
+    /// Writes the key to its place in a page.
     fn write(self, page: &mut Page, place: usize);
 
     /// Writes an interval to its place in a leaf of a page.
     fn write_leaf(page: &mut Page, leaf: usize, place: usize, interval: (Self, u32));
 
-    /// Reads it from there.
+    /// Reads an interval from its place in a leaf of a page.
     fn read_leaf(page: &Page, leaf: usize, place: usize) -> (Self, u32);
 }
 
@@ -89,7 +89,7 @@ impl Key for u128 {
         self.checked_sub(1)
     }
 
-    /// As two words, the higher one first.
+    /// Writes the key as two words, the higher one first.
     fn write(self, page: &mut Page, place: usize) {
         let (pairs, _) = page.as_chunks_mut::<2>();
         if let Some(pair) = pairs.get_mut(place) {
@@ -116,8 +116,8 @@ impl Key for u128 {
     }
 }
 
-/// Lays a tree over intervals: the lowest value of each, in order, the first of them the lowest there is, and what all of
-/// its values have.
+/// Builds a tree over intervals. Each is its lowest key and the value of all its keys; they are in order, and the first
+/// begins at the lowest key.
 pub(crate) fn lay<K: Key>(pages: &mut Pages, intervals: &[(K, u32)]) -> Result<Tree, Full> {
     if let [(_, only)] = intervals {
         return Ok(Tree {
@@ -148,7 +148,7 @@ pub(crate) fn lay<K: Key>(pages: &mut Pages, intervals: &[(K, u32)]) -> Result<T
     })
 }
 
-/// The intervals with what they have. What is left of the last page has the highest key.
+/// Writes the leaves: the intervals with their values. The rest of the last page is filled with the highest key.
 fn leaves<K: Key>(pages: &mut Pages, intervals: &[(K, u32)]) -> Result<u32, Full> {
     let start = pages.count();
     let mut intervals = intervals.iter().copied().peekable();
@@ -169,7 +169,7 @@ fn leaves<K: Key>(pages: &mut Pages, intervals: &[(K, u32)]) -> Result<u32, Full
     Ok(start)
 }
 
-/// One level: every `step`th key. What is left of its last page is the highest key.
+/// Writes one level: every `step`th key. The rest of the last page is filled with the highest key.
 fn level<K: Key>(pages: &mut Pages, intervals: &[(K, u32)], step: usize) -> Result<u32, Full> {
     let start = pages.count();
     let mut keys = intervals
@@ -187,7 +187,7 @@ fn level<K: Key>(pages: &mut Pages, intervals: &[(K, u32)], step: usize) -> Resu
     Ok(start)
 }
 
-/// Numbers that start at a page of their own.
+/// Writes 32-bit integers from a page of their own on, and returns the number of that page.
 pub(crate) fn numbers(
     pages: &mut Pages,
     count: usize,
@@ -204,7 +204,7 @@ pub(crate) fn numbers(
     Ok(start)
 }
 
-/// The value of the interval that a key lies in. Only the leaves are looked at, not the levels above them.
+/// Returns the value of the interval that a key lies in. Only the leaves are searched, not the levels above them.
 pub(crate) fn value<K: Key>(pages: &[Page], tree: &Tree, key: K) -> u32 {
     if tree.intervals == 1 {
         return tree.leaves;

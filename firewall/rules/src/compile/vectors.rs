@@ -1,21 +1,21 @@
-//! Vectors: one bit for each rule, each vector once.
+//! Vectors with one bit for each rule; equal vectors are stored once.
 
 use firewall_abi::rules::{MAX_PAGES, PAGE_WORDS, Page, SUMMARY_WORDS};
 use std::collections::HashMap;
 
-/// The table would have more pages than a driver takes.
+/// Error of a table that would have more pages than a driver takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
-/// The pages of a table while it grows: the vectors first.
+/// Pages of a table while it grows: the vectors first.
 pub(crate) struct Pages {
     pub(crate) pages: Vec<Page>,
-    /// The page of each vector, by its mark.
+    /// Page of each vector, by its mark.
     known: HashMap<u64, u32>,
 }
 
 impl Pages {
-    /// A table of which page 0 is yet to be written.
+    /// Makes a table of which page 0 is yet to be written.
     pub(crate) fn new() -> Self {
         Self {
             pages: vec![[0; PAGE_WORDS]],
@@ -23,12 +23,12 @@ impl Pages {
         }
     }
 
-    /// How many there are.
+    /// Returns the number of pages.
     pub(crate) fn count(&self) -> u32 {
         u32::try_from(self.pages.len()).unwrap_or(u32::MAX)
     }
 
-    /// Adds a page, and says which number it has.
+    /// Adds a page, and returns its number.
     pub(crate) fn add(&mut self, page: &Page) -> Result<u32, Full> {
         let number = self.count();
         if number >= MAX_PAGES {
@@ -38,7 +38,7 @@ impl Pages {
         Ok(number)
     }
 
-    /// The page that holds this vector.
+    /// Returns the page that holds this vector, which is added if it is new.
     pub(crate) fn vector(&mut self, rules: &Running) -> Result<u32, Full> {
         let mut mark = rules.mark;
         // Marks may be the same by chance. Only the words say which vector it is.
@@ -58,7 +58,7 @@ impl Pages {
 #[derive(Clone)]
 pub(crate) struct Running {
     words: Page,
-    /// The exclusive-or of its rules' own numbers: what it takes to find the same vector again without reading it all.
+    /// Exclusive-or of its rules' hashes, by which an equal vector is found without reading it all.
     mark: u64,
 }
 
@@ -70,7 +70,7 @@ impl Running {
         }
     }
 
-    /// Takes a rule in, or out if it was in.
+    /// Adds a rule, or removes it if it was in.
     pub(crate) fn toggle(&mut self, rule: usize) {
         let (word, bit) = place(rule);
         self.mark ^= scattered(rule as u64);
@@ -85,12 +85,12 @@ impl Running {
     }
 }
 
-/// The word and bit of a rule in a vector.
+/// Returns the word and bit of a rule in a vector.
 pub(crate) fn place(rule: usize) -> (usize, usize) {
     (SUMMARY_WORDS + rule / 64, rule % 64)
 }
 
-/// A number of its own for each rule, its bits well mixed (Steele, Lea, Flood: SplitMix64).
+/// Hashes the number of a rule (SplitMix64, of Steele, Lea and Flood).
 fn scattered(rule: u64) -> u64 {
     let mut n = rule.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     n = (n ^ n >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);

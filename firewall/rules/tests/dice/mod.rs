@@ -1,7 +1,7 @@
-//! Chance that is the same for the same seed: cheaper than a strategy where a test makes a million things.
+//! Random numbers that are the same for the same seed: cheaper than a strategy where a test makes a million things.
 #![allow(dead_code, reason = "each test file uses a part")]
 
-/// Numbers at random (Steele, Lea, Flood: SplitMix64).
+/// Generator of random numbers (SplitMix64, of Steele, Lea and Flood).
 pub struct Dice(u64);
 
 impl Dice {
@@ -16,7 +16,7 @@ impl Dice {
         n ^ n >> 31
     }
 
-    /// Below `limit`.
+    /// Returns a number below `limit`.
     pub fn below(&mut self, limit: u64) -> u64 {
         self.number() % limit
     }
@@ -29,7 +29,7 @@ impl Dice {
         list[self.below(list.len() as u64) as usize]
     }
 
-    /// None to `most` of what `one` makes.
+    /// Returns at most `most` values that `one` makes.
     pub fn several<T>(&mut self, most: u64, mut one: impl FnMut(&mut Self) -> T) -> Vec<T> {
         (0..self.below(most + 1)).map(|_| one(self)).collect()
     }

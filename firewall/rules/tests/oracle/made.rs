@@ -1,4 +1,4 @@
-//! Files and packets made at random.
+//! Random files and packets.
 
 use super::{End, File, NOW, Seen, Span, Wish};
 use crate::dice::Dice;
@@ -98,7 +98,7 @@ fn ends(dice: &mut Dice, sets: usize) -> Vec<End> {
     }
 }
 
-/// Whether an end may be of each version.
+/// Returns for IPv4 and IPv6 whether an end may be of that version.
 fn versions(ends: &[End]) -> [bool; 2] {
     [true, false].map(|v4| {
         let may_be = |end: &End| match end {

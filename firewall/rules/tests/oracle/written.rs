@@ -1,4 +1,4 @@
-//! A file as text, and the place where it lies.
+//! Writes a file of the oracle as text, and makes its resolver.
 
 use super::{End, File, Span, Wish, verdict};
 use crate::place::Place;

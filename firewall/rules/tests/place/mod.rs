@@ -4,19 +4,19 @@
 use rules::{Resolver, SetFile};
 use std::collections::HashMap;
 
-/// A place with these files, users and programs, and no others.
+/// Resolver with these files, users and programs, and no others.
 #[derive(Default)]
 pub struct Place {
     pub files: HashMap<String, Vec<u8>>,
     pub users: HashMap<String, u32>,
     pub programs: HashMap<String, [u64; 2]>,
-    /// Whether not everybody may read its files.
+    /// `true` if not everybody may read its files.
     pub confidential: bool,
-    /// Why its files are older copies, if they are.
+    /// Reason for which its files are older copies, if they are.
     pub stale: Option<String>,
-    /// Users of this place's own.
+    /// Numbers of other users that it knows.
     pub others: Vec<u32>,
-    /// Programs that can't be looked at.
+    /// Paths of programs that can't be looked at.
     pub hidden: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What is wrong with a text: all of it at once, each with its place and what would be right.
+//! Errors of a text: all at once, each with its place and what would be right.
 
 use super::*;
 

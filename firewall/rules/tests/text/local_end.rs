@@ -1,8 +1,8 @@
-//! Rules about who is at the zone's end, and about devices.
+//! Rules about the local identity, and about network devices.
 
 use super::*;
 
-/// Somebody at the zone's end of the same packet.
+/// Returns the rule that decides about one packet with this local identity.
 fn judged_of(rules: &Rules, local: PacketMeta) -> u32 {
     decided_of(rules, local).rule
 }

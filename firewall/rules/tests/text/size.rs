@@ -1,4 +1,4 @@
-//! What rules take of memory: how many there may be, and what they share.
+//! Memory of rules: their highest number, and the tables that they share.
 
 use super::*;
 
@@ -31,7 +31,7 @@ fn tables_share_their_sets_by_content() {
     assert_eq!(off.compile(1).sets, None);
 }
 
-/// A file of so many rules, each for a port and an address of its own.
+/// Writes a file of so many rules, each for a port and an address of its own.
 fn many(count: u32) -> String {
     let rule = |n: u32| {
         format!(

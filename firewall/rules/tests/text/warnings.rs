@@ -1,4 +1,4 @@
-//! What is hardly meant in a text that is right otherwise.
+//! Warnings of what is suspicious in a valid text.
 
 use super::*;
 
@@ -19,7 +19,7 @@ fn a_rule_that_can_never_match_is_a_warning() {
     );
 }
 
-/// Whether the second of two rules is said never to match.
+/// Returns whether the second of two rules gets the warning that it can never match.
 fn shadowed(first: &str, second: &str) -> bool {
     let text = format!(
         "[[set]]\nid='s'\naddresses='10.0.0.0/8'\n[[set]]\nid='t'\naddresses='10.0.0.0/8'\n\
