@@ -1,4 +1,4 @@
-//! One list from one server, within bounds.
+//! Download of one list from one server, within bounds.
 
 use crate::folder::{Folder, NewCopy};
 use anyhow::{Context, Result, ensure};
@@ -12,14 +12,14 @@ use ureq::http::{HeaderMap, StatusCode};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
-/// What one list may take.
+/// Bounds of the download of one list.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Bytes, as they come.
+    /// Bytes of the list as sent, at most.
     pub bytes: u64,
-    /// Time, from the question for its address to its last byte.
+    /// Time from resolving the host's name to the last byte, at most.
     pub time: Duration,
-    /// How often a server may send us elsewhere.
+    /// Number of redirects, at most.
     pub redirects: u32,
 }
 
@@ -33,21 +33,21 @@ impl Default for Bounds {
     }
 }
 
-/// The longest header of an answer, and what is kept of one of its lines, in bytes.
+/// Longest header of a response, and longest value of it that is kept, in bytes.
 const LONGEST_HEADER: usize = 64 << 10;
 const LONGEST_VALUE: usize = 1 << 10;
 
-/// Who fetches.
+/// Downloader of lists by HTTPS.
 pub struct Downloader {
     agent: Agent,
     bounds: Bounds,
 }
 
 impl Downloader {
-    /// One who believes those whom the roots in this file vouch for.
+    /// Makes a downloader that trusts the root certificates in this file.
     ///
     /// # Errors
-    /// There are none.
+    /// Fails if the file can't be read or has no certificates.
     pub fn with_roots(roots: &Path, bounds: Bounds) -> Result<Self> {
         // Another one was there before: as good.
         let _installed = default_provider().install_default();
@@ -90,10 +90,11 @@ impl Downloader {
         })
     }
 
-    /// Fetches the list at this address: a new copy, in this folder and without a name yet, or none if the last one is the newest.
+    /// Fetches the list at this URL. Returns a new copy, in this folder and without a name yet, or `None` if the last
+    /// one is the newest.
     ///
     /// # Errors
-    /// There is none to be had; the text says why, in words that are ours.
+    /// Fails if no copy can be had; the text says why, in words of ours alone.
     pub fn fetch(
         &self,
         url: &str,
@@ -156,7 +157,7 @@ impl Downloader {
         format!("it takes longer than {} s", self.bounds.time.as_secs())
     }
 
-    /// What went wrong.
+    /// Describes an error in words of ours.
     fn said(&self, error: &ureq::Error) -> String {
         match error {
             ureq::Error::Timeout(_) => self.too_slow(),
@@ -176,14 +177,14 @@ impl Downloader {
     }
 }
 
-/// Whether the answer has an end of its own, and not only where the connection ends.
+/// Returns whether the response marks its own end, and does not end with the connection alone.
 fn says_its_end(headers: &HeaderMap) -> bool {
     let encoding = headers.get("transfer-encoding");
     headers.contains_key("content-length")
         || encoding.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"chunked"))
 }
 
-/// A line of a header that can be said back to who sent it.
+/// Returns a value of the header that can be sent back to the server, unless it is too long.
 fn value(headers: &HeaderMap, name: &str) -> Option<String> {
     let value = headers.get(name)?.to_str().ok()?;
     (value.len() <= LONGEST_VALUE).then(|| value.to_owned())

@@ -1,4 +1,4 @@
-//! The folder with the copies, and what became of the last tries.
+//! Folder of the copies, and of the results of the last tries.
 
 use anyhow::{Context, Result, ensure};
 use serde::de::DeserializeOwned;
@@ -8,23 +8,23 @@ use std::path::{Path, PathBuf};
 use store::lists::{COPY, CopyHead, LONGEST_HEAD, TRIED, Tried, WantedList};
 use tempfile::NamedTempFile;
 
-/// How the names of what is not whole yet begin.
+/// Prefix of the names of files that are not complete yet.
 const UNFINISHED: &str = ".fetching-";
 
-/// The folder. What is in it was written by this program; what was not is passed over.
+/// Folder of the copies. It holds files of this program alone; others are passed over.
 pub struct Folder(PathBuf);
 
-/// A copy that is whole and has no name yet.
+/// A copy that is being written and has no name yet.
 pub struct NewCopy {
     file: NamedTempFile,
     bytes: u64,
 }
 
 impl Folder {
-    /// The folder at this path.
+    /// Opens the folder at this path.
     ///
     /// # Errors
-    /// There is none.
+    /// Fails if there is none.
     pub fn open(path: &Path) -> Result<Self> {
         ensure!(
             path.is_dir(),
@@ -34,7 +34,7 @@ impl Folder {
         Ok(Self(path.to_owned()))
     }
 
-    /// Takes away what an earlier run did not finish, and what nobody wants any more.
+    /// Removes files that an earlier run did not finish, and those of lists that are not wanted any more.
     pub fn tidy(&self, wanted: &[WantedList]) {
         for entry in fs::read_dir(&self.0).into_iter().flatten().flatten() {
             let path = entry.path();
@@ -47,7 +47,7 @@ impl Folder {
         }
     }
 
-    /// What stands before the copy of this list, if there is one.
+    /// Reads the head of this list's copy, if there is one.
     #[must_use]
     pub fn head(&self, name: &str) -> Option<CopyHead> {
         let file = File::open(self.path(name, COPY)).ok()?;
@@ -58,26 +58,26 @@ impl Folder {
         serde_json::from_slice(&line).ok()
     }
 
-    /// What became of the last try.
+    /// Reads the result of the last try to fetch this list, if there is one.
     #[must_use]
     pub fn tried(&self, name: &str) -> Option<Tried> {
         self.read(&self.path(name, TRIED))
     }
 
-    /// Writes down what became of a try.
+    /// Writes the result of a try to fetch this list.
     ///
     /// # Errors
-    /// It can't be written.
+    /// Fails if it can't be written.
     pub fn write_down(&self, name: &str, tried: &Tried) -> Result<()> {
         let mut file = self.unfinished()?;
         serde_json::to_writer(&mut file, tried)?;
         self.put(file, &self.path(name, TRIED))
     }
 
-    /// A copy that begins with this head.
+    /// Begins a copy with this head.
     ///
     /// # Errors
-    /// It can't be written.
+    /// Fails if it can't be written.
     pub fn begin(&self, head: &CopyHead) -> Result<NewCopy> {
         let mut file = self.unfinished()?;
         serde_json::to_writer(&mut file, head)?;
@@ -92,7 +92,7 @@ impl Folder {
             .with_context(|| format!("can't write into {}", self.0.display()))
     }
 
-    /// From here on it is there, after a power cut too.
+    /// Gives a file its name, so that it stays after a power cut too.
     fn put(&self, file: NamedTempFile, path: &Path) -> Result<()> {
         let said = || format!("can't write {}", path.display());
         file.as_file().sync_all().with_context(said)?;
@@ -115,25 +115,25 @@ impl Folder {
 }
 
 impl NewCopy {
-    /// Takes more of the list.
+    /// Appends bytes of the list.
     ///
     /// # Errors
-    /// It can't be written.
+    /// Fails if it can't be written.
     pub fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.bytes += bytes.len() as u64;
         self.file.write_all(bytes)
     }
 
-    /// How many bytes of the list it has.
+    /// Returns the number of the list's bytes so far.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Puts it in the place of the copy before. Returns how many bytes the list has.
+    /// Replaces the copy before with this one. Returns the number of bytes of the list.
     ///
     /// # Errors
-    /// It can't be written.
+    /// Fails if it can't be written.
     pub fn keep_as(self, folder: &Folder, name: &str) -> Result<u64> {
         folder.put(self.file, &folder.path(name, COPY))?;
         Ok(self.bytes)

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use store::lists::{Tried, Wanted, WantedList};
 
-/// The largest file that says what is wanted: more than the service ever writes.
+/// Largest file of wanted lists that is read, in bytes: more than the service ever writes.
 const LONGEST_WANTED: u64 = 1 << 20;
 
 /// Fetches the lists that Gatebell's rules subscribe to, as far as it is time to, and ends.
@@ -33,7 +33,7 @@ const LONGEST_WANTED: u64 = 1 << 20;
 #[derive(Parser)]
 #[command(name = "gatebell-fetch", version, max_term_width = 100)]
 struct Arguments {
-    /// What is wanted, as the service writes it
+    /// The file that names the lists to fetch, as the service writes it
     #[arg(long, default_value = "/run/gatebell/lists.json")]
     wanted: PathBuf,
     /// The folder for the copies, of the user that this runs as
@@ -50,7 +50,7 @@ struct Arguments {
     mebibytes: u64,
 }
 
-/// Runs with this command line, the program's name first.
+/// Runs the program with this command line, the program's name first.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = Arguments::parse_from(words);
     match fetch_due(&arguments) {
@@ -90,7 +90,7 @@ fn fetch_due(arguments: &Arguments) -> Result<()> {
     downloader.map(drop)
 }
 
-/// Fetches one list, and writes down what became of it.
+/// Fetches one list, and writes the result of the try.
 fn fetch(list: &WantedList, downloader: &Downloader, folder: &Folder) -> Result<()> {
     let before = folder.head(&list.name).filter(|head| head.url == list.url);
     let fetched = downloader.fetch(&list.url, before.as_ref(), now(), folder);

@@ -1,4 +1,4 @@
-//! `gatebell-fetch`, the program.
+//! The program `gatebell-fetch`.
 
 fn main() -> std::process::ExitCode {
     #[cfg(target_os = "linux")]

@@ -1,4 +1,4 @@
-//! Lists are fetched by TLS within bounds, and whatever a server does, the last copy stays whole.
+//! Fetching of lists by TLS within bounds: whatever a server does, the last copy stays whole.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
@@ -17,14 +17,14 @@ use store::lists::{CopyHead, Tried, Wanted, WantedList};
 const HERE: &str = "127.0.0.1";
 const GOOD: &[u8] = b"192.0.2.0/24\n198.51.100.7\n";
 
-/// A folder of this test's own, with what `gatebell-fetch` is given.
+/// Folder of one test, with the files for `gatebell-fetch`.
 struct Place {
     folder: tempfile::TempDir,
     authority: Authority,
 }
 
 impl Place {
-    /// It is in a network namespace of its own, where this user may make one.
+    /// Makes the folder, and enters a new network namespace where this user may make one.
     fn new() -> Self {
         if nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).is_ok() {
             let up = Command::new("ip")
@@ -50,7 +50,7 @@ impl Place {
         self.folder.path().join("copies")
     }
 
-    /// One that gives a list a minute.
+    /// Makes the command with a minute for each list.
     fn command(&self, url: &str, asked: u64) -> Command {
         self.command_within(60, url, asked)
     }
@@ -74,12 +74,12 @@ impl Place {
         command
     }
 
-    /// Fetches what is at this address, whenever that was done last.
+    /// Fetches the list at this URL, whenever that was done last.
     fn fetch(&self, url: &str) -> Output {
         self.command(url, u64::MAX).output().unwrap()
     }
 
-    /// The copy, without its head.
+    /// Returns the head of the copy, and the list behind it.
     fn copy(&self) -> Option<(CopyHead, Vec<u8>)> {
         let mut whole = fs::read(self.copies().join("a.list")).ok()?;
         let end = whole.iter().position(|byte| *byte == b'\n').unwrap();

@@ -1,4 +1,5 @@
-//! What came since the last write: one row for each conversation of each minute, within a share for each who makes rows.
+//! Batch of what came since the last write: one row for each conversation of each minute, within a share for each quota
+//! owner.
 
 use crate::{Contact, Conversation, MINUTE, Tally};
 use engine::quota;
@@ -6,26 +7,28 @@ use firewall_abi::packet::NO_USER;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
-/// Rows of one minute that the programs of one user may have for themselves (of a container's users together), or all from outside
-/// together; and of those that are free no more than half. What comes then is counted in the rows of many.
+/// Number of rows of one minute for the programs of one user (of a container's users together), or for everything from
+/// outside together, at most; and no more than half of the free ones. What comes then is counted in rows of many
+/// conversations.
 pub const MOST_OF_ONE: usize = 512;
-/// And of all.
+/// Number of rows of one minute in all, at most.
 const MOST: usize = 4096;
 
-/// Rows that wait to be written.
+/// Batch of rows that wait to be written.
 #[derive(Debug, Default)]
 pub struct Batch {
     rows: HashMap<(u64, Conversation), Tally>,
-    /// The minute that the shares are of, and how much of them is taken, until it is over: also what was written by then.
+    /// Minute that `known`, `contacts` and `shares` are of, those of rows that were written by then included.
     minute: u64,
     known: HashSet<Conversation>,
-    /// Those of it that are first contacts: what else comes of the same in this minute has its row.
+    /// Contacts of this minute's conversations that are not known ones: what else comes of the same conversation is
+    /// counted in the same row.
     contacts: HashMap<Conversation, Contact>,
     shares: HashMap<Option<u32>, usize>,
 }
 
 impl Batch {
-    /// Counts this in the minute that it happened in.
+    /// Counts a tally of a conversation in the minute in which it happened.
     pub fn add(&mut self, conversation: Conversation, tally: &Tally) {
         let minute = tally.last / MINUTE;
         // A clock that was put back begins a minute too.
@@ -64,7 +67,7 @@ impl Batch {
         }
     }
 
-    /// Whether it has a row of this minute, or takes one.
+    /// Returns whether a conversation has a row of this minute or gets one.
     fn has_place(&mut self, conversation: &Conversation) -> bool {
         if self.known.contains(conversation) {
             return true;
@@ -81,20 +84,21 @@ impl Batch {
         room
     }
 
-    /// Whether nothing waits.
+    /// Returns whether no row waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// How many records wait.
+    /// Returns the number of records that wait.
     #[must_use]
     pub fn count(&self) -> u64 {
         // Of what goes on for long there is one that counts, and others that tell what it has carried since.
         self.rows.values().map(|tally| tally.count.max(1)).sum()
     }
 
-    /// Takes out the rows that wait: the beginning of their minute, and what is to be added to it.
+    /// Takes the rows that wait: the beginning of their minute in seconds since 1970, the conversation, and the tally
+    /// to add.
     pub fn take(&mut self) -> Vec<(u64, Conversation, Tally)> {
         let rows = std::mem::take(&mut self.rows).into_iter();
         rows.map(|((start, conversation), tally)| (start, conversation, tally))

@@ -1,4 +1,4 @@
-//! Which programs have talked before, and from which files.
+//! Programs that have talked before, with their files, for telling first contacts.
 //!
 //! A program is known by its path and its user. Its file is the same for as long as the file system has the same number for it, and, where
 //! somebody has looked, the same length and time of its last change.
@@ -8,33 +8,33 @@ use firewall_abi::packet::{NO_USER, UnknownNumber};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// Files of one path that are known at once: as many containers may have their own.
+/// Number of files of one path that are known at once: several containers may have their own.
 const FILES: usize = 4;
-/// After how long it is written down again that a program still talks.
+/// Interval, in seconds, at which it is written again that a program still talks.
 const SELDOM: u64 = 3600;
-/// Of all the programs that are known those of one user are at most this part.
+/// Divisor of the known programs for the share of one user, at most; and of the file for all known programs.
 const SHARE: usize = 8;
-/// Bytes of the file that a known program may take, by which their number is bounded.
+/// Bytes of the file that a known program may take, from which their highest number is computed.
 const BYTES: u64 = 4096;
-/// How many are known at least, and at most.
+/// Bounds of the highest number of known programs.
 const FEWEST: u64 = 64;
 const MOST: u64 = 8192;
 
-/// Whether a program talks for the first time.
+/// Contact of a program with the network: a known one, the first, or the first from a changed file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Contact {
-    /// It has talked before, or it is not known what program it is.
+    /// The program has talked before, or it is not known which program it is.
     #[default]
     Known = 0,
-    /// It never has.
+    /// The program has never talked before.
     First = 1,
-    /// It has, and its file was another one, or was changed since.
+    /// The program has talked before, and its file was another one, or was changed since.
     Changed = 2,
 }
 
 impl Contact {
-    /// Its name; none: there is nothing to say.
+    /// Returns the name of the contact; `None` for a known program.
     #[must_use]
     pub const fn name(self) -> Option<&'static str> {
         match self {
@@ -58,36 +58,36 @@ impl TryFrom<u8> for Contact {
     }
 }
 
-/// What a look at a file has found.
+/// Attributes of a file, found by a look at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look {
-    /// Its bytes.
+    /// Size of the file, in bytes.
     pub size: u64,
-    /// When it was changed last, in nanoseconds since 1970.
+    /// Time of the last change, in nanoseconds since 1970.
     pub changed_ns: i64,
 }
 
-/// A program's file, as it is written down.
+/// Stored record of a program's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownFile {
-    /// The program's path.
+    /// Path of the program.
     pub program: Arc<str>,
-    /// Who ran it, if known.
+    /// User who ran it, if known.
     pub user: Option<u32>,
-    /// The file: its file system's device and its inode.
+    /// Device number of the file's file system, and its inode.
     pub file: [u64; 2],
-    /// What the last look found.
+    /// Attributes that the last look found, if there was one.
     pub look: Option<Look>,
-    /// When it talked last, in seconds since 1970; to an hour.
+    /// Time when it talked last, in seconds since 1970, to an hour.
     pub last: u64,
 }
 
-/// What is to be changed of what is written down.
+/// Change to the stored programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// This is known.
+    /// A file that is known.
     Known(KnownFile),
-    /// And this not any more.
+    /// A file that is not known any more.
     Forgotten(KnownFile),
 }
 
@@ -102,9 +102,9 @@ struct File {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// The one that talked last comes first.
+    /// Files, the one that talked last first.
     files: Vec<File>,
-    /// A look found that one was changed, which is not told yet.
+    /// `true` if a look has found a changed file, which was not reported yet.
     changed: bool,
 }
 
@@ -114,7 +114,7 @@ impl Known {
     }
 }
 
-/// The programs that have talked.
+/// Programs that have talked.
 #[derive(Debug, Default)]
 pub struct Contacts {
     known: BTreeMap<Who, Known>,
@@ -123,7 +123,7 @@ pub struct Contacts {
 }
 
 impl Contacts {
-    /// Those that are written down, in a file of at most so many bytes.
+    /// Makes the contacts of the stored programs, for a database file of at most so many bytes.
     #[must_use]
     pub fn new(written: Vec<KnownFile>, bytes: u64) -> Self {
         let mut contacts = Self {
@@ -147,7 +147,8 @@ impl Contacts {
         contacts
     }
 
-    /// A program talks, from this file.
+    /// Notes that a program talks from this file at this time (seconds since 1970). Returns whether it is a first
+    /// contact.
     pub fn meet(
         &mut self,
         program: &Arc<str>,
@@ -184,7 +185,7 @@ impl Contacts {
         }
     }
 
-    /// Somebody has looked at the file that a path leads to.
+    /// Notes the attributes of the file that a path leads to.
     pub fn looked(&mut self, program: &Arc<str>, file: [u64; 2], look: Look) {
         let all = (program.clone(), None)..=(program.clone(), Some(u32::MAX));
         let mut found = Vec::new();
@@ -203,18 +204,18 @@ impl Contacts {
         }
     }
 
-    /// Of how many files they are at most.
+    /// Returns the highest number of known files, for a database file of at most so many bytes.
     #[must_use]
     pub fn most_files(bytes: u64) -> usize {
         most(bytes) * FILES
     }
 
-    /// What is to be written down.
+    /// Takes the changes that are to be written.
     pub fn take_changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)
     }
 
-    /// It could not be written down: it is tried again.
+    /// Puts changes back that could not be written, to be tried again.
     pub fn put_back(&mut self, mut changes: Vec<Change>) {
         changes.append(&mut self.changes);
         self.changes = changes;
@@ -224,7 +225,7 @@ impl Contacts {
         }
     }
 
-    /// Has all be written down, in a file that has nothing of it.
+    /// Has all programs be written, into a file that has none of them.
     pub fn write_all(&mut self) {
         self.changes.clear();
         for (who, known) in &self.known {
@@ -251,7 +252,8 @@ impl Contacts {
         self.changes.extend(change);
     }
 
-    /// So that one more of this user's can be known: who has most of what there is loses the one that was silent for longest.
+    /// Makes room for one more program of this user: the user with the most known programs loses the one that was
+    /// silent for longest.
     fn make_room(&mut self, user: Option<u32>) {
         let whose = |user: Option<u32>| quota::of_user(user.unwrap_or(NO_USER));
         let mut of: HashMap<_, usize> = HashMap::new();
@@ -298,17 +300,17 @@ fn written((program, user): &Who, File { file, look, last }: File) -> KnownFile 
     }
 }
 
-/// The programs whose files are to be looked at, each not more often than once in so many seconds.
+/// Rate limit of looks at programs' files.
 #[derive(Debug, Default)]
 pub struct Glances(HashMap<Arc<str>, u64>);
 
 impl Glances {
-    /// How often one is looked at.
+    /// Shortest time between two looks at one program's file, in seconds.
     const EVERY: u64 = 10;
-    /// How many are remembered; then all are forgotten, and may be looked at again.
+    /// Number of programs that are remembered; then all are forgotten, and may be looked at again.
     const MOST: usize = 1024;
 
-    /// Whether it is time to look at this one.
+    /// Returns whether it is time to look at this program's file, and notes the look.
     pub fn is_due(&mut self, program: &Arc<str>, now: u64) -> bool {
         let before = self.0.get(program);
         if before.is_some_and(|before| now.abs_diff(*before) < Self::EVERY) {

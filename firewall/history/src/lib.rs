@@ -1,4 +1,4 @@
-//! What a firewall saw and decided, kept in a bounded database.
+//! History of a firewall: what it saw and decided, in a bounded database.
 //!
 //! A [`Batch`] gathers what came in a second or so, one [`Conversation`] for each of its minutes, and bounds how many there are. A
 //! [`Database`] takes batches, adds minutes up to hours and hours to days, and forgets what is too old or too much. [`page`] reads.
@@ -25,63 +25,65 @@ use firewall_abi::packet::{Direction, Reason, Verdict};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Who talked with whom, what became of it, and why: what is counted as one.
+/// Conversation: packets or connections with the same ends, owner, verdict and reason, which are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Conversation {
-    /// Which way the packets went, seen from what is protected.
+    /// Direction of the packets, seen from the protected zone.
     pub direction: Direction,
-    /// What became of them.
+    /// Verdict on them.
     pub verdict: Verdict,
-    /// Why.
+    /// Reason of the verdict.
     pub reason: Reason,
-    /// The protocol's number.
+    /// IP protocol number.
     pub protocol: u8,
-    /// The other end: of what is forwarded, where it goes. None: one of many that found no row of their own.
+    /// Remote address; of forwarded packets the destination. `None` in a row of many conversations that found no row of
+    /// their own.
     pub remote: Option<IpAddr>,
-    /// Of what is forwarded, where it comes from.
+    /// Source address of forwarded packets.
     pub source: Option<IpAddr>,
-    /// The port that was asked for: of what goes out the other end's, of what comes in our own. None: there are no ports.
+    /// Destination port of the first packet: the remote one if outbound, the local one if inbound. `None` if there are
+    /// no ports.
     pub port: Option<u16>,
-    /// The program's path, if known.
+    /// Path of the program, if known.
     pub program: Option<Arc<str>>,
-    /// The kernel's name of the process; empty: not known.
+    /// Name that the kernel has of the process; empty if not known.
     pub process: Arc<str>,
-    /// The user at this end, if known.
+    /// User at the local end, if known.
     pub user: Option<u32>,
-    /// The rule that decided, if one did and its name is known.
+    /// Name of the rule that decided, if one did and its name is known.
     pub rule: Option<Arc<str>>,
-    /// The name that the other end was asked for by, if known.
+    /// Name by which the remote address was asked for, if known.
     pub name: Option<Arc<str>>,
-    /// Whether the program had never talked before, or its file has changed since.
+    /// Contact of the program: whether it had never talked before, or its file has changed since.
     pub contact: Contact,
 }
 
-/// How much of it there was.
+/// Tally of a conversation in a span of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Records of the driver's.
+    /// Number of the driver's records.
     pub count: u64,
-    /// When the first was, in seconds since 1970.
+    /// Time of the first record, in seconds since 1970.
     pub first: u64,
-    /// When the last was.
+    /// Time of the last record, in seconds since 1970.
     pub last: u64,
-    /// What this end sent.
+    /// Traffic that the local end sent.
     pub sent: Traffic,
-    /// What it got.
+    /// Traffic that the local end received.
     pub received: Traffic,
 }
 
-/// Packets, and their bytes from the IP header on. Zeros where that is not known.
+/// Number of packets, and of their bytes; zeros if not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Packets.
+    /// Number of packets.
     pub packets: u64,
-    /// Bytes.
+    /// Number of their bytes, from the IP header on.
     pub bytes: u64,
 }
 
 impl Tally {
-    /// Of one record at this time.
+    /// Makes the tally of one record at this time, in seconds since 1970.
     #[must_use]
     pub const fn one(at: u64) -> Self {
         let nothing = Traffic {
@@ -97,7 +99,7 @@ impl Tally {
         }
     }
 
-    /// Both together.
+    /// Adds another tally to this one.
     pub fn add(&mut self, other: &Self) {
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
@@ -115,12 +117,13 @@ impl Traffic {
 }
 
 impl Conversation {
-    /// Whether others than this machine's own programs make such rows: any that come by.
+    /// Returns whether others than this machine's own programs make such rows: anybody outside can.
     fn is_others(&self) -> bool {
         self.direction != Direction::Outbound
     }
 
-    /// The same, of many together: by nothing that a program chooses, its own name and its file among it.
+    /// Returns the conversation that counts many together: without anything that a program chooses, its own name and
+    /// file included.
     fn among_many(mut self) -> Self {
         (self.remote, self.source, self.port, self.name) = (None, None, None, None);
         (self.program, self.process) = (None, "".into());
@@ -128,13 +131,13 @@ impl Conversation {
     }
 }
 
-/// A minute, in seconds: the shortest time that has rows of its own.
+/// Length of a minute, in seconds: the shortest span of rows.
 pub const MINUTE: u64 = 60;
-/// An hour.
+/// Length of an hour, in seconds.
 pub const HOUR: u64 = 60 * MINUTE;
-/// When no clock that is set can be any more, in seconds since 1970: this program was made later (2026-11-01).
+/// Earliest time of a clock that is set, in seconds since 1970: this program was made later (2026-11-01).
 pub const EARLIEST: u64 = 1_793_491_200;
-/// A day, of the clock of 1970.
+/// Length of a day, in seconds. Rows of days begin at midnight UTC.
 pub const DAY: u64 = 24 * HOUR;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What is kept, page by page: for a reader of its own, beside whoever writes.
+//! Reader of the history, page by page, which may run beside the writer.
 
 use crate::database::{FILE, Failed, signed};
 use crate::{Contact, Conversation, Tally, Traffic};
@@ -9,23 +9,25 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Rows of a page.
+/// Number of rows in a page, at most.
 const MOST: usize = 1000;
-/// A page ends where its texts are longer than this.
+/// Length of a page's texts, in bytes, behind which the page ends.
 const LONGEST: usize = 256 << 10;
-/// Rows that are looked at for a page. Of a rare program none may be among so many: one thread reads for all, and must not be at a whole
-/// history for longer than others wait.
+/// Number of rows that are looked at for a page, at most. Of a rare program none may be among so many: one thread reads
+/// for all, and must not read a whole history for longer than others wait.
 pub const LOOKED_AT: usize = 50_000;
 const PATIENCE: Duration = Duration::from_millis(500);
-/// So many rows are new enough at most where it is looked up first which of them was begun first: of more a page is full soon.
+/// Number of rows since the requested time, below which the first of them is looked up: of more, a page is full soon.
 const FEW: u64 = 500_000;
 
-/// The first of the rows that are new enough, and how many there are, as far as they are counted. By what the index knows.
+/// Query for the first of the rows that are new enough, and for their number, counted up to a limit. It uses the index
+/// alone.
 pub const FIRST: &str =
     "SELECT min(id), count(*) FROM (SELECT id FROM seen WHERE last >= ?1 LIMIT ?2)";
 
-/// What is looked at for a page, in the order in which it was begun, each with whether it is asked for: what is older has been passed over
-/// by then, and whoever has few rows must not have all be looked through for them.
+/// Returns the query for the rows that are looked at for a page, in the order in which they were begun, each with
+/// whether it is requested. Older rows were passed over by then, and for a user with few rows not all are looked
+/// through.
 pub fn look_through(asked: &PageRequest) -> String {
     let whose = if asked.user.is_some() {
         "user = ?3"
@@ -45,20 +47,21 @@ pub fn look_through(asked: &PageRequest) -> String {
 const ROW: &str = "SELECT start, span, direction, verdict, reason, protocol, remote, source, port, program, process, user, rule, name, \
      count, first, last, packets_sent, bytes_sent, packets_received, bytes_received, contact FROM seen WHERE id = ?1";
 
-/// What is to be read.
+/// Request for a page of rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PageRequest {
-    /// Rows whose last record is not older than this, in seconds since 1970.
+    /// Time, in seconds since 1970, that the last record of a row is not older than.
     pub since: u64,
-    /// Rows behind this one: [`Page::next`] of the page before; 0: from the beginning.
+    /// Position behind which rows are read: [`Page::next`] of the page before, or 0 for the beginning.
     pub after: u64,
-    /// Rows of this user's programs alone; none: all.
+    /// User whose programs' rows are read; `None` for all rows.
     pub user: Option<u32>,
-    /// Rows of this program alone, by its path or by the kernel's name of it; none: all.
+    /// Program whose rows are read, by its path or by the kernel's name of it; `None` for all rows.
     pub program: Option<Program>,
 }
 
-/// A program that is asked for: its rows have its path, or its name. All that somebody may mean by it are among them.
+/// Program in a request, whose rows have its path or the kernel's name of it. All that a user may mean by it are among
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
     path: String,
@@ -66,7 +69,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// As people ask for it: by its path, or by the kernel's name of the process, which has the first 15 bytes of its last part.
+    /// Makes the request for a program by its path, or by the kernel's name of the process, which is the first 15 bytes
+    /// of the path's last part.
     #[must_use]
     pub fn asked(path: String) -> Self {
         let task = path.rsplit('/').next().unwrap_or_default();
@@ -75,36 +79,39 @@ impl Program {
     }
 }
 
-/// Some rows, in the order in which they were begun.
+/// Page of rows, in the order in which they were begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// They.
+    /// Rows of the page.
     pub rows: Vec<Row>,
-    /// Where the next page begins, which may have rows where this one has none; none: there is none.
+    /// Position at which the next page begins, which may have rows where this one has none; `None` if this is the last
+    /// page.
     pub next: Option<u64>,
-    /// Another number than the page before: rows were put together or forgotten since, and a whole is read from the beginning.
+    /// Turn of the database. If it is not that of the page before, rows were added up or forgotten since, and a reader
+    /// of all pages begins again.
     pub turn: u64,
-    /// So many rows here hold what this release has no word for, as one of a later release may: they are passed over.
+    /// Number of rows that were left out because they hold values unknown to this release, as one of a later release
+    /// may.
     pub unread: u64,
 }
 
-/// A conversation in one minute, hour or day.
+/// Row of a conversation in one minute, hour or day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// When that begins, in seconds since 1970.
+    /// Beginning of that span, in seconds since 1970.
     pub start: u64,
-    /// And how long it is, in seconds.
+    /// Length of that span, in seconds.
     pub span: u64,
-    /// Who with whom.
+    /// Conversation that the row counts.
     pub conversation: Conversation,
-    /// How much.
+    /// Tally of the conversation in that span.
     pub tally: Tally,
 }
 
-/// Reads a page of what is kept in this folder. Nothing is kept there yet: an empty page.
+/// Reads a page of the history in this folder; an empty page if there is no history yet.
 ///
 /// # Errors
-/// The file is broken, or the system does not let us. A row that can't be read is none: it keeps nobody from the others.
+/// Fails if the file is broken, or the system refuses. A row that can't be read is no error: it is left out.
 pub fn page(folder: &Path, asked: &PageRequest) -> Result<Page, Failed> {
     let path = folder.join(FILE);
     if !path.exists() {
@@ -149,11 +156,11 @@ pub fn page(folder: &Path, asked: &PageRequest) -> Result<Page, Failed> {
     Ok(page)
 }
 
-/// What a page has.
+/// Rows that were found for a page.
 struct Found {
-    /// The numbers of its rows.
+    /// IDs of the rows.
     ids: Vec<i64>,
-    /// The last one that was looked at; none: behind it there are no others.
+    /// ID of the last row that was looked at; `None` if there are no others behind it.
     next: Option<u64>,
 }
 
@@ -179,7 +186,7 @@ fn look(connection: &Connection, asked: &PageRequest, after: i64) -> Result<Foun
     Ok(Found { ids, next: None })
 }
 
-/// The number behind which rows are that may be new enough; none: there are none.
+/// Returns the ID behind which rows may be new enough; `None` if there are none.
 fn begin(connection: &Connection, asked: &PageRequest) -> Result<Option<i64>, Failed> {
     let after = signed(asked.after);
     // A page behind another one begins where that ended.

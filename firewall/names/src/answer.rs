@@ -1,83 +1,84 @@
-//! One answer of DNS.
+//! Reader of DNS messages.
 
 use crate::text::text;
 use simple_dns::rdata::RData;
 use simple_dns::{CLASS, OPCODE, Packet, PacketFlag, QCLASS, RCODE, ResourceRecord};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The most names that one leads to the next.
+/// Longest chain of CNAME records that is followed.
 const LONGEST_CHAIN: usize = 16;
-/// The port that answers come from.
+/// Source port of DNS answers.
 pub const PORT: u16 = 53;
 const UDP: u8 = 17;
 const UDP_HEADER: usize = 8;
 
-/// What an answer says: the name that was asked for, and where it leads.
+/// Contents of an answer: the name that was asked for, and its addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answered {
-    /// The number of the question that it says to answer.
+    /// Message ID, by which it names its query.
     pub id: u16,
-    /// The name that was asked for, as it can be shown.
+    /// Name that was asked for, escaped for display.
     pub name: String,
-    /// Its addresses, and for how many seconds each holds.
+    /// Addresses of the name, each with its time to live in seconds.
     pub addresses: Vec<(IpAddr, u32)>,
 }
 
-/// Why an answer says nothing.
+/// Error of reading a message that names no address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unread {
-    /// It is no answer of DNS, or one that contradicts itself, or not all of it is here.
+    /// The bytes are no such DNS message, or one that contradicts itself or is cut off.
     Broken,
-    /// It is one, and names no address: of something else, or that there is none.
+    /// The message is valid and names no address: it is about something else, or says that there is none.
     NoAddress,
 }
 
-/// What a question asks for.
+/// Contents of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// Its number.
+    /// Message ID.
     pub id: u16,
-    /// The name, as it can be shown.
+    /// Name that is asked for, escaped for display.
     pub name: String,
 }
 
-/// Who asks, by which port, and who answers at the port of DNS.
+/// Endpoints of an exchange of query and answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DnsExchange {
-    /// Who asks.
+    /// Address of the client.
     pub client: IpAddr,
-    /// By which port.
+    /// Port of the client.
     pub port: u16,
-    /// Who answers.
+    /// Address of the resolver, which answers at the port of DNS.
     pub resolver: IpAddr,
-    /// The number of the device between them, of a datagram; else 0. Who can write to another one knows nothing of what was asked.
+    /// Index of the network device between them, for a datagram; else 0. A sender on another device does not know what
+    /// was asked.
     pub device: u32,
 }
 
 impl DnsExchange {
-    /// The same, by this device.
+    /// Returns the exchange with this network device.
     #[must_use]
     pub const fn by(self, device: u32) -> Self {
         Self { device, ..self }
     }
 }
 
-/// The message in an IP packet's bytes: what stands behind the header of UDP, if it comes from the port of DNS and is all there.
-/// And who has asked whom.
+/// Returns the DNS message in an IP packet's bytes, behind the UDP header, with its endpoints; `None` if it does not
+/// come from the port of DNS or is cut off.
 #[must_use]
 pub fn message(packet: &[u8]) -> Option<(DnsExchange, &[u8])> {
     let Datagram { from, to, message } = Datagram::of(packet)?;
     exchange(to, from).map(|ends| (ends, message))
 }
 
-/// The same of what goes to that port.
+/// Returns the DNS message in a packet to the port of DNS, with its endpoints; `None` as in [`message`].
 #[must_use]
 pub fn sent(packet: &[u8]) -> Option<(DnsExchange, &[u8])> {
     let Datagram { from, to, message } = Datagram::of(packet)?;
     exchange(from, to).map(|ends| (ends, message))
 }
 
-/// Who asks whom, if it is at the port of DNS.
+/// Makes the exchange of a client and a resolver; `None` if the resolver's port is not that of DNS.
 pub fn exchange(
     (client, port): (IpAddr, u16),
     (resolver, at): (IpAddr, u16),
@@ -90,7 +91,7 @@ pub fn exchange(
     })
 }
 
-/// A datagram of UDP that is all there.
+/// A UDP datagram that is all there.
 struct Datagram<'a> {
     from: (IpAddr, u16),
     to: (IpAddr, u16),
@@ -121,10 +122,10 @@ impl<'a> Datagram<'a> {
     }
 }
 
-/// Reads a question.
+/// Reads a query.
 ///
 /// # Errors
-/// [`Unread`], if it asks for no name.
+/// Fails with [`Unread`] if it asks for no name.
 pub fn question(message: &[u8]) -> Result<Asked, Unread> {
     let packet = Packet::parse(message).map_err(|_| Unread::Broken)?;
     let [question] = &packet.questions[..] else {
@@ -139,10 +140,10 @@ pub fn question(message: &[u8]) -> Result<Asked, Unread> {
     })
 }
 
-/// Reads a message. Of what is not about an address nothing is kept.
+/// Reads an answer. Records that are not about an address are left out.
 ///
 /// # Errors
-/// [`Unread`], if it labels no address.
+/// Fails with [`Unread`] if it labels no address.
 pub fn read(message: &[u8]) -> Result<Answered, Unread> {
     let packet = Packet::parse(message).map_err(|_| Unread::Broken)?;
     let [question] = &packet.questions[..] else {
@@ -180,7 +181,8 @@ pub fn read(message: &[u8]) -> Result<Answered, Unread> {
     })
 }
 
-/// Where the names end that one leads to the next (CNAME), and how long the first of these steps holds; none: nowhere.
+/// Follows a chain of CNAME records. Returns its last name and the shortest time to live on the way; `None` if the
+/// chain does not end.
 fn follow(asked: &str, records: &[(String, &ResourceRecord<'_>)]) -> Option<(String, u32)> {
     let (mut name, mut least) = (asked.to_owned(), u32::MAX);
     for _ in 0..=LONGEST_CHAIN {
@@ -198,7 +200,7 @@ fn follow(asked: &str, records: &[(String, &ResourceRecord<'_>)]) -> Option<(Str
     None
 }
 
-/// The address that a record names, if it is somebody's.
+/// Returns the address that a record names, unless it is nobody's (unspecified, loopback, multicast or broadcast).
 fn address(record: &ResourceRecord<'_>) -> Option<IpAddr> {
     let address = match &record.rdata {
         RData::A(a) => IpAddr::V4(Ipv4Addr::from(a.address)),

@@ -1,4 +1,4 @@
-//! What was asked, whom, and what their answers said: by that alone an address joins a set.
+//! Queries that wait for their answers, and answers that match one: by these alone an address joins a set.
 
 use crate::answer::{Answered, Asked, DnsExchange};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -6,29 +6,30 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Questions that wait for their answers. The oldest makes room.
+/// Number of queries that wait for their answers, at most. The oldest makes room.
 pub const MOST_QUESTIONS: usize = 4096;
-/// For so long one waits: a resolver that has to go far, and one that is asked again.
+/// Time for which a query waits: enough for a slow resolver, and for a query that is repeated.
 pub const QUESTION_WAITS: Duration = Duration::from_secs(30);
-/// Addresses of names that are remembered in all. What is beyond is not, until something is over.
+/// Number of addresses that are remembered in all, at most. Further ones are not, until others expire.
 pub const MOST_REMEMBERED: usize = 8192;
-/// Of one name.
+/// Number of addresses that are remembered of one name, at most.
 pub const MOST_OF_ONE: usize = 256;
-/// How long an answer is taken to hold beyond its time: who looked the name up at its end connects a little later.
+/// Time for which an answer holds beyond its time to live: a program that looked the name up at its end connects a
+/// little later.
 pub const GRACE: Duration = Duration::from_secs(15);
-/// And how long at most.
+/// Longest time for which an answer holds.
 pub const LONGEST_HOLD: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Questions that wait for their answers.
+/// Queries that wait for their answers.
 #[derive(Debug, Default)]
 pub struct Questions {
     asked: HashMap<(DnsExchange, u16), (String, Instant)>,
-    /// In the order in which they were asked; some are answered by now.
+    /// Queries in the order in which they were asked; some are answered by now.
     order: VecDeque<((DnsExchange, u16), Instant)>,
 }
 
 impl Questions {
-    /// Notes a question.
+    /// Adds a query that was sent at this time.
     pub fn ask(&mut self, ends: DnsExchange, asked: Asked, now: Instant) {
         let key = (ends, asked.id);
         self.asked.insert(key, (asked.name, now));
@@ -44,7 +45,8 @@ impl Questions {
         }
     }
 
-    /// Whether this answers one of them, which then waits no more: from whom was asked to who asked, with its number and its name.
+    /// Returns whether an answer matches a waiting query, and removes that query. It must have the query's endpoints,
+    /// ID and name.
     pub fn is_answer(&mut self, ends: DnsExchange, answered: &Answered, now: Instant) -> bool {
         let key = (ends, answered.id);
         let waits = |(name, at): &(String, Instant)| {
@@ -58,38 +60,39 @@ impl Questions {
     }
 }
 
-/// Who answered.
+/// Resolver that answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Answerer {
-    /// Its address.
+    /// Address of the resolver.
     pub address: IpAddr,
-    /// Whether the answer came from the one that this machine asks there: another link may have another machine with that address.
+    /// `true` if the answer came from the resolver that this machine asks on that link: another link may have another
+    /// machine with its address.
     pub is_own: bool,
 }
 
-/// An address that a name has, by an answer to what was asked.
+/// Address of a name, by an answer that matches a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holds {
-    /// The name that was asked for.
+    /// Name that was asked for.
     pub name: Arc<str>,
-    /// The address.
+    /// Address of the name.
     pub address: IpAddr,
-    /// Who said so.
+    /// Resolver that answered.
     pub resolver: Answerer,
-    /// Until when.
+    /// Time until which the answer holds.
     pub until: Instant,
 }
 
-/// What was answered, while it holds.
+/// Addresses of names by their answers, while these hold.
 #[derive(Debug, Default)]
 pub struct Remembered {
-    /// By the name: its addresses, each with who said so, and until when.
+    /// Addresses by name, each with the resolver that answered and the time until which it holds.
     of: HashMap<Arc<str>, BTreeMap<(IpAddr, Answerer), Instant>>,
     count: usize,
 }
 
 impl Remembered {
-    /// Takes in an answer. Returns what holds by it, whether there is room to remember it or not.
+    /// Adds an answer. Returns the addresses that hold by it, whether there is room to remember them or not.
     pub fn learn(&mut self, answered: &Answered, resolver: Answerer, now: Instant) -> Vec<Holds> {
         let known = self.of.get_key_value(answered.name.as_str());
         let name: Arc<str> =
@@ -131,7 +134,7 @@ impl Remembered {
         self.of.entry(name.clone()).or_default().insert(said, until);
     }
 
-    /// All that holds.
+    /// Returns all addresses that hold at this time.
     pub fn all(&self, now: Instant) -> impl Iterator<Item = Holds> {
         let each = self.of.iter().flat_map(|(name, of)| {
             of.iter()

@@ -1,4 +1,4 @@
-//! What answers said, for a while.
+//! Cache of the names by which addresses were asked for.
 
 use crate::answer::Answered;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -6,23 +6,23 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Addresses that are kept. Whose answer is the oldest makes room.
+/// Number of addresses in the cache, at most. The one with the oldest answer makes room.
 pub const MOST: usize = 8192;
-/// Addresses that one name has.
+/// Number of addresses of one name, at most.
 pub const MOST_OF_A_NAME: usize = 64;
-/// A name is kept for so long at least: a connection outlives an answer that holds for seconds.
+/// Shortest time for which a name is kept: a connection outlives an answer that holds for seconds.
 pub const SHORTEST: Duration = Duration::from_secs(300);
-/// And for so long at most.
+/// Longest time for which a name is kept.
 pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// An address and the name by which it was asked for last.
+/// Address with the name by which it was asked for last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Learned {
-    /// The address.
+    /// Address of the name.
     pub address: IpAddr,
-    /// The name.
+    /// Name that was asked for.
     pub name: Arc<str>,
-    /// How long it holds from now on.
+    /// Time for which it holds from now on.
     pub left: Duration,
 }
 
@@ -30,23 +30,23 @@ pub struct Learned {
 struct Entry {
     name: Arc<str>,
     until: Instant,
-    /// Its place among all that were learned.
+    /// Number of the entry in the order of learning.
     turn: u64,
 }
 
-/// Names by address.
+/// Names by address, bounded in number and in time.
 #[derive(Debug, Default)]
 pub struct Cache {
     entries: HashMap<IpAddr, Entry>,
-    /// In the order in which they were learned.
+    /// Addresses in the order of learning.
     turns: BTreeMap<u64, IpAddr>,
-    /// The addresses of each name, the oldest first.
+    /// Addresses of each name, the oldest first.
     of_name: HashMap<Arc<str>, VecDeque<IpAddr>>,
     last: u64,
 }
 
 impl Cache {
-    /// Takes in what an answer says. An address that had another name has this one now.
+    /// Adds the addresses of an answer. An address that had another name has this one now.
     pub fn learn(&mut self, answered: &Answered, now: Instant) {
         let known = self.of_name.get_key_value(answered.name.as_str());
         let name = known.map_or_else(
@@ -73,14 +73,14 @@ impl Cache {
         }
     }
 
-    /// The name that this address was asked for by last, while that holds.
+    /// Returns the name by which this address was asked for last; `None` if there is none that holds.
     #[must_use]
     pub fn name_of(&self, address: IpAddr, now: Instant) -> Option<Arc<str>> {
         let entry = self.entries.get(&address.to_canonical())?;
         (entry.until > now).then(|| entry.name.clone())
     }
 
-    /// What was learned after this turn and holds still, and the last turn by now: 0 for all of it.
+    /// Returns the addresses that were learned after this turn (0 for all) and hold still, and the last turn by now.
     #[must_use]
     pub fn since(&self, turn: u64, now: Instant) -> (Vec<Learned>, u64) {
         let learned = self
@@ -98,13 +98,13 @@ impl Cache {
         (learned.collect(), self.last)
     }
 
-    /// How many addresses have a name, those whose time is over too.
+    /// Returns the number of addresses that have a name, the expired ones included.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether none has.
+    /// Returns whether no address has a name.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()

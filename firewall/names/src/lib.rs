@@ -1,10 +1,11 @@
-//! The names that addresses were asked for by: what an answer of DNS says ([`read`]), and for how long that is kept ([`Cache`]).
-//! Apart from these labels, what was asked is held against what was answered ([`Questions`]), for sets that ask for names.
+//! Names by which addresses were asked for: reads DNS answers ([`read`]), and keeps the names for a while as labels
+//! ([`Cache`]). Apart from these labels, answers are matched with the queries before them ([`Questions`]), for sets
+//! that ask for names.
 //!
 //! The bytes are anybody's. A label is for people and nothing is decided by it, but it is shown on terminals: so it holds
 //! printable characters of ASCII and nothing else, and is never longer than a name may be.
 //!
-//! No kernel, no driver and no clock of its own: whoever asks says what time it is.
+//! No kernel, no driver and no clock of its own: callers pass the time.
 #![forbid(unsafe_code)]
 
 mod answer;

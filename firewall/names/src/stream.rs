@@ -1,4 +1,4 @@
-//! DNS by TCP: the segments of a connection, put together to messages again.
+//! DNS by TCP: reassembles the segments of a connection to messages.
 //!
 //! What is here is a copy of what passed, and each copy may be cut or missing. Nothing is held for what comes out of its order: behind a gap
 //! nothing of a connection is read any more. Whoever is not in the middle can't add to it: a segment counts if it goes on where the one before
@@ -9,13 +9,13 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// Connections that are followed. The one that was silent for longest makes room.
+/// Number of connections that are followed, at most. The one that was silent for longest makes room.
 pub const MOST_CONNECTIONS: usize = 256;
-/// Bytes that wait in all for the rest of their messages; what comes then is not followed.
+/// Bytes, at most, that wait in all for the rest of their messages; a connection that brings more is not followed.
 pub const MOST_WAITING: usize = 1 << 20;
-/// For so long a connection may be silent.
+/// Time for which a connection may be silent.
 pub const SILENCE: Duration = Duration::from_secs(120);
-/// The length that stands before each message.
+/// Size of the length field before each message, in bytes.
 const PREFIX: usize = 2;
 const TCP: u8 = 6;
 const TCP_HEADER: usize = 20;
@@ -24,25 +24,25 @@ const SYN: u8 = 2;
 const RST: u8 = 4;
 const ACK: u8 = 16;
 
-/// Which way a message went.
+/// Direction of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// To the resolver.
+    /// A query, to the resolver.
     Question,
-    /// From it.
+    /// An answer, from the resolver.
     Answer,
 }
 
-/// What a segment brings to its end.
+/// Messages that a segment completes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Whole {
-    /// Messages, each with who asks whom.
+    /// Complete messages, each with its endpoints and direction.
     pub messages: Vec<(DnsExchange, Way, Vec<u8>)>,
-    /// What follows of the connection can't be read: a part of it is not here.
+    /// `true` if the rest of the connection can't be read, as a part of it is missing.
     pub lost: bool,
 }
 
-/// A segment of TCP at the port of DNS.
+/// A TCP segment at the port of DNS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment<'a> {
     ends: DnsExchange,
@@ -50,13 +50,13 @@ pub struct Segment<'a> {
     number: u32,
     heard: u32,
     flags: u8,
-    /// What of its payload is here, and how long all of it is.
+    /// Part of the payload that is here, and the length of the whole payload.
     payload: &'a [u8],
     length: usize,
 }
 
 impl<'a> Segment<'a> {
-    /// The segment in an IP packet's first bytes; none: it is something else, or not even its headers are here.
+    /// Parses the segment in an IP packet's first bytes; `None` if it is something else, or its headers are cut off.
     #[must_use]
     pub fn of(packet: &'a [u8]) -> Option<Self> {
         let byte = |at: usize| packet.get(at).copied();
@@ -102,7 +102,7 @@ impl<'a> Segment<'a> {
 /// One direction of a connection.
 #[derive(Debug)]
 struct Half {
-    /// The number of the byte that comes next.
+    /// Sequence number of the next byte.
     next: u32,
     waiting: Vec<u8>,
 }
@@ -115,7 +115,8 @@ impl Half {
         }
     }
 
-    /// Takes in what goes on where it ended. False: something before it is not here, or some of it.
+    /// Appends a segment that continues where the last one ended. Returns `false` if bytes before it, or of it, are
+    /// missing.
     fn take(&mut self, segment: &Segment<'_>) -> bool {
         let Segment {
             number,
@@ -137,7 +138,7 @@ impl Half {
         payload.len() == length
     }
 
-    /// The next message that is all here.
+    /// Takes the next complete message.
     fn message(&mut self) -> Option<Vec<u8>> {
         let length = usize::from(u16::from_be_bytes(*self.waiting.first_chunk()?));
         if self.waiting.len() < PREFIX + length {
@@ -153,7 +154,7 @@ impl Half {
 #[derive(Debug)]
 struct Connection {
     asks: Half,
-    /// None: it has not answered yet.
+    /// Direction of the answers; `None` if the resolver has not answered yet.
     answers: Option<Half>,
     last: Instant,
 }
@@ -165,12 +166,12 @@ impl Connection {
     }
 }
 
-/// The connections that are followed.
+/// Connections that are followed.
 #[derive(Debug, Default)]
 pub struct Streams(HashMap<DnsExchange, Connection>);
 
 impl Streams {
-    /// Takes in a segment that has passed. Returns what is whole by it.
+    /// Adds a segment that has passed. Returns the messages that it completes.
     pub fn take(&mut self, segment: &Segment<'_>, now: Instant) -> Whole {
         let Segment {
             ends, way, flags, ..
@@ -265,11 +266,11 @@ mod tests {
 
     const CLIENT: u8 = 1;
     const RESOLVER: u8 = 2;
-    /// Where each end begins to count: near the end of all numbers, which begin again.
+    /// Initial sequence numbers of both ends, shortly before they wrap around.
     const ASKS: u32 = u32::MAX - 4;
     const ANSWERS: u32 = u32::MAX - 9;
 
-    /// A packet of IPv4 from this host.
+    /// Makes an IPv4 packet from this host.
     fn packet(from: u8, number: u32, heard: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
         let to = CLIENT + RESOLVER - from;
         let (source, destination) = if from == CLIENT {
@@ -293,7 +294,7 @@ mod tests {
         packet
     }
 
-    /// With its length before it.
+    /// Makes a message with its length before it.
     fn message(bytes: &[u8]) -> Vec<u8> {
         let mut message = (bytes.len() as u16).to_be_bytes().to_vec();
         message.extend(bytes);
@@ -311,7 +312,7 @@ mod tests {
             talk
         }
 
-        /// What is whole by it, and whether the rest is lost.
+        /// Returns the messages that a packet completes, and whether the rest is lost.
         fn hears(&mut self, packet: &[u8]) -> (Vec<Vec<u8>>, bool) {
             let segment = Segment::of(packet).unwrap();
             let Whole { messages, lost } = self.0.take(&segment, Instant::now());
@@ -321,7 +322,7 @@ mod tests {
             )
         }
 
-        /// This many bytes behind the beginning.
+        /// Sends bytes of the resolver, so many behind the beginning.
         fn answers(&mut self, at: u32, payload: &[u8]) -> (Vec<Vec<u8>>, bool) {
             let number = ANSWERS.wrapping_add(1).wrapping_add(at);
             self.hears(&packet(RESOLVER, number, 0, ACK, payload))

@@ -1,4 +1,4 @@
-//! Answers of every kind, good and bad, and what is kept of them.
+//! Answers of every kind, good and bad, and the names that are kept of them.
 
 use super::*;
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ use simple_dns::{
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-/// An answer to a question about this name.
+/// Makes an answer to a query for this name.
 fn reply(name: &'static str) -> Packet<'static> {
     let mut packet = Packet::new_reply(7);
     packet.set_flags(PacketFlag::RESPONSE);
@@ -239,7 +239,7 @@ proptest! {
         let _none = read(&bytes);
     }
 
-    /// A good answer with some bytes changed: what is read of it may be shown.
+    /// A valid answer with some bytes changed: what is read of it may be shown.
     #[test]
     fn what_is_read_of_a_broken_answer_can_be_shown(changes in proptest::collection::vec((0_usize..120, any::<u8>()), 0..8)) {
         let mut packet = reply("www.example.org");
@@ -258,7 +258,7 @@ proptest! {
     }
 }
 
-/// Who asks by this port.
+/// Makes the endpoints of a query from this port.
 fn ends(port: u16) -> DnsExchange {
     DnsExchange {
         client: v4(1),

@@ -1,12 +1,13 @@
-//! A name as people read it.
+//! DNS names as text for display.
 
 use simple_dns::Name;
 
-/// The longest name that is shown, in characters: as long as DNS has them.
+/// Longest name that is shown, in characters: as long as DNS has them.
 pub const LONGEST_NAME: usize = 253;
 
-/// A name for people: in small letters, without the last dot. What is neither letter, digit, hyphen nor underscore stands there by
-/// its number, as in zone files (`\007`). None: it is the root's, or too long to be anybody's.
+/// Writes a name for display: in lower case, without the last dot. Bytes that are neither letter, digit, hyphen nor
+/// underscore are written by their number, as in zone files (`\007`). Returns `None` for the root's name, or one that
+/// is too long to be valid.
 pub fn text(name: &Name<'_>) -> Option<String> {
     let mut text = String::new();
     for label in name.as_bytes() {

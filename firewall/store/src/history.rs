@@ -1,5 +1,5 @@
-//! The last states of a rule file, kept in a folder beside it: each as it was before a change, with what changed it, when and
-//! by whom.
+//! Undo history of a rule file, in a folder beside it: its text before each of the last changes, with the change, its
+//! time and its author.
 
 use crate::replace;
 use serde::{Deserialize, Serialize};
@@ -8,43 +8,43 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// How many states are kept.
+/// Number of states that are kept.
 pub const KEPT: usize = 50;
 
 /// A change to a rule file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// Its number, from 1; later ones have higher numbers.
+    /// Number of the change, from 1; later ones have higher numbers.
     pub number: u64,
-    /// When, in seconds since 1970.
+    /// Time of the change, in seconds since 1970.
     pub time: u64,
-    /// Who made it, by name where there is one.
+    /// User who made it, by name where there is one.
     pub by: String,
-    /// What it was, in a few words.
+    /// Description of the change, in a few words.
     pub what: String,
-    /// The change that this one took back.
+    /// Number of the change that this one took back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undoes: Option<u64>,
 }
 
-/// What changes a rule file, before it has a number.
+/// A new change to a rule file, before it has a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewChange {
-    /// Who makes it.
+    /// User who makes it.
     pub by: String,
-    /// What it is.
+    /// Description of the change, in a few words.
     pub what: String,
-    /// The change that it takes back.
+    /// Number of the change that it takes back.
     pub undoes: Option<u64>,
 }
 
-/// The states of one file.
+/// Undo history of one file.
 #[derive(Clone, Debug)]
 pub struct History {
     folder: PathBuf,
 }
 
-/// The states of one file, while nobody else changes them: whoever reads the file, changes it and keeps what it was holds this.
+/// Locked undo history of one file: code that reads the file, changes it and keeps its text before holds this lock.
 #[derive(Debug)]
 pub struct Held<'a> {
     history: &'a History,
@@ -52,7 +52,7 @@ pub struct Held<'a> {
 }
 
 impl History {
-    /// That of this file.
+    /// Returns the history of this file.
     #[must_use]
     pub fn beside(file: &Path) -> Self {
         let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
@@ -63,16 +63,16 @@ impl History {
         }
     }
 
-    /// The folder that they are in.
+    /// Returns the folder that the states are in.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Waits until nobody else changes the file.
+    /// Locks the history, and waits until no other process holds it.
     ///
     /// # Errors
-    /// There can be no folder beside the file.
+    /// Fails if there can be no folder beside the file.
     pub fn hold(&self) -> io::Result<Held<'_>> {
         let lock = self.open_lock()?;
         lock.lock()?;
@@ -82,10 +82,10 @@ impl History {
         })
     }
 
-    /// The same for who can't wait.
+    /// Locks the history if no other process holds it, without waiting.
     ///
     /// # Errors
-    /// There can be no folder beside the file, or somebody else holds it.
+    /// Fails if there can be no folder beside the file, or if another process holds it.
     pub fn try_hold(&self) -> io::Result<Held<'_>> {
         let lock = self.open_lock()?;
         match lock.try_lock() {
@@ -110,10 +110,10 @@ impl History {
             .open(self.folder.join(LOCK))
     }
 
-    /// The changes whose states are kept, in their order. What is no state is passed over.
+    /// Reads the changes whose states are kept, in their order. Files that are no states are passed over.
     ///
     /// # Errors
-    /// The folder can't be read. That there is none is no error.
+    /// Fails if the folder can't be read. That there is none is no error.
     pub fn changes(&self) -> io::Result<Vec<Change>> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
@@ -134,7 +134,7 @@ impl History {
         Ok(changes)
     }
 
-    /// The text as it was before a change.
+    /// Reads the text as it was before a change; `None` if it is not kept.
     #[must_use]
     pub fn before(&self, number: u64) -> Option<String> {
         self.read(number).map(|(_, text)| text)
@@ -153,10 +153,10 @@ impl History {
 }
 
 impl Held<'_> {
-    /// Keeps what the file holds before a change. The oldest beyond [`KEPT`] go.
+    /// Keeps the text of the file before a change. The oldest states beyond [`KEPT`] are removed.
     ///
     /// # Errors
-    /// It can't be written.
+    /// Fails if it can't be written.
     pub fn keep(&self, before: &str, new: NewChange) -> io::Result<Change> {
         let mut changes = self.history.changes()?;
         let NewChange { by, what, undoes } = new;
@@ -192,14 +192,14 @@ impl Held<'_> {
         Ok(change)
     }
 
-    /// Takes back that a state was kept, as the change was not made.
+    /// Removes the state that was kept for a change, as the change was not made.
     pub fn forget(&self, change: &Change) {
         // Then it stays: a state too many does no harm.
         let _stays = fs::remove_file(self.history.path(change.number));
     }
 }
 
-/// The change that is to be taken back next: the last one that was not, and that took none back itself.
+/// Returns the change to take back next: the last one that was not taken back, and that took none back itself.
 #[must_use]
 pub fn last_made(changes: &[Change]) -> Option<&Change> {
     let mut made: Vec<&Change> = Vec::new();
@@ -216,7 +216,7 @@ pub fn last_made(changes: &[Change]) -> Option<&Change> {
 const LOCK: &str = "lock";
 const ENDING: &str = ".state";
 
-/// What makes a folder that is its owner's alone.
+/// Returns a builder of folders that only their owner may enter.
 fn private_folder() -> fs::DirBuilder {
     #[cfg(unix)]
     {

@@ -1,7 +1,8 @@
-//! Files that are replaced as a whole: who reads one finds the old text or the new one, after a power cut too. And the last
-//! states of a rule file: [`History`]; and what the service and who fetches lists for it leave each other: [`lists`].
+//! Files that are replaced as a whole: a reader finds the old text or the new one, after a power cut too. And the undo
+//! history of a rule file ([`History`]), and the files that the service and the fetcher of its lists exchange
+//! ([`lists`]).
 //!
-//! What is written here knows nothing of rules. It may depend on nothing of ours.
+//! This crate knows nothing of rules, and may depend on no other crate of the project.
 #![forbid(unsafe_code)]
 
 mod history;
@@ -18,11 +19,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
-/// Replaces a file. One that is there keeps its mode, its owner and its group; where a link stands, what it leads to is
-/// replaced. A new one gets the mode 0600.
+/// Replaces a file. An existing one keeps its mode, its owner and its group; of a symbolic link the target is replaced.
+/// A new one gets the mode 0600.
 ///
 /// # Errors
-/// It can't be written, or not be given its owner: then the old text is there still.
+/// Fails if it can't be written, or not be given its owner: then the old text is there still.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let folder = folder_of(&path);
@@ -37,7 +38,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(&folder)
 }
 
-/// The folder that a file is in.
+/// Returns the folder that a file is in.
 fn folder_of(path: &Path) -> PathBuf {
     path.parent()
         .filter(|folder| !folder.as_os_str().is_empty())
@@ -45,7 +46,8 @@ fn folder_of(path: &Path) -> PathBuf {
         .to_owned()
 }
 
-/// Whoever may write into the folder may own another file than the one that is replaced: then it stays as it is.
+/// Gives a new file the owner of the one that it replaces; fails if it can't, so that the old one stays. A process that
+/// may write into the folder need not be the file's owner.
 #[cfg(unix)]
 fn keep_owner(file: &NamedTempFile, before: &Metadata) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
@@ -76,7 +78,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     fs::File::open(folder)?.sync_all()
 }
 
-/// A rename is on the disk once it returns, or the old text is.
+/// Does nothing: after a rename the old text or the new one is on the disk anyhow.
 #[cfg(not(unix))]
 fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())

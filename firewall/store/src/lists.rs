@@ -1,70 +1,70 @@
-//! What the service and who fetches lists for it leave each other, in files.
+//! Files that the service and the fetcher of its lists exchange.
 //!
-//! The service writes one file that says what is wanted ([`Wanted`]). Who fetches has a folder of its own, with two files for each
-//! list: `NAME.list` is a copy with a line before it that says what it is ([`CopyHead`]), `NAME.tried` is what became of the last try
-//! ([`Tried`]). The service believes nothing of that folder; it reads it as it reads what a stranger sends.
+//! The service writes one file that names the wanted lists ([`Wanted`]). The fetcher has a folder of its own, with two
+//! files for each list: `NAME.list` is a copy behind a line with its origin ([`CopyHead`]), `NAME.tried` the result of
+//! the last try ([`Tried`]). To the service that folder is untrusted input, as anything that a stranger sends.
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// The ending of a copy's name.
+/// Ending of the name of a copy.
 pub const COPY: &str = "list";
-/// The ending of the name of what became of a try.
+/// Ending of the name of a try's result.
 pub const TRIED: &str = "tried";
-/// The longest line before a copy, and the longest text of a try, in bytes.
+/// Longest line before a copy, and longest result of a try, in bytes.
 pub const LONGEST_HEAD: usize = 16 << 10;
 
-/// What is to be fetched.
+/// Lists that are to be fetched.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
-    /// Each list once.
+    /// Lists, each once.
     pub lists: Vec<WantedList>,
 }
 
-/// A list that is to be fetched.
+/// List that is to be fetched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WantedList {
-    /// Where it is.
+    /// URL of the list.
     pub url: String,
-    /// What its files are called.
+    /// Name of its files, without their endings.
     pub name: String,
-    /// When it is fetched again: so many seconds later.
+    /// Interval at which it is fetched again, in seconds.
     pub refresh_seconds: u64,
-    /// When somebody asked for it, in seconds since 1970: a try since then is enough.
+    /// Time of the last request for it by a user, in seconds since 1970: a later try is enough.
     pub asked: u64,
 }
 
-/// What stands before a copy, in one line.
+/// Head of a copy, in one line before it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyHead {
-    /// Where it is from.
+    /// URL that it was fetched from.
     pub url: String,
-    /// When it was fetched, in seconds since 1970.
+    /// Time when it was fetched, in seconds since 1970.
     pub fetched: u64,
-    /// What the server calls this state of it.
+    /// Entity tag (`ETag`) that the server gave it.
     pub etag: Option<String>,
-    /// When it was changed, as the server writes that.
+    /// Time of its last change (`Last-Modified`), as the server wrote it.
     pub last_modified: Option<String>,
 }
 
-/// What became of the last try.
+/// Result of the last try to fetch a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tried {
-    /// What was to be fetched.
+    /// URL of the list.
     pub url: String,
-    /// When that was tried, in seconds since 1970.
+    /// Time of the try, in seconds since 1970.
     pub tried: u64,
-    /// Why there is no new copy; none: there is one, or the last is the newest.
+    /// Reason for which there is no new copy; `None` if there is one, or if the last is the newest.
     pub failed: Option<String>,
 }
 
 impl WantedList {
-    /// A try that failed is followed by another one after this time, or sooner if the list is to be fetched more often.
+    /// Time after which a failed try is repeated, or sooner if the list is to be fetched more often.
     pub const AGAIN: Duration = Duration::from_secs(15 * 60);
 
-    /// Whether it is time, after this last try.
+    /// Returns whether it is time to fetch the list, after this last try.
     #[must_use]
     pub fn is_due(&self, last: Option<&Tried>, now: u64) -> bool {
         let Some(last) = last.filter(|last| last.url == self.url) else {

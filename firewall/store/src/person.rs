@@ -1,12 +1,13 @@
-//! Who changes something, for people to read.
+//! Names of the users who change something, for people to read.
 
-/// The user who runs this process: `alice`, or `root (alice)` where they logged in as another.
+/// Returns the user who runs this process: `alice`, or `root (alice)` where they logged in as another.
 #[must_use]
 pub fn this_person() -> String {
     system::this_person()
 }
 
-/// A user, and who they logged in as, if the process with this number says so; `name` knows users' names.
+/// Returns a user, with the one that they logged in as, if the process with this number tells; `name` looks up users'
+/// names.
 #[cfg(target_os = "linux")]
 #[must_use]
 pub fn person(user: u32, process: Option<u32>, name: impl Fn(u32) -> String) -> String {
@@ -18,7 +19,7 @@ pub fn person(user: u32, process: Option<u32>, name: impl Fn(u32) -> String) -> 
 mod system {
     use nix::unistd::{Uid, User, getuid};
 
-    /// The kernel's word for nobody.
+    /// Login user of a process without one, in the kernel.
     const NOBODY: u32 = u32::MAX;
 
     pub fn this_person() -> String {

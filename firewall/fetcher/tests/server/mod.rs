@@ -1,4 +1,4 @@
-//! A server of lists that does what a test says, with a certificate of its own authority.
+//! Server of lists that does what a test says, with a certificate of its own authority.
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -7,17 +7,17 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// What is said by TLS to whoever asks.
+/// TLS stream to a client.
 pub type Stream = StreamOwned<ServerConnection, TcpStream>;
 
-/// Somebody who vouches for servers.
+/// Certificate authority of the servers.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
-/// A server. It answers until the program ends.
+/// A server that answers until the program ends.
 pub struct Server {
-    /// Where it listens.
+    /// Port that it listens on.
     pub port: u16,
     asked: Arc<Mutex<Vec<String>>>,
 }
@@ -31,12 +31,13 @@ impl Authority {
         Self { issuer }
     }
 
-    /// What programs believe it by.
+    /// Returns the root certificate, as PEM.
     pub fn pem(&self) -> String {
         self.issuer.pem()
     }
 
-    /// A server at this address that has its word. `answer` gets the request, up to the empty line, and says everything there is to say.
+    /// Starts a server at this address, with a certificate of this authority. `answer` gets the request, up to the
+    /// empty line, and writes the whole response.
     pub fn serve(
         &self,
         address: &str,
@@ -74,12 +75,12 @@ impl Authority {
 }
 
 impl Server {
-    /// The address of a list there.
+    /// Returns the URL of a list on the server.
     pub fn url(&self, address: &str, path: &str) -> String {
         format!("https://{address}:{}/{path}", self.port)
     }
 
-    /// What it was asked so far.
+    /// Returns the requests so far.
     pub fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
@@ -107,7 +108,7 @@ fn talk(
     stream.flush()
 }
 
-/// An answer that is whole.
+/// Writes a complete response.
 pub fn ok(stream: &mut Stream, more: &str, body: &[u8]) -> std::io::Result<()> {
     let head = format!(
         "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n{more}\r\n",
@@ -117,7 +118,7 @@ pub fn ok(stream: &mut Stream, more: &str, body: &[u8]) -> std::io::Result<()> {
     stream.write_all(body)
 }
 
-/// An answer without a body.
+/// Writes a response without a body.
 pub fn status(stream: &mut Stream, line: &str, more: &str) -> std::io::Result<()> {
     let head = format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\n{more}\r\n");
     stream.write_all(head.as_bytes())

@@ -1,20 +1,22 @@
-//! What has become old is added up, then forgotten; and what a clock that was not set yet has said is moved.
+//! Aging of rows: old ones are added up to longer spans, then forgotten; and rows of a clock that was not set yet are
+//! moved.
 
 use super::{Database, Failed, signed};
 use crate::{DAY, EARLIEST, HOUR, MINUTE};
 use rusqlite::{ErrorCode, Transaction, params};
 
-/// Minutes become hours after this, and hours days after that.
+/// Ages, in seconds, after which minutes become hours, and hours become days.
 const MINUTES_KEPT: u64 = DAY;
 const HOURS_KEPT: u64 = 14 * DAY;
-/// Rows that are forgotten at once where there are too many.
+/// Number of rows that are forgotten at once where there are too many.
 const FORGOTTEN_AT_ONCE: u64 = 2000;
 
 impl Database {
-    /// Does some of what there is to do at this time (seconds since 1970): adds up an hour or a day, forgets. True: there is more.
+    /// Does a part of the upkeep that is due at this time (seconds since 1970): adds up an hour or a day, or forgets
+    /// rows. Returns `true` if there is more to do.
     ///
     /// # Errors
-    /// The file is full, broken or gone.
+    /// Fails if the file is full, broken or gone.
     pub fn tidy(&mut self, now: u64) -> Result<bool, Failed> {
         let tidied = self.tidy_by(now);
         self.unless_broken(tidied)
@@ -38,8 +40,8 @@ impl Database {
         Ok(more)
     }
 
-    /// Whether this is no time that it can be: before this program was made, or well before what was seen already. Nothing is put
-    /// together and nothing too old by such a clock.
+    /// Returns whether the clock is behind: before this program was made, or well before the newest row. By such a
+    /// clock no rows are added up, and none is too old.
     fn is_behind(&self, now: u64) -> Result<bool, Failed> {
         // By what the index knows.
         let newest: i64 = self.connection.query_row(
@@ -53,10 +55,10 @@ impl Database {
         Ok(now < EARLIEST.max(newest))
     }
 
-    /// Moves what was seen while the clock was not set yet by so much: to when it was.
+    /// Moves the rows of the time when the clock was not set yet, by so many seconds, to their real time.
     ///
     /// # Errors
-    /// The file is full, broken or gone.
+    /// Fails if the file is full, broken or gone.
     pub fn set_clock(&mut self, by: u64) -> Result<(), Failed> {
         let by = signed(by / MINUTE * MINUTE);
         let transaction = self.connection.transaction()?;
@@ -72,8 +74,8 @@ impl Database {
         Ok(())
     }
 
-    /// The sums are there before what they are of goes. Where they find no room the oldest rows make some: else nothing would be added up
-    /// any more, nor forgotten.
+    /// Adds rows up, or forgets the oldest ones where the sums find no room: sums are written before their rows go, so
+    /// else nothing would be added up any more, nor forgotten.
     fn roll_or_make_room(&mut self, from: u64, to: u64, before: u64) -> Result<bool, Failed> {
         match self.roll(from, to, before) {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
@@ -83,7 +85,7 @@ impl Database {
         }
     }
 
-    /// Adds the oldest rows of one span up to the next longer one, if they are older than this.
+    /// Adds the oldest rows of one span up to the next longer one, if they are older than `before`.
     fn roll(&mut self, from: u64, to: u64, before: u64) -> rusqlite::Result<bool> {
         let (from, to, before) = (signed(from), signed(to), signed(before));
         let transaction = self.connection.transaction()?;
@@ -124,7 +126,7 @@ impl Database {
         )
     }
 
-    /// Forgets the oldest rows of those who have the most.
+    /// Forgets the oldest rows, of this machine's own programs or of others, whichever have more.
     fn forget_oldest(&mut self) -> Result<bool, Failed> {
         let others: bool = self.connection.query_row(
             "SELECT coalesce(sum(others) * 2 > count(*), 0) FROM seen",
@@ -149,7 +151,7 @@ impl Database {
     }
 }
 
-/// Notes that rows were put together or forgotten: who reads page by page begins again.
+/// Counts up the turn, as rows were added up or forgotten: a reader that goes page by page begins again.
 fn turn(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute("UPDATE turns SET turn = turn + 1", [])?;
     Ok(())

@@ -1,4 +1,4 @@
-//! The file: what is written, added up and forgotten.
+//! Database file: opens it, and writes, adds up and forgets its rows.
 
 mod aging;
 mod programs;
@@ -14,19 +14,19 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use std::{fmt, fs, io};
 
-/// The file's name in its folder. Beside it SQLite keeps what it writes ahead.
+/// Name of the database file in its folder. Beside it SQLite keeps its write-ahead log.
 pub const FILE: &str = "history.db";
-/// What the file becomes that is put aside.
+/// Name of a broken file that was put aside.
 const ASIDE: &str = "history.db.broken";
-/// What SQLite keeps beside a file: what it writes ahead, and who reads that.
+/// Endings of SQLite's files beside the database: the write-ahead log, and its shared memory.
 const AHEAD: &str = "-wal";
 const SHARED: &str = "-shm";
-/// Which file is ours: "GBHI", and the release of its tables.
+/// Marks of a file that is ours: the application ID "GBHI", and the version of its tables.
 const APPLICATION: i64 = 0x4742_4849;
 const TABLES: i64 = 1;
-/// How long another program that holds the file is waited for: whoever looks with `sqlite3`.
+/// Time for which another program that holds the file, such as `sqlite3`, is waited for.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// SQLite's own page.
+/// Size of a page of SQLite's, in bytes.
 const PAGE: u64 = 4096;
 
 const CREATE: &str = "
@@ -45,7 +45,7 @@ CREATE TABLE turns (turn INTEGER NOT NULL) STRICT;
 INSERT INTO turns VALUES (0);
 ";
 
-/// What was added since, in words that change nothing that a release before this one asks for.
+/// Statement that adds a later column, in a way that changes nothing that an earlier release asks for.
 const ADD_CONTACT: &str = "ALTER TABLE seen ADD COLUMN contact INTEGER NOT NULL DEFAULT 0";
 
 const ADD_PROGRAMS: &str = "
@@ -54,34 +54,36 @@ CREATE TABLE IF NOT EXISTS programs (
     size INTEGER, changed INTEGER, last INTEGER NOT NULL, PRIMARY KEY (program, user, device, inode)
 ) STRICT, WITHOUT ROWID";
 
-/// Of a recent time little is looked through, and the oldest are found at once. Without it all is as right, and slower.
+/// Statement that adds an index by time, so that reading recent rows and finding the oldest is fast. Without it all is
+/// as right, and slower.
 const ADD_LAST: &str = "CREATE INDEX IF NOT EXISTS seen_last ON seen (last)";
 
-/// How much is kept.
+/// Bounds of a database, in time and size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// What is older than so many days is forgotten.
+    /// Age, in days, after which rows are forgotten.
     pub days: u32,
-    /// The file has at most so many bytes; the oldest goes first, of our own programs' rows and of others' whichever are more.
+    /// Highest size of the file, in bytes. The oldest rows go first, of this machine's own programs or of others,
+    /// whichever have more.
     pub bytes: u64,
 }
 
-/// A database that was opened.
+/// Result of opening a database.
 #[derive(Debug)]
 pub struct Opened {
-    /// It.
+    /// Database that was opened.
     pub database: Database,
-    /// Where the file lies that stood in its place and can't be used, and why.
+    /// Path of the unusable file that stood in its place and was put aside, and the reason; `None` if there was none.
     pub put_aside: Option<(PathBuf, String)>,
 }
 
-/// Why something is not in the file.
+/// Error of reading or writing the database.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Failed {
-    /// The file is broken, or of something else: it is to be put aside, which [`Database::open`] does.
+    /// The file is broken, or is no such database: it is to be put aside, which [`Database::open`] does.
     Broken(String),
-    /// The system does not let us: the disk is full, the folder is gone.
+    /// The system refuses: the disk is full, or the folder is gone.
     System(String),
 }
 
@@ -109,24 +111,24 @@ impl From<rusqlite::Error> for Failed {
     }
 }
 
-/// What one row is of: the minute's beginning, and who with whom.
+/// Key of a row: the beginning of its minute, in seconds since 1970, and its conversation.
 type Minute = (u64, Conversation);
 
-/// The open file.
+/// An open database.
 #[derive(Debug)]
 pub struct Database {
     connection: Connection,
     bounds: Bounds,
-    /// The numbers of the rows of the minutes in hand.
+    /// IDs of the rows of the present minutes.
     row_ids: HashMap<Minute, i64>,
 }
 
 impl Database {
-    /// Opens the database in this folder; made if it is not there. A file that can't be used is put aside, and one that was put aside
-    /// before makes room for it.
+    /// Opens the database in this folder, or creates it. A file that can't be used is put aside, in place of one that
+    /// was put aside before.
     ///
     /// # Errors
-    /// The system does not let us.
+    /// Fails if the system refuses.
     pub fn open(folder: &Path, bounds: Bounds) -> Result<Opened, Failed> {
         let path = folder.join(FILE);
         match Self::open_file(&path, bounds) {
@@ -199,7 +201,7 @@ impl Database {
         })
     }
 
-    /// A file that has turned out broken is closed as it is.
+    /// Returns the result, and has a file that has turned out broken be closed as it is.
     fn unless_broken<T>(&self, done: Result<T, Failed>) -> Result<T, Failed> {
         if matches!(done, Err(Failed::Broken(_))) {
             // What can't be said to SQLite changes nothing about that.
@@ -208,10 +210,10 @@ impl Database {
         done
     }
 
-    /// Bytes of the file that hold something.
+    /// Returns the size of the used pages of the file, in bytes.
     ///
     /// # Errors
-    /// The file is broken or gone.
+    /// Fails if the file is broken or gone.
     pub fn size(&self) -> Result<u64, Failed> {
         let number = |pragma: &str| {
             self.connection
@@ -222,15 +224,16 @@ impl Database {
     }
 }
 
-/// Whether what was written ahead stays beside the file when it is closed, and is not put into it.
+/// Sets whether the write-ahead log stays beside the file when it is closed, and is not put into it.
 fn leave_as_it_is(connection: &Connection, leave: bool) -> rusqlite::Result<()> {
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, leave)
         .map(drop)
 }
 
-/// Has SQLite make its temporary files where the file lies. It needs some to add up many rows and to make an index of many, and a service
-/// that may write to its own folders alone has no other place for them. Where this one can't be said to it, it takes the system's.
+/// Has SQLite make its temporary files in the folder of the database. It needs some to add up or index many rows, and a
+/// service that may write to its own folders alone has no other place for them. If that can't be set, SQLite takes the
+/// system's folder.
 fn keep_temporary_files_beside(path: &Path, connection: &Connection) {
     // It is one folder for a whole process, and looked at without a lock as a file is made: once it is said it stays.
     static IS_SAID: Mutex<bool> = Mutex::new(false);
@@ -241,7 +244,7 @@ fn keep_temporary_files_beside(path: &Path, connection: &Connection) {
     }
 }
 
-/// Adds what a file of an earlier release has not.
+/// Adds the column and the table that a file of an earlier release does not have.
 fn add_what_is_new(connection: &Connection) -> rusqlite::Result<()> {
     let has_contact: bool = connection.query_row(
         "SELECT count(*) > 0 FROM pragma_table_info('seen') WHERE name = 'contact'",
@@ -254,7 +257,8 @@ fn add_what_is_new(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(ADD_PROGRAMS)
 }
 
-/// Adds what makes reading faster, if there is room for it. If not, the next open tries again: a file that is slow is better than none.
+/// Adds the index that makes reading faster, if there is room for it. If not, the next open tries again: a slow file is
+/// better than none.
 fn add_what_is_faster(connection: &Connection) -> Result<(), Failed> {
     match connection.execute_batch(ADD_LAST).map_err(Failed::from) {
         Err(Failed::System(_)) => Ok(()),
@@ -262,8 +266,8 @@ fn add_what_is_faster(connection: &Connection) -> Result<(), Failed> {
     }
 }
 
-/// Puts the file aside with what SQLite has written ahead of it, which may be all that there is of the last hours. The file goes first:
-/// what is left beside none SQLite throws away, and what lies beside a new one it would take for that one's.
+/// Puts the file aside with its write-ahead log, which may be all that there is of the last hours. The file is moved
+/// first: SQLite deletes a log without a file, and would take a log beside a new file for that file's.
 fn put_aside(folder: &Path) -> io::Result<PathBuf> {
     let (file, aside) = (folder.join(FILE), folder.join(ASIDE));
     let beside = |path: &Path, ending: &str| {
@@ -283,7 +287,7 @@ fn put_aside(folder: &Path) -> io::Result<PathBuf> {
     Ok(aside)
 }
 
-/// As SQLite has numbers.
+/// Converts a number to SQLite's signed integer; what is too large becomes the highest.
 pub fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

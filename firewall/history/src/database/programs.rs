@@ -1,17 +1,17 @@
-//! The programs that have talked, as the file has them.
+//! Stored programs that have talked.
 
 use super::{Database, Failed, signed};
 use crate::{Change, Contacts, KnownFile, Look};
 use rusqlite::params;
 
-/// A user that is not known.
+/// Number of an unknown user in the table.
 const NO_USER: i64 = -1;
 
 impl Database {
-    /// The programs that have talked, those that talked last first.
+    /// Reads the programs that have talked, those that talked last first.
     ///
     /// # Errors
-    /// The file is broken or gone.
+    /// Fails if the file is broken or gone.
     pub fn programs(&self) -> Result<Vec<KnownFile>, Failed> {
         let most = Contacts::most_files(self.bounds.bytes);
         let mut read = self.connection.prepare(
@@ -37,10 +37,10 @@ impl Database {
         Ok(programs)
     }
 
-    /// Writes down what has become of programs: all of it, or on an error nothing.
+    /// Writes changes to the stored programs: all of them, or on an error none.
     ///
     /// # Errors
-    /// The file is full, broken or gone.
+    /// Fails if the file is full, broken or gone.
     pub fn write_programs(&mut self, changes: &[Change]) -> Result<(), Failed> {
         let written = self.put_programs(changes);
         self.unless_broken(written)

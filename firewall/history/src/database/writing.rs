@@ -1,4 +1,4 @@
-//! What was seen goes into the file: one row for each minute, and for who with whom.
+//! Writer of rows: one for each conversation of each minute.
 
 use super::{Database, Failed, Minute, signed};
 use crate::{Conversation, MINUTE, Tally};
@@ -6,14 +6,14 @@ use rusqlite::params;
 use rusqlite::types::Value;
 use std::net::IpAddr;
 
-/// Rows whose numbers are known, so that one minute's row is one.
+/// Number of rows whose IDs are kept, at most, so that what is added later in a minute goes to the same row.
 const MOST_ROW_IDS: usize = 16 * 1024;
 
 impl Database {
     /// Writes these rows: all of them, or on an error none.
     ///
     /// # Errors
-    /// The file is full, broken or gone. Where it is broken, [`Database::open`] puts it aside.
+    /// Fails if the file is full, broken or gone. Where it is broken, [`Database::open`] puts it aside.
     pub fn write(&mut self, rows: &[(u64, Conversation, Tally)]) -> Result<(), Failed> {
         if self.row_ids.len() + rows.len() > MOST_ROW_IDS {
             self.row_ids.clear();

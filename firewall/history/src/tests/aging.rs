@@ -1,4 +1,4 @@
-//! Minutes become hours and days, and go; and clocks.
+//! Aging of minutes to hours and days until they go, and wrong clocks.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What becomes of the file: a kill, a full disk, broken bytes, another release.
+//! Fates of the file: a kill, a full disk, broken bytes, another release.
 
 use super::*;
 use std::io::{BufRead, BufReader};
@@ -156,11 +156,11 @@ fn a_file_of_the_release_before_goes_on() {
     );
 }
 
-/// An index of these rows, and the sums of this hour, are more than SQLite does in memory.
+/// Numbers of rows of an index, and of an hour to add up, that are more than SQLite handles in memory.
 const ROWS_OF_AN_INDEX: u32 = 100_000;
 const ROWS_OF_AN_HOUR: u32 = 3000;
 
-/// Runs a command where of all folders for temporary files none can be written to, but this one.
+/// Script that runs a command where no folder for temporary files can be written to but this one.
 const IN_THIS_FOLDER_ALONE: &str = r#"
 for folder in /var/tmp /usr/tmp /tmp; do
     [ ! -d $folder ] || { mount --rbind $folder $folder; mount -o remount,bind,ro $folder; }
@@ -201,7 +201,7 @@ fn many_rows_are_added_up_and_indexed_in_the_historys_own_folder_where_no_other_
     assert_eq!(count(&folder.all()), rows);
 }
 
-/// Not a promise: the child of the test above.
+/// Child process of the test above, no promise by itself.
 #[test]
 fn adds_up_and_indexes_many_rows() {
     let Some(folder) = std::env::var_os("GATEBELL_HISTORY_OF_MANY") else {

@@ -1,4 +1,4 @@
-//! On real files, in a folder of each test's own.
+//! Tests on real files, each in a folder of its own.
 
 mod aging;
 mod contacts;
@@ -16,7 +16,7 @@ const MANY: Bounds = Bounds {
     bytes: 64 << 20,
 };
 
-/// A day's beginning.
+/// Beginning of a day, in seconds since 1970.
 const NOW: u64 = 30_000 * DAY;
 
 struct Folder(TempDir);
@@ -32,7 +32,7 @@ impl Folder {
         opened.database
     }
 
-    /// Every row, page by page.
+    /// Reads every row, page by page.
     fn rows(&self, asked: PageRequest) -> Vec<Row> {
         let (mut rows, mut asked) = (Vec::new(), asked);
         loop {
@@ -88,7 +88,7 @@ fn count(rows: &[Row]) -> u64 {
     rows.iter().map(|row| row.tally.count).sum()
 }
 
-/// Puts so many rows in, all of this time, as the one that is there first.
+/// Returns a statement that inserts so many copies of the first row, all of this time.
 fn many_rows_at(rows: u32, at: u64) -> String {
     format!(
         "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {rows})
@@ -99,7 +99,7 @@ fn many_rows_at(rows: u32, at: u64) -> String {
     )
 }
 
-/// Not a promise: the child of the next test, which writes until it is killed.
+/// Child process of another test, no promise by itself: it writes until it is killed.
 #[test]
 fn writes_until_it_is_killed() {
     let Some(folder) = std::env::var_os("GATEBELL_HISTORY_FOLDER") else {

@@ -1,4 +1,4 @@
-//! What is read, page by page.
+//! Reading page by page.
 
 use super::*;
 use crate::page::{FIRST, LOOKED_AT, look_through};
@@ -73,7 +73,7 @@ fn pages_hold_every_row_once_and_of_one_user_theirs_alone() {
     );
 }
 
-/// How SQLite goes about what a page asks for.
+/// Returns SQLite's plan of a query.
 fn plan(folder: &Folder, statement: &str) -> String {
     let connection = rusqlite::Connection::open(folder.0.path().join(FILE)).unwrap();
     let mut asked = connection

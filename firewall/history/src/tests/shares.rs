@@ -1,4 +1,4 @@
-//! Nobody takes the room of others.
+//! Shares of the room: nobody takes that of others.
 
 use super::*;
 
