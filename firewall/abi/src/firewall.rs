@@ -258,7 +258,7 @@ pub const RINGS: usize = 16;
 /// Number of quota owners whose connections are counted: users, devices that others are forwarded from, remote
 /// networks, and senders of forwarded packets.
 pub const QUOTA_OWNERS: usize = 3 * 65_536;
-/// Slots of the table of retired connections, which lets retransmissions of ended connections pass (as TIME_WAIT does).
+/// Slots of the table of retired connections, which lets retransmissions of ended connections pass (as in `TIME_WAIT`).
 /// Each connection may stand in either of two slots.
 pub const MAX_RETIRED: usize = 16_384;
 
@@ -285,13 +285,13 @@ pub const LOOPBACK: u32 = 1;
 /// Indices of the driver's counters of canary packets, which the service sends to see whether the hooks judge: the
 /// index of the IP version plus that of the direction.
 pub mod canary {
-    /// IPv4.
+    /// Index of IPv4.
     pub const V4: u32 = 0;
-    /// IPv6.
+    /// Index of IPv6.
     pub const V6: u32 = 1;
-    /// Outbound.
+    /// Index of outbound packets.
     pub const OUT: u32 = 0;
-    /// Inbound.
+    /// Index of inbound packets.
     pub const IN: u32 = 2;
     /// Number of counters.
     pub const COUNTERS: usize = 4;

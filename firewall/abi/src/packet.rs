@@ -38,7 +38,7 @@ pub const fn reply_direction(direction: u8) -> u8 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Verdict {
-    /// The packet goes on.
+    /// The packet is allowed.
     Allow = 1,
     /// The packet is dropped.
     Block = 2,
@@ -46,7 +46,8 @@ pub enum Verdict {
     Reject = 3,
     /// The packet is dropped quietly until somebody has said what is to become of its like.
     Ask = 4,
-    /// The headers alone do not decide: the packet passes where the stack shows it, and is judged where its socket is known. No rule has it.
+    /// The headers alone do not decide: the packet passes at the stack's hook, and is judged where its socket is known.
+    /// No rule has this verdict.
     Socket = 5,
 }
 
@@ -58,10 +59,10 @@ pub enum Reason {
     Rule = 1,
     /// No rule matched; the default policy of the packet's direction applied.
     Default = 2,
-    /// The packet's headers contradict themselves or are cut off, or lead on from where they say that it goes: segments that are left
-    /// of a routing header, a source route among the options.
+    /// The packet's headers contradict themselves or are cut off, or lead on from their destination: segments left of a
+    /// routing header, a source route among the options.
     Malformed = 3,
-    /// A later fragment, which has no ports to check.
+    /// The packet is a later fragment, which has no ports to check.
     Fragment = 4,
     /// The packet is a reply of a connection that was allowed.
     Reply = 5,
@@ -140,7 +141,7 @@ pub struct PacketHeaders {
     pub protocol: u8,
     /// IP version, 4 or 6.
     pub ip_version: u8,
-    /// A [`Direction`].
+    /// Number of the [`Direction`].
     pub direction: u8,
     /// TCP flags; SYN for an SCTP chunk that asks for an association; else 0.
     pub tcp_flags: u8,
@@ -156,9 +157,9 @@ pub struct Decision {
     pub rule: u32,
     /// Generation of the rules that decided.
     pub generation: u32,
-    /// A [`Verdict`].
+    /// Number of the [`Verdict`].
     pub verdict: u8,
-    /// A [`Reason`].
+    /// Number of the [`Reason`].
     pub reason: u8,
     /// 1 if the packet is to be reported.
     pub log: u8,

@@ -18,7 +18,7 @@ pub struct RejectedPacket {
     pub copied: u32,
     /// Index of the network device that it came in by, or was to go out by.
     pub device: u32,
-    /// A [`crate::packet::Direction`].
+    /// Number of the [`crate::packet::Direction`].
     pub direction: u8,
     /// 1 if its route says that it is broadcast or multicast.
     pub to_everyone: u8,

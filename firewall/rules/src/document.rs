@@ -59,7 +59,7 @@ struct Block {
     id: String,
     /// Whole lines of the comments above, the header and the keys.
     lines: Range<usize>,
-    /// The end of the last line that has a key or the header in it.
+    /// End of the last line that has a key or the header in it.
     end: usize,
     keys: Vec<Key>,
 }

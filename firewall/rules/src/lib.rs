@@ -172,11 +172,11 @@ pub struct Rule {
     pub destinations: Vec<Addresses>,
     /// Sets of destination addresses.
     pub destination_sets: Vec<u32>,
-    /// Source ports.
+    /// Source ports that it matches.
     pub source_ports: Vec<PortRange>,
-    /// Destination ports.
+    /// Destination ports that it matches.
     pub ports: Vec<PortRange>,
-    /// ICMP types.
+    /// ICMP types that it matches.
     pub icmp_types: Vec<u8>,
     /// Network devices that packets come in or go out by; for forwarded packets, those that they come in by.
     pub interfaces: Vec<String>,

@@ -29,9 +29,9 @@ pub struct Network {
     pub line: usize,
     /// Devices that the default route goes by.
     pub interfaces: Vec<String>,
-    /// Addresses of its gateway.
+    /// Addresses of the route's gateway.
     pub gateways: Vec<Addresses>,
-    /// Hardware addresses of its gateway.
+    /// Hardware addresses of the route's gateway.
     pub gateway_hardware: Vec<HardwareAddress>,
     /// Comment of the file on it.
     pub comment: Option<String>,
@@ -86,7 +86,7 @@ pub struct Sighting {
     pub why: String,
 }
 
-/// The networks in which a rule is on; without any it is on everywhere.
+/// Networks in which a rule is on; without any it is on everywhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuleNetworks {
     /// Networks, by their index in the file ([`Rules::network`]).

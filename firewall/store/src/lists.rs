@@ -32,7 +32,7 @@ pub struct WantedList {
     pub name: String,
     /// Interval at which it is fetched again, in seconds.
     pub refresh_seconds: u64,
-    /// Time of the last request for it by a user, in seconds since 1970: a later try is enough.
+    /// Time of the last request to fetch it at once, in seconds since 1970; 0 if there was none. A later try is enough.
     pub asked: u64,
 }
 
