@@ -13,8 +13,8 @@ pub const MAX_ASKED_SOCKETS: usize = 16_384;
 /// Size, in bytes, of the ring by which the driver wakes the service when there is a new question.
 pub const WAKER_BYTES: usize = 4096;
 
-/// Subject of a question, and key of its answer: an asker (program, process or socket), a user, and the remote endpoint
-/// of the connection that it begins. In an answer a zero stands for any value.
+/// Subject of a question, and key of its answer: an asker (program, process or socket), a user, a remote address, and
+/// the direction, protocol and port of a new connection. In an answer a zero address, protocol or port stands for any.
 #[derive(
     Clone,
     Copy,

@@ -25,7 +25,7 @@ pub struct AnswerPacket {
     pub copied: u32,
     /// Index of the network device that it came in by, or goes out by.
     pub device: u32,
-    /// Padding: 0.
+    /// Padding to a whole word; its contents are undefined.
     pub rest: u32,
     /// First bytes of the packet, from its IP header on. The contents behind `copied` are undefined.
     pub bytes: [u8; MOST_BYTES],
@@ -41,7 +41,7 @@ pub struct LongPacket {
     pub copied: u32,
     /// Index of the network device that it came in by, or goes out by.
     pub device: u32,
-    /// Padding: 0.
+    /// Padding to a whole word; its contents are undefined.
     pub rest: u32,
     /// First bytes of the packet, from its IP header on. The contents behind `copied` are undefined.
     pub bytes: [u8; LONG_BYTES],
@@ -57,7 +57,7 @@ pub struct QuestionPacket {
     pub copied: u32,
     /// Index of the network device that it came in by, or goes out by.
     pub device: u32,
-    /// Padding: 0.
+    /// Padding to a whole word; its contents are undefined.
     pub rest: u32,
     /// First bytes of the packet, from its IP header on. The contents behind `copied` are undefined.
     pub bytes: [u8; QUESTION_BYTES],

@@ -1,4 +1,4 @@
-//! Resolver of this machine's files, users and programs. The only part of this crate that asks a system.
+//! Resolver of this machine's files, users and programs.
 
 use crate::list::MAX_TEXT;
 use crate::program::special;
