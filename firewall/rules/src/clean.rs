@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-/// Removes terminal control and line breaks from a text. Characters that are invisible, or change the direction of
-/// text, are written as escapes (`\u{200b}`): two paths that look the same are not.
+/// Makes a text safe for a terminal: control characters and line breaks become U+FFFD. Characters that are invisible,
+/// or change the direction of text, are written as escapes (`\u{200b}`): two paths that look the same are not.
 #[must_use]
 pub fn clean(text: &str) -> String {
     if text.chars().all(is_visible) {
