@@ -73,7 +73,7 @@ impl Rules {
     /// Returns a copy of the rules from this one on, none of which asks for an unknown key.
     ///
     /// # Errors
-    /// They do not fit.
+    /// Fails if they do not fit into a table.
     pub fn without(&self, unknown: &BTreeSet<Unknown>, first: usize) -> Result<Self, String> {
         let rules = (0..).zip(&self.rules).map(|(place, rule)| {
             let mut rule = rule.clone();
