@@ -1,4 +1,4 @@
-//! Commands: what an app may ask of a driver's device.
+//! Commands: the requests that an app may send to a driver's device.
 //!
 //! On Windows each is a METHOD_BUFFERED control code. On Linux a [`Command`] goes over the service's socket, one
 //! message a request, with descriptors beside it. Commands of the driver's own ([`DriverCommand`]) go to the driver itself: on
@@ -6,29 +6,32 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// The channel's own commands: every driver answers them alike.
+/// A command of the channel itself, which every driver answers alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum Command {
-    /// [`Reference`] → [`Referenced`]: the driver takes hold of the app's event.
+    /// Attaches the app's event to the driver; takes a [`Reference`], answers with a [`Referenced`].
     Reference = 1,
-    /// Nothing → nothing: the driver lets go of it.
+    /// Detaches the app's event; neither input nor output.
     Dereference = 2,
-    /// Nothing → [`Drained`] and as many whole records as fit (Windows; on Linux the app reads its ring).
+    /// Takes records out of the app's queue (Windows; on Linux the app reads its ring); no input, answers with a
+    /// [`Drained`] and as many whole records as fit.
     Drain = 3,
-    /// Nothing → [`crate::Ledger`], also after the reference ended.
+    /// Reads the app's ledger, also after the reference ended; no input, answers with a [`crate::Ledger`].
     Account = 4,
-    /// Nothing → [`References`].
+    /// Counts the driver's references to apps' events; no input, answers with [`References`].
     References = 5,
-    /// Nothing → nothing: before the driver is stopped. Needs the right to change the driver.
+    /// Ends every app's reference, before the driver is stopped; neither input nor output. Needs the right to change
+    /// the driver.
     DetachAll = 6,
-    /// Nothing → nothing: takes [`Command::DetachAll`] back, where the driver was not stopped after all. Needs the same right.
+    /// Takes [`Command::DetachAll`] back, where the driver was not stopped after all; neither input nor output. Needs
+    /// the right to change the driver.
     Resume = 7,
 }
 
 impl Command {
-    /// The control code on Windows: device type 0x22 (unknown), function 0x800 + number, METHOD_BUFFERED,
-    /// and the write right that a command which changes the driver for others needs.
+    /// Returns the control code on Windows: device type 0x22 (unknown), function 0x800 + number, METHOD_BUFFERED, and
+    /// the write right that a command which changes the driver for others needs.
     #[must_use]
     pub const fn control_code(self) -> u32 {
         control_code(
@@ -60,20 +63,21 @@ impl DriverCommand {
     /// The highest number that fits into a control code.
     pub const LAST: u32 = 0x7FF;
 
-    /// The command with this number. One that is not a driver's to choose does not compile.
+    /// Returns the command with this number. A number outside [`DriverCommand::FIRST`] to [`DriverCommand::LAST`] does
+    /// not compile.
     #[must_use]
     pub const fn new<const NUMBER: u32>() -> Self {
         const { assert!(NUMBER >= Self::FIRST && NUMBER <= Self::LAST) };
         Self(NUMBER)
     }
 
-    /// The number that crosses.
+    /// Returns the command's number, as requests carry it.
     #[must_use]
     pub const fn number(self) -> u32 {
         self.0
     }
 
-    /// The control code on Windows. Whoever may open the device may send it.
+    /// Returns the control code on Windows. Whoever may open the device may send it.
     #[must_use]
     pub const fn control_code(self) -> u32 {
         control_code(self.0, READ)
@@ -83,14 +87,14 @@ impl DriverCommand {
 /// A command, the channel's or a driver's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AnyCommand {
-    /// Answered by the channel.
+    /// A command that the channel answers.
     Channel(Command),
-    /// Answered by the driver.
+    /// A command that the driver answers.
     Driver(DriverCommand),
 }
 
 impl AnyCommand {
-    /// The number that crosses.
+    /// Returns the command's number, as requests carry it.
     #[must_use]
     pub const fn number(self) -> u32 {
         match self {
@@ -99,7 +103,7 @@ impl AnyCommand {
         }
     }
 
-    /// The control code on Windows.
+    /// Returns the command's control code on Windows.
     #[must_use]
     pub const fn control_code(self) -> u32 {
         match self {
@@ -108,7 +112,7 @@ impl AnyCommand {
         }
     }
 
-    /// Back from a control code.
+    /// Returns the command of a control code on Windows, or `None` if no command has it.
     #[must_use]
     pub fn from_control_code(code: u32) -> Option<Self> {
         Self::try_from((code >> 2 & 0xFFF).wrapping_sub(0x800))
@@ -150,28 +154,29 @@ impl TryFrom<u32> for AnyCommand {
     }
 }
 
-/// Stands first in every request of a driver's own. The library fills it in; the driver writes `refusal`.
+/// Header of every request of a driver's own, its first field. The library fills it in; the driver writes `refusal`.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
 pub struct RequestHeader {
-    /// The [`DriverCommand`].
+    /// Number of the [`DriverCommand`].
     pub command: u32,
-    /// Linux: the slot of [`Referenced`]. Windows: 0, the open file says whose request it is.
+    /// Slot of the app, from [`Referenced::slot`] (Linux); 0 on Windows, where the open file says whose request it is.
     pub slot: u32,
-    /// Linux: the token of [`Referenced`], which proves that the slot is the caller's. Windows: 0.
+    /// Token of the app, from [`Referenced::token`], which proves that the slot is the caller's (Linux); 0 on Windows.
     pub token: u64,
-    /// Filled by a driver for Linux: 0, or a [`crate::Refusal`]. On Windows the request's status says it.
+    /// Result, written by a driver for Linux: 0, or the number of a [`crate::Refusal`]. On Windows the request's status
+    /// says it.
     pub refusal: u32,
-    /// Fills the word.
+    /// Padding up to a multiple of 8 bytes.
     pub spare: u32,
 }
 
-/// A request of a driver's own: what the app sends and, in its place, what the driver answers. Its first field is a
+/// A request of a driver's own: the app's input and, in the same bytes, the driver's answer. Its first field is a
 /// [`RequestHeader`].
 pub trait DriverRequest: FromBytes + IntoBytes + Immutable {
-    /// Its command.
+    /// The driver's command that this request is of.
     const COMMAND: DriverCommand;
 }
 
@@ -197,70 +202,70 @@ pub const MIN_RING: u32 = 4096;
 /// The largest ring or queue, in bytes.
 pub const MAX_RING: u32 = 8 << 20;
 
-/// Stands where no user is known: a record about nobody is told to all.
+/// User of a record whose user is not known: such a record goes to all apps.
 pub const NO_USER: u32 = u32::MAX;
 
-/// Stands in [`Reference::users`] for everybody. On Linux only root gets all; others get their own whatever they ask.
+/// Value of [`Reference::users`] for all users. On Linux only root gets all; others get their own whatever they ask.
 pub const ALL_USERS: u64 = u64::MAX;
 
-/// The app asks the driver to take hold of its event.
+/// Request to attach the app's event: the input of [`Command::Reference`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Reference {
-    /// The app's [`crate::VERSION`].
+    /// Version of the channel that the app was built with: its [`crate::VERSION`].
     pub version: u32,
     /// Bytes of the ring (Linux) or queue (Windows): a power of two, [`MIN_RING`] to [`MAX_RING`].
     pub ring_bytes: u32,
-    /// A [`crate::Mask`]: the kinds of records that the app wants.
+    /// Kinds of records that the app wants: a [`crate::Mask`].
     pub mask: u64,
-    /// Whose records the app wants: a user's number, or [`ALL_USERS`]. Records that are nobody's are told to all.
+    /// User whose records the app wants: a user's number, or [`ALL_USERS`]. Records without a user go to all apps.
     pub users: u64,
-    /// Windows: the event's handle in the app, as 64 bits for 32-bit callers too. Linux: 1 if the event's
+    /// Handle of the event in the app, as 64 bits for 32-bit callers too (Windows). On Linux 1 if the event's
     /// descriptor comes beside the request, 0 if the service shall make the ring on the app's behalf.
     pub event: u64,
 }
 
-/// The driver has taken hold.
+/// Answer to a [`Reference`]: the app's event is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Referenced {
-    /// The driver's [`crate::VERSION`].
+    /// Version of the channel that the driver was built with: its [`crate::VERSION`].
     pub version: u32,
-    /// The slot the app has, below [`crate::SLOTS`].
+    /// Slot that the app has got, below [`crate::SLOTS`].
     pub slot: u32,
-    /// Linux: shown to the driver's own programs to prove whose slot it is; hard to guess. Windows: 0.
+    /// Token that proves to the driver's own programs whose slot it is, hard to guess (Linux); 0 on Windows.
     pub token: u64,
 }
 
-/// Stands before the records that a drain returns.
+/// Header of a drain's answer, before the records.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
 pub struct Drained {
-    /// Bytes of whole records that follow.
+    /// Length of the records that follow, which are whole, in bytes.
     pub bytes: u32,
-    /// How many records these are.
+    /// Number of records that follow.
     pub records: u32,
-    /// Records that still wait in the queue.
+    /// Number of records that still wait in the queue.
     pub waiting: u64,
-    /// An [`crate::Ending`] if the reference ended; 0 else.
+    /// The [`crate::Ending`] if the reference ended, else 0.
     pub ended: u64,
 }
 
-/// References that a driver took and released since it was loaded (I7).
+/// Counts of references to apps' events that a driver took and released since it was loaded (I7).
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
 pub struct References {
-    /// References taken on apps' events.
+    /// Number of references taken on apps' events.
     pub taken: u64,
-    /// References released again.
+    /// Number of references released again.
     pub released: u64,
-    /// Apps attached now. `taken - released = attached` once things are quiet.
+    /// Number of apps attached now. `taken - released = attached` once things are quiet.
     pub attached: u64,
-    /// What all apps that are no longer attached were offered in all.
+    /// Sum of the ledgers of all apps that are no longer attached.
     pub past: crate::Totals,
 }
 

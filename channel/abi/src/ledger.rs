@@ -5,13 +5,13 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// How many causes of loss there are.
+/// Number of causes of loss: the variants of [`Cause`].
 pub const CAUSES: usize = 3;
 
-/// Processors with a line of their own in a ledger. Higher ones share lines: `processor % PROCESSORS`.
+/// Number of lines of a ledger: processors above it share lines, `processor % PROCESSORS`.
 pub const PROCESSORS: usize = 64;
 
-/// Why a record did not get into an app's ring.
+/// Cause of a loss: the reason for which a record did not get into an app's ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum Cause {
@@ -24,10 +24,10 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Every cause, in the order of the counters.
+    /// All causes, in the order of the counters.
     pub const ALL: [Self; CAUSES] = [Self::NoRoom, Self::Closing, Self::TooLarge];
 
-    /// The name in JSON and on the command line.
+    /// Returns the cause's name in JSON and on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -38,39 +38,40 @@ impl Cause {
     }
 }
 
-/// What one processor counted for one app. One cache line, so that processors do not share.
+/// Counters of one processor for one app: one cache line, so that processors do not share.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
 pub struct Counters {
-    /// Records that the app's mask asked for: attempts, whatever became of them.
+    /// Number of records that the app's mask asked for: attempts, whatever became of them.
     pub offered: u64,
-    /// Records put into the app's ring or queue.
+    /// Number of records put into the app's ring or queue.
     pub committed: u64,
-    /// Records lost, by [`Cause`].
+    /// Number of records lost, by [`Cause`].
     pub lost: [u64; CAUSES],
-    /// Fills the cache line.
+    /// Padding up to a cache line.
     pub spare: [u64; 3],
 }
 
-/// One app's account as the driver keeps it.
+/// The driver's counters of one app, and the tombstone of its reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Ledger {
-    /// An [`Ending`]; 0 while the reference stands. The tombstone: it can't be lost for want of room.
+    /// The tombstone: an [`Ending`], or 0 while the reference stands. A field of the ledger, it can't be lost for want
+    /// of room.
     pub ended: u64,
-    /// Fills the cache line.
+    /// Padding up to a cache line.
     pub spare: [u64; 7],
-    /// One line per processor.
+    /// Counters of each processor: number `processor % PROCESSORS`.
     pub processors: [Counters; PROCESSORS],
 }
 
-/// Why a reference ended. What the app finds as its tombstone.
+/// Reason for which a reference ended; the app finds it in the ledger as its tombstone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u64)]
 pub enum Ending {
-    /// The app asked for it.
+    /// The app asked for the end.
     Dereferenced = 1,
     /// The driver is being stopped.
     DriverStopping = 2,
@@ -91,33 +92,33 @@ impl TryFrom<u64> for Ending {
     }
 }
 
-/// Not an ending that this version knows (0: the reference still stands).
+/// Error of a number that is not an [`Ending`] that this version knows. 0: the reference still stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownEnding(pub u64);
 
-/// A ledger summed over its processors, or several apps' together.
+/// Sum of a ledger over its processors, or of several apps' ledgers.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
 pub struct Totals {
-    /// See [`Counters::offered`].
+    /// Number of records that the apps' masks asked for: see [`Counters::offered`].
     pub offered: u64,
-    /// See [`Counters::committed`].
+    /// Number of records put into the apps' rings or queues: see [`Counters::committed`].
     pub committed: u64,
-    /// See [`Counters::lost`].
+    /// Number of records lost, by [`Cause`]: see [`Counters::lost`].
     pub lost: [u64; CAUSES],
 }
 
 impl Ledger {
-    /// A ledger in which nothing has happened.
+    /// An empty ledger: all counters 0, and no tombstone.
     pub const ZERO: Self = Self {
         ended: 0,
         spare: [0; 7],
         processors: [Counters::ZERO; PROCESSORS],
     };
 
-    /// The sum over all processors.
+    /// Returns the sum over all processors.
     #[must_use]
     pub fn totals(&self) -> Totals {
         self.processors
@@ -127,7 +128,7 @@ impl Ledger {
 }
 
 impl Counters {
-    /// Nothing counted.
+    /// Counters that are all 0.
     pub const ZERO: Self = Self {
         offered: 0,
         committed: 0,
@@ -135,7 +136,7 @@ impl Counters {
         spare: [0; 3],
     };
 
-    /// This line alone.
+    /// Returns the counts of this processor alone.
     #[must_use]
     pub const fn totals(&self) -> Totals {
         Totals {
@@ -147,7 +148,7 @@ impl Counters {
 }
 
 impl Totals {
-    /// Both together.
+    /// Adds the two sums up.
     #[must_use]
     pub fn plus(mut self, other: Self) -> Self {
         self.offered = self.offered.wrapping_add(other.offered);
@@ -158,13 +159,13 @@ impl Totals {
         self
     }
 
-    /// Losses of every cause together.
+    /// Returns the number of losses of all causes together.
     #[must_use]
     pub fn lost_in_all(&self) -> u64 {
         self.lost.iter().fold(0, |sum, n| sum.wrapping_add(*n))
     }
 
-    /// I1, the kernel's half: whether what was offered is what was committed and lost.
+    /// Returns whether the kernel's half of I1 holds: records offered = records committed + records lost.
     #[must_use]
     pub fn balances(&self) -> bool {
         self.offered == self.committed.wrapping_add(self.lost_in_all())

@@ -1,4 +1,5 @@
-//! What crosses the boundary between a driver and the programs that talk with it, whatever the driver is for.
+//! Layouts of the requests, answers, records and counters that cross between a driver and its apps, whatever the driver
+//! is for.
 //!
 //! The same bytes on every kernel: this crate is compiled into the Windows driver, the eBPF objects, the
 //! service and the apps. It may depend on nothing but `zerocopy`, which turns foreign bytes into these types.
@@ -29,8 +30,8 @@ pub use ledger::{Cause, Counters, Ending, Ledger, Totals};
 pub use record::{Header, Kind, Mask};
 pub use refusal::Refusal;
 
-/// The version of everything in this crate. Both sides say theirs; unequal versions refuse each other.
+/// Version of everything in this crate. Each side states its own; sides with unequal versions refuse each other.
 pub const VERSION: u32 = 3;
 
-/// How many apps may have an event referenced in one driver at the same time.
+/// Number of slots of a driver: the apps that may have an event referenced in it at the same time.
 pub const SLOTS: usize = 16;

@@ -1,12 +1,12 @@
-//! A record: what a driver has to say, once, to one app.
+//! Records: each a message from a driver to one app.
 
 use crate::ledger::CAUSES;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// The longest record in bytes, header included. A driver never makes a longer one; a reader refuses one.
+/// Length of the longest record in bytes, header included. A driver never makes a longer one; a reader refuses one.
 pub const MAX_RECORD: usize = 1024;
 
-/// Stands at the start of every record.
+/// Header of a record, its first field.
 ///
 /// `sequence` counts the attempts for this app on this processor, failed ones too, from 0: a gap is a loss.
 /// `lost` holds what was lost for this app on this processor *before* this attempt, by [`Cause`](crate::Cause).
@@ -15,35 +15,36 @@ pub const MAX_RECORD: usize = 1024;
 )]
 #[repr(C)]
 pub struct Header {
-    /// The whole record in bytes, this header included: a multiple of 8, at most [`MAX_RECORD`].
+    /// Length of the whole record in bytes, this header included: a multiple of 8, at most [`MAX_RECORD`].
     pub length: u32,
-    /// A [`Kind`].
+    /// Number of the record's [`Kind`].
     pub kind: u32,
-    /// The contract's [`VERSION`](crate::VERSION) that the driver was built with.
+    /// Version of the channel that the driver was built with: its [`VERSION`](crate::VERSION).
     pub version: u32,
-    /// The processor that made the record.
+    /// Number of the processor that made the record.
     pub processor: u32,
-    /// The number of this attempt for this app on this processor.
+    /// Sequence number: the number of this attempt for this app on this processor.
     pub sequence: u64,
-    /// When, in nanoseconds of the machine's monotonic clock that includes sleep.
+    /// Time of the record, in nanoseconds of the machine's monotonic clock that includes sleep.
     pub stamp_ns: u64,
-    /// Losses so far, by cause.
+    /// Number of losses for this app on this processor before this attempt, by cause.
     pub lost: [u64; CAUSES],
 }
 
-/// What a record is about: a number from 0 to 63 that the driver chooses. A driver's own crate declares its kinds, each once.
+/// Kind of a record: its subject, a number from 0 to 63 that the driver chooses. A driver's own crate declares its
+/// kinds, each once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Kind(u32);
 
 impl Kind {
-    /// The kind with this number. One above 63 does not compile.
+    /// Returns the kind with this number. A number above 63 does not compile.
     #[must_use]
     pub const fn new<const NUMBER: u32>() -> Self {
         const { assert!(NUMBER < 64) };
         Self(NUMBER)
     }
 
-    /// The number that crosses.
+    /// Returns the kind's number, as records carry it.
     #[must_use]
     pub const fn number(self) -> u32 {
         self.0
@@ -62,33 +63,33 @@ impl TryFrom<u32> for Kind {
     }
 }
 
-/// A kind's number above 63: no mask can ask for it, so no driver may send it.
+/// Error of a kind's number above 63: no mask can ask for it, so no driver may send it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownKind(pub u32);
 
-/// What an app wants to be told of: one bit per [`Kind`].
+/// A set of kinds of records that an app wants: one bit per [`Kind`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mask(pub u64);
 
 impl Mask {
-    /// Everything.
+    /// The mask of all kinds.
     pub const ALL: Self = Self(u64::MAX);
-    /// Nothing: the event is only operated, never told of records.
+    /// The mask of no kind, for an app whose event is only operated and that wants no records.
     pub const NONE: Self = Self(0);
 
-    /// Just this kind.
+    /// Returns the mask of this kind alone.
     #[must_use]
     pub const fn of(kind: Kind) -> Self {
         Self(1 << kind.0)
     }
 
-    /// This mask and that kind.
+    /// Returns the mask with this kind added.
     #[must_use]
     pub const fn and(self, kind: Kind) -> Self {
         Self(self.0 | 1 << kind.0)
     }
 
-    /// Whether the mask asks for this kind.
+    /// Returns whether the mask asks for this kind.
     #[must_use]
     pub const fn wants(self, kind: Kind) -> bool {
         self.0 >> kind.0 & 1 == 1

@@ -1,18 +1,19 @@
-//! Why a driver, or the device server before it, refuses a request.
+//! Refusals: the reasons for which a driver, or the device server before it, refuses a request.
 
 macro_rules! refusals {
     ($($(#[doc = $doc:literal])+ $name:ident = $number:literal, $key:literal;)+) => {
-        /// A named refusal: who broke which rule. Crosses as a number, on Windows inside an NTSTATUS.
+        /// Reason for a refused request, which names the rule that was broken. Crosses as a number, on Windows inside
+        /// an NTSTATUS.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u32)]
         #[non_exhaustive]
         pub enum Refusal { $($(#[doc = $doc])+ $name = $number,)+ }
 
         impl Refusal {
-            /// Every refusal there is.
+            /// All refusals.
             pub const ALL: &[Self] = &[$(Self::$name),+];
 
-            /// The name in JSON and in logs.
+            /// Returns the refusal's name in JSON and in logs.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$name => $key,)+ }
@@ -32,21 +33,21 @@ macro_rules! refusals {
 refusals! {
     /// The app speaks another version of the channel than the driver.
     Version = 1, "version";
-    /// The request is not as long as its command wants it.
+    /// The request's length is not the one that its command requires.
     Length = 2, "length";
     /// The driver knows no such command.
     Command = 3, "command";
-    /// The handle or descriptor sent is none, or is not open in the app.
+    /// The handle or descriptor in the request is missing, or is not open in the app.
     Handle = 4, "handle";
     /// The handle or descriptor is something else than an event.
     Type = 5, "type";
     /// The handle was opened without the right to signal it.
     Access = 6, "access";
-    /// This open device already has an event referenced.
+    /// The app's open device already has an event referenced.
     AlreadyReferenced = 7, "already_referenced";
-    /// This open device has no event referenced.
+    /// The app's open device has no event referenced.
     NotReferenced = 8, "not_referenced";
-    /// The open device is being closed.
+    /// The app's open device is being closed.
     Closing = 9, "closing";
     /// The driver is stopping and takes no new references.
     Stopping = 10, "stopping";
@@ -54,13 +55,13 @@ refusals! {
     NoSlot = 11, "no_slot";
     /// The ring or queue is smaller or larger than the driver allows, or not a power of two.
     Size = 12, "size";
-    /// The caller may not ask for this.
+    /// The caller lacks the right to this request.
     NotPermitted = 13, "not_permitted";
     /// The kernel gave no memory.
     Memory = 14, "memory";
     /// The caller has as much as one user may have.
     Quota = 15, "quota";
-    /// Only the reader's own position says what is read: a driver can't clear it (Linux).
+    /// The event can't be cleared by a driver: only the reader's own position says what is read (Linux).
     ReaderOwnsState = 16, "reader_owns_state";
     /// A number in the request is outside what the command allows.
     Range = 17, "range";
@@ -68,34 +69,34 @@ refusals! {
     Room = 18, "room";
     /// A wait in the driver ended because its time ran out.
     TimedOut = 19, "timed_out";
-    /// The driver's kernel can't do this.
+    /// The driver's kernel lacks what the request needs.
     Unsupported = 20, "unsupported";
-    /// The driver is already doing this for the app.
+    /// The driver is already working on such a request of the app.
     Busy = 21, "busy";
 }
 
-/// Not a refusal that this version knows.
+/// Error of a number that is not a refusal that this version knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownRefusal(pub u32);
 
-/// `0xE06B____`: an error (top two bits), defined by a customer (bit 29), so that Windows hands it to the app
-/// unchanged instead of mapping it to one of its own error codes.
+/// Base of the refusals' NTSTATUS, `0xE06B____`: an error (top two bits), defined by a customer (bit 29), so that
+/// Windows hands it to the app unchanged instead of mapping it to one of its own error codes.
 const NTSTATUS_BASE: u32 = 0xE06B_0000;
 
 impl Refusal {
-    /// The number that crosses; never 0.
+    /// Returns the refusal's number, as answers carry it; never 0.
     #[must_use]
     pub const fn number(self) -> u32 {
         self as u32
     }
 
-    /// As the status of an I/O request on Windows.
+    /// Returns the refusal as the status of an I/O request on Windows.
     #[must_use]
     pub const fn ntstatus(self) -> i32 {
         (NTSTATUS_BASE | self.number()).cast_signed()
     }
 
-    /// Back from the error code that a Windows app sees; `None` if the code is not ours.
+    /// Returns the refusal of an error code that a Windows app sees, or `None` if the code is not a refusal's.
     #[must_use]
     pub fn from_ntstatus(status: i32) -> Option<Self> {
         let status = status.cast_unsigned();
@@ -105,7 +106,7 @@ impl Refusal {
             .ok()
     }
 
-    /// Which rule was broken, in a sentence's second half: "the driver refused: …".
+    /// Returns the broken rule in words, as the second half of a sentence: "the driver refused: …".
     #[must_use]
     pub const fn why(self) -> &'static str {
         match self {

@@ -1,4 +1,5 @@
-//! A layout that differs from a released one must come with a new version: `layouts/released` is what each release laid out.
+//! Tests that a layout which differs from a released one has a new version: `layouts/released` holds the released
+//! layouts.
 //!
 //! When this fails on purpose: raise `channel_abi::VERSION`. What was released stays as it is.
 #![expect(clippy::expect_used, reason = "a test may fail")]
@@ -98,7 +99,7 @@ struct Release {
     hash: u64,
 }
 
-/// What was released, and no change may edit. A new release adds its file, under `layouts/released`.
+/// The released layouts, which no change may edit. A new release adds its file, under `layouts/released`.
 const RELEASES: &[Release] = &[
     Release {
         tag: "v0.1.0",
@@ -117,7 +118,7 @@ const RELEASES: &[Release] = &[
     },
 ];
 
-/// Each type with its size and fields, each set of numbers with its names.
+/// Returns the lines of each type (size and fields) and of each set of numbers, by its name.
 fn entries(layout: &str) -> BTreeMap<&str, Vec<&str>> {
     let mut found = BTreeMap::new();
     let mut last = "";
@@ -130,7 +131,7 @@ fn entries(layout: &str) -> BTreeMap<&str, Vec<&str>> {
     found
 }
 
-/// What a release laid out and is no longer so.
+/// Returns the library's own types and numbers of a release that are laid out otherwise now.
 fn changes(released: &str, now: &str) -> Vec<String> {
     let (released, now) = (entries(released), entries(now));
     let own = released.iter().filter(|(name, _)| OWN.contains(name));
@@ -192,7 +193,7 @@ fn a_changed_field_type_or_number_is_a_change() {
     assert!(others.is_empty(), "what is not the library's own");
 }
 
-/// FNV-1a, 64 bits.
+/// Returns the FNV-1a hash of a text, 64 bits.
 fn hash(text: &str) -> u64 {
     text.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
