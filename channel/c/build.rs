@@ -1,4 +1,4 @@
-//! Names the shared library as those who load it will look for it: by the number that changes when they would break.
+//! Sets the shared library's soname, by which programs look for it: with the number that changes when they would break.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

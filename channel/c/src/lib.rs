@@ -18,50 +18,50 @@ use std::ptr::NonNull;
 use std::sync::{Mutex, TryLockError};
 use std::time::Duration;
 
-/// Why records were lost, as an index into `lost` of GbHeader and GbAccount. This many.
+/// Number of causes of loss: the length of `lost` in GbHeader and GbAccount, whose index is a GbCause.
 pub const GB_CAUSES: usize = 3;
 
-/// How a call went.
+/// Result of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub enum GbStatus {
-    /// As asked.
+    /// The call did what it was asked for.
     Ok = 0,
-    /// The device is not there, or not for this user.
+    /// The device does not exist, or this user may not open it.
     Open = 1,
-    /// The driver, or what stands before it, refused: gb_error_refusal() says which rule.
+    /// The driver, or the device server before it, refused the request: gb_error_refusal() says which rule was broken.
     Refused = 2,
-    /// This machine's kernel refused something.
+    /// This machine's kernel refused something that the library needs for itself.
     System = 3,
     /// The driver broke the contract; its records can't be trusted any further.
     Contract = 4,
-    /// A pointer is missing, a text is not UTF-8, or a number means nothing.
+    /// A pointer is missing, a text is not UTF-8, or a number has no meaning.
     Argument = 5,
     /// Another thread, or a callback's caller, is using this attachment.
     Busy = 6,
-    /// A fault of this library's own.
+    /// A fault of this library's own: a panic, whose message is on standard error.
     Bug = 7,
 }
 
-/// What a wait found.
+/// Result of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub enum GbWake {
     /// The event was signalled: a reason to drain.
     Ready = 0,
-    /// The time was over.
+    /// The timeout is over.
     TimedOut = 1,
     /// The attachment has ended, and everything was drained.
     Ended = 2,
 }
 
-/// How an attachment ended.
+/// Reason for which an attachment ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub enum GbEnding {
-    /// It stands.
+    /// The attachment has not ended.
     None = 0,
-    /// The app asked for it.
+    /// The app asked for the end.
     Detached = 1,
     /// The driver is being stopped, or is gone.
     DriverStopping = 2,
@@ -69,67 +69,67 @@ pub enum GbEnding {
     Incompatible = 3,
 }
 
-/// Why records were lost.
+/// Cause of a loss: the reason for which a record did not get into the app's ring or queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub enum GbCause {
     /// The app's ring or queue had no room: the app reads too slowly, or not at all.
     NoRoom = 0,
-    /// The attachment was being let go while the record was on its way.
+    /// The attachment was ending while the record was on its way.
     Closing = 1,
     /// The record is larger than the app's whole ring.
     TooLarge = 2,
 }
 
-/// Stands at the start of every record. The driver's own fields follow; `length` counts them too.
+/// Header of a record, its first field. The driver's own fields follow; `length` counts them too.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct GbHeader {
-    /// The whole record in bytes, this header included: a multiple of 8, at most 1024.
+    /// Length of the whole record in bytes, this header included: a multiple of 8, at most 1024.
     pub length: u32,
-    /// What it is about: a number from 0 to 63 that the driver chose.
+    /// Kind of the record: its subject, a number from 0 to 63 that the driver chooses.
     pub kind: u32,
-    /// The version of the channel that the driver was built with.
+    /// Version of the channel that the driver was built with.
     pub version: u32,
-    /// The processor that made the record.
+    /// Number of the processor that made the record.
     pub processor: u32,
-    /// The number of this attempt for this app on this processor, from 0: a gap is a loss.
+    /// Sequence number: the number of this attempt for this app on this processor, from 0. A gap is a loss.
     pub sequence: u64,
-    /// When, in nanoseconds of the machine's monotonic clock that includes sleep.
+    /// Time of the record, in nanoseconds of the machine's monotonic clock that includes sleep.
     pub stamp_ns: u64,
-    /// Losses so far, by GbCause.
+    /// Number of losses for this app on this processor before this attempt, by GbCause.
     pub lost: [u64; GB_CAUSES],
 }
 
-/// Records that did not reach this app, where it happened.
+/// A loss: records that did not reach this app, told where it happened.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct GbLost {
-    /// On which processor.
+    /// Number of the processor on which the records were lost.
     pub processor: u32,
-    /// Why.
+    /// Cause of the loss.
     pub cause: GbCause,
-    /// How many.
+    /// Number of records lost.
     pub count: u64,
 }
 
-/// What both sides counted. Neither number is derived from the other side's.
+/// Counters of both sides, driver and app. Neither side's numbers are derived from the other's.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct GbAccount {
-    /// The driver's: records that it had for this app.
+    /// Number of records that the driver had for this app, by its own count.
     pub offered: u64,
-    /// The driver's: those that it put into the app's ring or queue.
+    /// Number of records that the driver put into the app's ring or queue, by its own count.
     pub committed: u64,
-    /// The driver's: those that it could not, by GbCause.
+    /// Number of records that the driver could not put there, by GbCause, by its own count.
     pub lost: [u64; GB_CAUSES],
-    /// The app's: those that drains handed over.
+    /// Number of records that drains handed over, by the app's count.
     pub delivered: u64,
-    /// Counted in the ring or queue itself: those that wait.
+    /// Number of records that wait, counted in the ring or queue itself.
     pub in_ring: u64,
-    /// Sequence numbers that never came.
+    /// Number of sequence numbers that never came.
     pub gaps: u64,
-    /// Whether the two sides agree. Exact once things are quiet.
+    /// true if the two sides' numbers agree. Exact once things are quiet.
     pub balances: bool,
 }
 
@@ -137,19 +137,20 @@ pub struct GbAccount {
 #[derive(Debug)]
 pub struct GbDevice(Device);
 
-/// An event of this app's, attached to a driver. Freed by gb_release().
+/// An event of this app's own, attached to a driver. Freed by gb_release().
 #[derive(Debug)]
 pub struct GbAttachment {
     attachment: Mutex<Attachment>,
-    /// Beside it: who waits holds the attachment, and another thread may signal the event meanwhile.
+    /// The attached event, beside the lock: who waits holds the attachment, and another thread may signal the event
+    /// meanwhile.
     event: Event,
 }
 
-/// Called for each record, with the context that the drain was given. The record lies there until this returns, at an address that
-/// is a multiple of 8. Returns whether the drain goes on.
+/// Callback for each record, with the context that the drain was given. The record lies there until the callback
+/// returns, at an address that is a multiple of 8. Returns whether the drain goes on.
 pub type GbOnRecord = Option<unsafe extern "C" fn(*mut c_void, *const GbHeader) -> bool>;
 
-/// Called where records were lost, before the record that told of it. Returns whether the drain goes on.
+/// Callback for each loss, before the record that told of it. Returns whether the drain goes on.
 pub type GbOnLost = Option<unsafe extern "C" fn(*mut c_void, *const GbLost) -> bool>;
 
 const _: () = {
@@ -181,7 +182,7 @@ pub unsafe extern "C" fn gb_open(name: *const c_char, device: *mut *mut GbDevice
     })
 }
 
-/// Closes a device. What is attached through it stays attached until it is released. NULL is nothing to close.
+/// Closes a device. What is attached through it stays attached until it is released. Does nothing for NULL.
 ///
 /// # Safety
 /// `device` is NULL, or came from gb_open() and was not closed yet.
@@ -221,8 +222,8 @@ pub unsafe extern "C" fn gb_attach(
     })
 }
 
-/// Detaches, if that was not done, and frees the attachment. GB_STATUS_BUSY, and nothing was done, while another thread waits or
-/// drains, or from within a callback. NULL is nothing to release.
+/// Detaches the event, if that was not done, and frees the attachment. Returns GB_STATUS_BUSY, and does nothing, while
+/// another thread waits or drains, or from within a callback. Does nothing for NULL.
 ///
 /// # Safety
 /// `attachment` is NULL, or came from gb_attach() and was not released yet.
@@ -240,10 +241,10 @@ pub unsafe extern "C" fn gb_release(attachment: *mut GbAttachment) -> GbStatus {
     })
 }
 
-/// Chooses how wake-ups are traded for latency, for the next wait: while records follow each other closely let more gather, for
-/// `gather_us` microseconds at most; or, if that is 0, look again and again for `spin_us` microseconds in each wait before it sleeps
-/// (UINT64_MAX: it never does). With both 0 each signal wakes at once. An attachment begins with 4000 and 0. Both not 0 is
-/// GB_STATUS_ARGUMENT. While records gather, the app's own signal and the end wait too.
+/// Chooses, for the next wait, how wake-ups are traded for latency: while records follow each other closely let more
+/// gather, for `gather_us` microseconds at most; or, if that is 0, look again and again for `spin_us` microseconds in
+/// each wait before it sleeps (UINT64_MAX: it never does). With both 0 each signal wakes at once. An attachment begins
+/// with 4000 and 0. Both not 0 is GB_STATUS_ARGUMENT. While records gather, the app's own signal and the end wait too.
 ///
 /// # Safety
 /// `attachment` is NULL, or came from gb_attach() and is not released.
@@ -269,8 +270,8 @@ pub unsafe extern "C" fn gb_set_pace(
     })
 }
 
-/// Sleeps until the driver signals, or for `timeout_ms` milliseconds; a negative number waits for ever. With GB_WAKE_ENDED, `ending`
-/// says why.
+/// Sleeps until the driver signals, or for `timeout_ms` milliseconds; a negative number waits for ever. `ending` gets
+/// the reason of GB_WAKE_ENDED, otherwise GB_ENDING_NONE.
 ///
 /// # Safety
 /// `attachment` is NULL, or came from gb_attach() and is not released; `wake` and `ending` are NULL or have room for what they point to.
@@ -301,8 +302,9 @@ pub unsafe extern "C" fn gb_wait(
     })
 }
 
-/// Hands over everything that is there, in order, until nothing is left, a ring full was handed over or a callback returns false; what was
-/// not handed over stays for the next drain. `on_lost` may be NULL: losses are in the account too. `records`, if it is not NULL, gets how many were handed over.
+/// Hands over every record and loss that is there, in order, until nothing is left, a ring full was handed over or a
+/// callback returns false; what was not handed over stays for the next drain. `on_lost` may be NULL: losses are in the
+/// account too. `records`, if it is not NULL, gets the number of records handed over.
 ///
 /// # Safety
 /// `attachment` is NULL, or came from gb_attach() and is not released; the callbacks can be called with `context` and do not unwind;
@@ -349,7 +351,7 @@ pub unsafe extern "C" fn gb_drain(
     })
 }
 
-/// Signals the app's own event: a thread that waits wakes. Any thread may.
+/// Signals the app's own event: a thread that waits wakes. Any thread may call it.
 ///
 /// # Safety
 /// `attachment` is NULL, or came from gb_attach() and is not released.
@@ -362,7 +364,7 @@ pub unsafe extern "C" fn gb_signal(attachment: *const GbAttachment) -> GbStatus 
     })
 }
 
-/// Has the driver let go. What is in the ring can still be drained; the account stays readable.
+/// Detaches the event from the driver. What is in the ring can still be drained; the account stays readable.
 ///
 /// # Safety
 /// `attachment` is NULL, or came from gb_attach() and is not released.
@@ -372,7 +374,7 @@ pub unsafe extern "C" fn gb_detach(attachment: *const GbAttachment) -> GbStatus 
     call(|| unsafe { shared(attachment) }?.with(|app| Ok(app.detach()?)))
 }
 
-/// What both sides counted.
+/// Reads the counters of both sides, driver and app.
 ///
 /// # Safety
 /// `attachment` is NULL, or came from gb_attach() and is not released; `account` is NULL or has room for one.
@@ -391,8 +393,9 @@ pub unsafe extern "C" fn gb_account(
     })
 }
 
-/// Sends the driver a request of its own, by its number (64 to 2047): `length` bytes, of which the first 24 are the request's header,
-/// which this fills in. The driver's answer takes their place. On Linux something has to be attached first.
+/// Sends the driver a request of its own, by its number (64 to 2047): `length` bytes, of which the first 24 are the
+/// request's header, which the library fills in. The driver's answer takes their place. On Linux something has to be
+/// attached first.
 ///
 /// # Safety
 /// `device` is NULL, or came from gb_open() and is not closed; `bytes` is NULL, or has `length` bytes that nobody else uses meanwhile.
@@ -418,8 +421,8 @@ pub unsafe extern "C" fn gb_request(
     })
 }
 
-/// One descriptor for a loop of the app's own (poll, epoll): when it can be read, gb_wait() with no time says what there is. It is the
-/// attachment's: not to be closed. -1 without an attachment, or while it is used.
+/// Returns one descriptor for a loop of the app's own (poll, epoll): when it can be read, gb_wait() with a timeout of 0
+/// says what there is. The attachment owns it: don't close it. -1 without an attachment, or while it is used.
 ///
 /// # Safety
 /// `attachment` is NULL, or came from gb_attach() and is not released.
@@ -436,8 +439,8 @@ pub unsafe extern "C" fn gb_descriptor(attachment: *const GbAttachment) -> i32 {
     descriptor
 }
 
-/// The event's handle, for WaitForMultipleObjects(). Such a wait takes the signal: gb_drain() follows. It is the attachment's: not to be
-/// closed. NULL without an attachment, or while it is used.
+/// Returns the event's handle, for WaitForMultipleObjects(). Such a wait takes the signal: call gb_drain() then. The
+/// attachment owns the handle: don't close it. NULL without an attachment, or while it is used.
 ///
 /// # Safety
 /// `attachment` is NULL, or came from gb_attach() and is not released.
@@ -454,20 +457,21 @@ pub unsafe extern "C" fn gb_handle(attachment: *const GbAttachment) -> *mut c_vo
     handle
 }
 
-/// What went wrong in this thread's last call that failed, and what to do about it: a terminated text in UTF-8, the library's own, which
-/// stays until this thread's next call that fails. Never NULL.
+/// Returns what went wrong in this thread's last call that failed, and what to do about it: a terminated text in UTF-8,
+/// owned by the library, which stays until this thread's next call that fails. Never NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn gb_error_text() -> *const c_char {
     LAST.with_borrow(|last| last.text.as_ptr())
 }
 
-/// The number of the rule by which this thread's last call that failed was refused; 0 if it failed otherwise.
+/// Returns the number of the rule by which this thread's last call that failed was refused, or 0 if it failed
+/// otherwise.
 #[unsafe(no_mangle)]
 pub extern "C" fn gb_error_refusal() -> u32 {
     LAST.with_borrow(|last| last.refusal)
 }
 
-/// Why a call failed.
+/// Error of a call, before it becomes a [`GbStatus`] and a text.
 enum Failure {
     Channel(Error),
     Argument(&'static str),
@@ -480,7 +484,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// What the last call that failed leaves to be asked for.
+/// Error of this thread's last call that failed, for [`gb_error_text`] and [`gb_error_refusal`].
 #[derive(Default)]
 struct Last {
     text: CString,
@@ -491,7 +495,7 @@ thread_local! {
     static LAST: RefCell<Last> = RefCell::default();
 }
 
-/// Does what a call is for, and keeps what there is to say if it fails. A panic ends here.
+/// Runs a call's body, and keeps the error for [`gb_error_text`] if it fails. A panic ends here.
 fn call(body: impl FnOnce() -> Result<(), Failure>) -> GbStatus {
     let (status, text, refusal) = match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => return GbStatus::Ok,
@@ -521,7 +525,7 @@ fn status(error: &Error) -> GbStatus {
 }
 
 impl GbAttachment {
-    /// Uses it, unless somebody does.
+    /// Lends the attachment to a closure, unless another caller uses it.
     fn with<T>(
         &self,
         does: impl FnOnce(&mut Attachment) -> Result<T, Failure>,
@@ -579,7 +583,7 @@ impl From<channel::Account> for GbAccount {
     }
 }
 
-/// A place for an answer, which nobody has written to yet: there is no reference to it.
+/// An out-pointer of the caller's, which nobody has written to yet: there is no reference to it.
 struct Place<T>(NonNull<T>);
 
 impl<T> Place<T> {
@@ -589,7 +593,7 @@ impl<T> Place<T> {
             .ok_or(Failure::Argument("the place for an answer is NULL"))
     }
 
-    /// Puts the answer there.
+    /// Writes the answer to the out-pointer.
     ///
     /// # Safety
     /// The place is aligned and valid for writes.
@@ -599,7 +603,7 @@ impl<T> Place<T> {
     }
 }
 
-/// Something that an earlier call gave away.
+/// Borrows an object that an earlier call gave away.
 ///
 /// # Safety
 /// `object` is NULL, or came from this library and is not freed while it is used.
@@ -608,7 +612,7 @@ unsafe fn shared<'a, T>(object: *const T) -> Result<&'a T, Failure> {
     unsafe { object.as_ref() }.ok_or(Failure::Argument("the device or attachment is NULL"))
 }
 
-/// A text of the caller's.
+/// Reads a text of the caller's.
 ///
 /// # Safety
 /// `text` is NULL, or a terminated string that stays as it is while it is used.

@@ -1,4 +1,4 @@
-//! The header that C programs include is what the library offers.
+//! Tests that the header which C programs include is what the library offers.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
 
 use std::path::Path;

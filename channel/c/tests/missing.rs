@@ -1,4 +1,4 @@
-//! What a C program leaves out is said, and nothing crashes. Needs no driver.
+//! Tests that whatever a C program leaves out is reported, and nothing crashes. Needs no driver.
 
 use gatebell_channel::{
     GbStatus, GbWake, gb_account, gb_attach, gb_close, gb_detach, gb_drain, gb_error_refusal,
@@ -14,7 +14,7 @@ fn last_error() -> String {
         .into_owned()
 }
 
-/// What each of these calls returns.
+/// Makes these calls, and returns their results.
 macro_rules! each {
     ($($call:expr,)+) => {
         // SAFETY: each may be given NULL for what it says may be NULL, and what is not NULL lives through the call.

@@ -1,4 +1,4 @@
-//! How a WDM driver is linked: what Windows wants of its image, and what it says of itself. For a driver's `build.rs`.
+//! Linker arguments and version resource of a WDM driver, for its `build.rs`.
 //!
 //! It depends on nothing but mingw-w64's `windres`, which makes the resource.
 //!
@@ -10,12 +10,12 @@ use std::io::{Error, Result};
 use std::path::PathBuf;
 use std::process::Command;
 
-/// What people see of the image: in its properties, in a crash dump, in the list of drivers.
+/// Version information of the driver's image: people see it in its properties, in a crash dump, in the list of drivers.
 #[derive(Clone, Copy, Debug)]
 pub struct About<'a> {
-    /// What it is, in a few words.
+    /// Description of the driver, in a few words.
     pub description: &'a str,
-    /// Whose it is.
+    /// Name of the company whose driver it is.
     pub company: &'a str,
     /// The image's file name.
     pub file: &'a str,
@@ -35,7 +35,7 @@ const ARGUMENTS: [&str; 9] = [
     "/INTEGRITYCHECK",
 ];
 
-/// Tells cargo how to link the driver of this package.
+/// Tells cargo how to link the driver of this package: prints the linker's arguments for its `build.rs`.
 ///
 /// # Errors
 /// If the resource can't be made; the text says what is missing.
@@ -53,7 +53,7 @@ pub fn wdm_driver(about: &About<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The version resource, as an object for the linker.
+/// Makes the version resource, and returns the path of its object for the linker.
 fn resource(about: &About<'_>) -> Result<PathBuf> {
     const WINDRES: &str = "x86_64-w64-mingw32-windres";
     let folder = PathBuf::from(variable("OUT_DIR")?);
@@ -77,7 +77,7 @@ fn variable(name: &str) -> Result<String> {
     std::env::var(name).map_err(|why| Error::other(format!("{name}: {why}: run by cargo only")))
 }
 
-/// VERSIONINFO in US English and Unicode: a system driver for Windows NT.
+/// Returns the script of a VERSIONINFO resource, in US English and Unicode, of a system driver for Windows NT.
 fn script_of(about: &About<'_>, version: &str) -> String {
     let numbers = version
         .split('-')
