@@ -1,4 +1,4 @@
-//! An event that is attached to a driver: wait, drain, account.
+//! Attachments: an app's event that is attached to a driver, with its wait, drain and account.
 
 use crate::pace::{Gathering, Pace};
 use crate::ring::Step;
@@ -11,10 +11,12 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-/// So many looks at the ring, then one at everything else that can end a wait: that is a system call, in which a record would wait.
+/// Number of looks at the ring between two looks at everything else that can end a wait: those are a system call, in
+/// which a record would wait.
 const LOOKS: u32 = 1024;
 
-/// This app's event, attached to a driver. Dropped, it is detached, whatever else of the device or the event lives on.
+/// An event of this app's own, attached to a driver. Dropped, it is detached, whatever else of the device or the event
+/// lives on.
 pub struct Attachment<S: System = crate::sys::Host> {
     source: S::Source,
     event: Event<S>,
@@ -23,36 +25,38 @@ pub struct Attachment<S: System = crate::sys::Host> {
     delivered: u64,
     pace: Pace,
     gathering: Gathering,
-    /// Whether the last drain was stopped, so that there may be more of which no signal will tell.
+    /// `true` if the last drain was stopped, so that there may be more of which no signal will tell.
     stopped: bool,
     ended: Option<Ending>,
-    /// Whether the driver was asked to let go already.
+    /// `true` if the driver was asked to detach already.
     detached: bool,
 }
 
-/// Both sides' books. Neither is derived from the other.
+/// Counters of both sides, driver and app. Neither side's numbers are derived from the other's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Account {
-    /// The driver's: what it offered, committed and lost for this app.
+    /// Number of records that the driver offered, committed and lost for this app, by its own count.
     pub kernel: Totals,
-    /// The app's: records that drains handed over.
+    /// Number of records that drains handed over, by the app's count.
     pub delivered: u64,
-    /// Counted in the ring itself: committed, not yet delivered.
+    /// Number of records committed and not yet delivered, counted in the ring itself.
     pub in_ring: u64,
-    /// Losses that records told the app of, by cause.
+    /// Number of losses that records told the app of, by cause.
     pub lost_told: [u64; CAUSES],
-    /// Sequence numbers that never came.
+    /// Number of sequence numbers that never came.
     pub gaps: u64,
 }
 
 impl Account {
-    /// I1, exact once things are quiet: offered = committed + lost, and committed = delivered + in ring.
+    /// Returns whether I1 holds: offered = committed + lost, and committed = delivered + in ring. Exact once things are
+    /// quiet.
     #[must_use]
     pub fn balances(&self) -> bool {
         self.kernel.balances() && self.kernel.committed == self.delivered + self.in_ring
     }
 
-    /// Losses that no record has told of yet, because none was committed since: seen in the ledger alone.
+    /// Returns the number of losses that no record has told of yet, because none was committed since: seen in the
+    /// ledger alone.
     #[must_use]
     pub fn lost_untold(&self) -> u64 {
         self.kernel
@@ -61,7 +65,7 @@ impl Account {
     }
 }
 
-/// What the closure of a drain may return, and what the drain then does.
+/// A type that the closure of a drain may return, which says how the drain goes on.
 ///
 /// | the closure returns | the drain goes on | and returns |
 /// | --- | --- | --- |
@@ -69,14 +73,14 @@ impl Account {
 /// | `ControlFlow<B>` | until it breaks | `Result<ControlFlow<B, Drain>, Error>` |
 /// | `Result<(), E>` | until it fails | `Result<Drain, E>`, where `E` is made of [`Error`] too |
 pub trait DrainFlow: Sized {
-    /// What stops the drain.
+    /// Value with which the closure stops the drain.
     type Stop;
-    /// What the drain returns.
+    /// Result of the drain, as its caller gets it.
     type Output;
 
-    /// Whether the drain goes on.
+    /// Returns whether the drain goes on.
     fn flow(self) -> ControlFlow<Self::Stop>;
-    /// The drain's end, as its caller gets it.
+    /// Turns the drain's end into the result that its caller gets.
     fn output(end: Result<ControlFlow<Self::Stop, Drain>, Error>) -> Self::Output;
 }
 
@@ -164,12 +168,13 @@ impl<S: System> Attachment<S> {
         self
     }
 
-    /// Chooses anew, for the next wait.
+    /// Chooses how wake-ups are traded for latency, from the next wait on.
     pub fn set_pace(&mut self, pace: Pace) {
         self.pace = pace;
     }
 
-    /// Sleeps until the driver signals, or for `timeout`. `None` waits for ever. A signal handler that runs meanwhile does not end it.
+    /// Sleeps until the driver signals the event, or for `timeout`; `None` waits for ever. A signal handler that runs
+    /// meanwhile does not end the wait.
     ///
     /// A wait that is ready may find nothing to drain: the event was only operated, or an earlier drain was quick. After the end it is
     /// ready until everything was drained, then says each time why it ended.
@@ -204,7 +209,7 @@ impl<S: System> Attachment<S> {
         S::wait(&self.device.0, &self.event.0, &self.source, timeout)
     }
 
-    /// A wait that does not sleep before `time` is over. The app's own signal and the end come some microseconds later than
+    /// Waits without sleeping before `time` is over. The app's own signal and the end come some microseconds later than
     /// records do.
     fn spin(&self, time: Duration, timeout: Option<Duration>) -> Result<bool, Error> {
         let begun = Instant::now();
@@ -230,8 +235,9 @@ impl<S: System> Attachment<S> {
         }
     }
 
-    /// Hands over everything that is there, until nothing is, a ring full was handed over or the closure stops it: [`DrainFlow`] says
-    /// how. What was not handed over then stays for the next drain: the next wait is ready at once.
+    /// Hands over every record and loss that is there, until nothing is left, a ring full was handed over or the
+    /// closure stops it: [`DrainFlow`] says how. What was not handed over then stays for the next drain: the next wait
+    /// is ready at once.
     ///
     /// # Errors
     /// [`Error::Contract`] if the driver broke the contract, [`Error::System`] if it, or what stands before it, is gone; and the
@@ -288,7 +294,7 @@ impl<S: System> Attachment<S> {
         })
     }
 
-    /// Both sides' books as they stand. Exact once the driver is quiet.
+    /// Reads the counters of both sides, driver and app, as they stand. Exact once the driver is quiet.
     ///
     /// # Errors
     /// [`Error::Contract`] if the ring is not one any more; on Windows [`Error::System`] if the driver is gone.
@@ -302,7 +308,7 @@ impl<S: System> Attachment<S> {
         })
     }
 
-    /// Has the driver let go. What is in the ring can still be drained; the books stay readable.
+    /// Detaches the event from the driver. What is in the ring can still be drained; the account stays readable.
     ///
     /// # Errors
     /// [`Error::Refused`] if it has let go already, [`Error::System`] if it, or what stands before it, is gone.
@@ -312,19 +318,19 @@ impl<S: System> Attachment<S> {
         Ok(())
     }
 
-    /// The device, to operate it from elsewhere.
+    /// Returns the device, to operate it from elsewhere.
     #[must_use]
     pub fn device(&self) -> &Device<S> {
         &self.device
     }
 
-    /// The event, to look at it or to set it from elsewhere.
+    /// Returns the event, to look at it or to set it from elsewhere.
     #[must_use]
     pub fn event(&self) -> &Event<S> {
         &self.event
     }
 
-    /// The backing's own source, for what only one kernel has.
+    /// Returns the backing's own source, for what only one kernel has.
     #[must_use]
     pub fn system(&self) -> &S::Source {
         &self.source

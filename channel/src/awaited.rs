@@ -1,11 +1,11 @@
-//! An attachment whose waits are awaited.
+//! Attachments for async code: waits are awaited instead of blocking a thread.
 
 use crate::sys::Arrival;
 use crate::{Attachment, DrainFlow, Error, Item, Pace, Wake};
 use std::time::Duration;
 
-/// An [`Attachment`] for an app that awaits: on Linux in tokio, whose runtime watches the attachment's descriptor; on Windows in any
-/// runtime, woken by a wait that is registered with the system's thread pool. Dropped, it is detached.
+/// An [`Attachment`] for async code: on Linux in tokio, whose runtime watches the attachment's descriptor; on Windows
+/// in any runtime, woken by a wait that is registered with the system's thread pool. Dropped, it is detached.
 ///
 /// Each signal wakes it ([`Pace::Prompt`]): an app that would rather let records gather sleeps between two waits, by its runtime's own timer.
 ///
@@ -30,7 +30,7 @@ pub struct AwaitedAttachment {
 }
 
 impl Attachment {
-    /// The same attachment, for an app that awaits.
+    /// Turns the attachment into one whose waits are awaited.
     ///
     /// # Errors
     /// [`Error::System`] if this machine's kernel can't watch for its signal; on Linux also outside a runtime of tokio's.
@@ -46,8 +46,8 @@ impl Attachment {
 }
 
 impl AwaitedAttachment {
-    /// Awaits the driver's signal: what [`Attachment::wait`] says, but never [`Wake::TimedOut`]. A time limit is the runtime's to set:
-    /// dropped before it is ready, it has taken nothing, and the next one is told.
+    /// Awaits the driver's signal: returns what [`Attachment::wait`] does, but never [`Wake::TimedOut`]. A time limit
+    /// is the runtime's to set: dropped before it is ready, the future has taken nothing, and the next one is told.
     ///
     /// # Errors
     /// [`Error::System`] if this machine's kernel can't wait, or the runtime is shutting down.
@@ -63,7 +63,7 @@ impl AwaitedAttachment {
         }
     }
 
-    /// Hands over everything that is there, as [`Attachment::drain`] does: it never blocks.
+    /// Hands over every record and loss that is there, as [`Attachment::drain`] does: it never blocks.
     ///
     /// # Errors
     /// Those of [`Attachment::drain`].
@@ -71,13 +71,13 @@ impl AwaitedAttachment {
         self.attachment.drain(each)
     }
 
-    /// The attachment itself, to ask for its books, its event and its device.
+    /// Returns the attachment itself, to ask for its account, its event and its device.
     #[must_use]
     pub const fn attachment(&self) -> &Attachment {
         &self.attachment
     }
 
-    /// Has the driver let go: [`Attachment::detach`].
+    /// Detaches the event from the driver: [`Attachment::detach`].
     ///
     /// # Errors
     /// Those of [`Attachment::detach`].

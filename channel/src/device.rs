@@ -1,4 +1,4 @@
-//! A driver's device and the app's event, whatever the kernel.
+//! Devices and events: a driver's open device, and the app's event, on whatever kernel.
 
 use crate::ring::Step;
 use crate::sync::Arc;
@@ -8,7 +8,7 @@ use channel_abi::{DriverCommand, DriverRequest, Ending, Ledger, Mask};
 use std::fmt;
 use std::time::Duration;
 
-/// A kernel as the app's half needs it. Three of them: [`crate::sys`].
+/// A backing of the app's half: the calls that it needs of a kernel. There are three: [`crate::sys`].
 ///
 /// One open device has at most one event attached at a time. Every call may be made from any thread; only
 /// [`System::wait`] blocks.
@@ -18,90 +18,94 @@ use std::time::Duration;
 /// kernel does, and with [`Error::Contract`] if the driver's answer is none.
 #[expect(clippy::missing_errors_doc, reason = "said once, for all of them")]
 pub trait System: Sized + 'static {
-    /// How a device is named: a socket's path, `\\.\Name`, a process of the model.
+    /// Name of a device: a socket's path, `\\.\Name`, a process of the model.
     type Name: ?Sized;
-    /// An open device. Dropping it closes it: the driver then lets go of the event.
+    /// An open device. Dropping it closes it: the driver then detaches the event.
     type Device: Send + Sync;
     /// An event of this app.
     type Event: Send + Sync;
-    /// Where the records of an attached event are read.
+    /// Reader of an attached event's records.
     type Source: Send;
 
     /// Opens a driver's device.
     fn open(name: &Self::Name) -> Result<Self::Device, Error>;
     /// Makes an auto-reset event, not signalled, whose ring or queue shall have `ring_bytes`.
     fn create_event(device: &Self::Device, ring_bytes: u32) -> Result<Self::Event, Error>;
-    /// The app signals its own event.
+    /// Signals the app's own event.
     fn set(event: &Self::Event) -> Result<(), Error>;
-    /// The app takes the signal back. Linux: only its own; what the driver signalled is cleared by draining.
+    /// Takes the signal of the app's event back. Linux: only the app's own; what the driver signalled is cleared by
+    /// draining.
     fn clear(event: &Self::Event) -> Result<(), Error>;
-    /// Whether the event is signalled, without changing it. Linux: whether a wait would return at once.
+    /// Returns whether the event is signalled, without changing it. Linux: whether a wait would return at once.
     fn is_set(event: &Self::Event) -> Result<bool, Error>;
 
-    /// Has the driver take hold of the event.
+    /// Attaches the event to the driver.
     fn attach(
         device: &Self::Device,
         event: &Self::Event,
         mask: Mask,
     ) -> Result<Self::Source, Error>;
-    /// Has the driver let go of it. Records already committed can still be drained.
+    /// Detaches the event from the driver. Records already committed can still be drained.
     fn detach(device: &Self::Device) -> Result<(), Error>;
-    /// Blocks until the event is signalled (which it takes), the attachment ended, or `timeout` is over: false. Whatever else
-    /// interrupts it, it goes on with the time that is left.
+    /// Blocks until the event is signalled (which the wait takes) or the attachment ended, or, and then returns
+    /// `false`, until `timeout` is over. Whatever else interrupts it, it goes on with the time that is left.
     fn wait(
         device: &Self::Device,
         event: &Self::Event,
         source: &Self::Source,
         timeout: Option<Duration>,
     ) -> Result<bool, Error>;
-    /// Hands every record that is there to `each`, in order, as bytes of `Header.length`; until none is left, `each` says that it is
-    /// enough, or a ring full was handed over: then the event is signalled for what is left. Only where none is left it says how the attachment ended.
+    /// Hands every record that is there to `each`, in order, as bytes of `Header.length`; until none is left, `each`
+    /// says that it is enough, or a ring full was handed over: then the event is signalled for what is left. Only where
+    /// none is left, returns how the attachment ended.
     fn drain(
         device: &Self::Device,
         source: &mut Self::Source,
         each: &mut dyn FnMut(&[u8]) -> Result<Step, Error>,
     ) -> Result<Option<Ending>, Error>;
-    /// The driver's account of this app, also after the attachment ended.
+    /// Reads the driver's ledger of this app, also after the attachment ended.
     fn ledger(device: &Self::Device, source: &Self::Source) -> Result<Ledger, Error>;
-    /// How many committed records wait undelivered: counted in the ring or queue itself.
+    /// Returns the number of committed records that wait undelivered, counted in the ring or queue itself.
     fn in_ring(device: &Self::Device, source: &Self::Source) -> Result<u64, Error>;
-    /// Whether a drain would find something: asked again and again by a reader that spins.
+    /// Returns whether a drain would find something: asked again and again by a reader that spins.
     fn has_record(device: &Self::Device, source: &Self::Source) -> Result<bool, Error> {
         Self::in_ring(device, source).map(|waiting| waiting > 0)
     }
 
-    /// Sends a command of the driver's own. `bytes` start with a [`channel_abi::RequestHeader`], which this fills in; the
-    /// driver's answer takes their place.
+    /// Sends a command of the driver's own. `bytes` start with a [`channel_abi::RequestHeader`], which this call fills
+    /// in; the driver's answer takes their place.
     fn request(
         device: &Self::Device,
         command: DriverCommand,
         bytes: &mut [u8],
     ) -> Result<(), Error>;
-    /// What the driver counted of its references.
+    /// Reads the driver's counts of its references to events.
     fn references(device: &Self::Device) -> Result<References, Error>;
     /// Ends every app's attachment, before the driver is stopped. Needs the right to change the driver.
     fn detach_all(device: &Self::Device) -> Result<(), Error>;
-    /// Has the driver take new attachments again, if it was not stopped after all. Needs the same right.
+    /// Has the driver take new attachments again, if it was not stopped after all. Needs the right to change the
+    /// driver.
     fn resume(device: &Self::Device) -> Result<(), Error>;
 }
 
-/// How a wait ended.
+/// Result of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
     /// The event was signalled: a reason to drain.
     Ready,
-    /// The time was over. Never without a time.
+    /// The timeout is over. Never without a timeout.
     TimedOut,
-    /// The attachment has ended, and everything was drained: the last thing that a wait says, each time.
+    /// The attachment has ended, and everything was drained: the last result of a wait, and each further wait's.
     Ended(Ending),
 }
 
-/// What a drain did.
+/// Result of a drain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drain {
-    /// Records delivered by it.
+    /// Number of records that the drain handed over.
     pub records: u64,
-    /// The tombstone: why no more will come. Each further wait says so too.
+    /// The tombstone: the reason for which no more records will come, or `None` while the attachment stands. Each
+    /// further wait says so too.
     pub ended: Option<Ending>,
 }
 
@@ -158,7 +162,7 @@ impl Device<crate::sys::Host> {
 }
 
 impl<S: System> Device<S> {
-    /// Opens a device of whichever kernel.
+    /// Opens a device on whichever kernel.
     pub(crate) fn on_system(name: &S::Name) -> Result<Self, Error> {
         S::open(name).map(|device| Self(Arc::new(device)))
     }
@@ -190,7 +194,7 @@ impl<S: System> Device<S> {
         S::create_event(&self.0, ring_bytes).map(|event| Event(Arc::new(event)))
     }
 
-    /// Sends the driver a request of its own; the answer takes its place.
+    /// Sends the driver a request of its own, in whose place its answer comes.
     ///
     /// # Errors
     /// [`Error::Refused`] with the driver's refusal; [`Refusal::Unsupported`](crate::Refusal::Unsupported) if it answers no
@@ -199,7 +203,7 @@ impl<S: System> Device<S> {
         S::request(&self.0, R::COMMAND, request.as_mut_bytes())
     }
 
-    /// References to events that the driver took and released since it was loaded.
+    /// Reads the counts of references to events that the driver took and released since it was loaded.
     ///
     /// # Errors
     /// [`Error::System`] if the driver, or what stands before it, is gone.
@@ -223,7 +227,7 @@ impl<S: System> Device<S> {
         S::resume(&self.0)
     }
 
-    /// The backing's own device, for what only one kernel has.
+    /// Returns the backing's own device, for what only one kernel has.
     #[must_use]
     pub fn system(&self) -> &S::Device {
         &self.0
@@ -231,7 +235,7 @@ impl<S: System> Device<S> {
 }
 
 impl<S: System> Event<S> {
-    /// The app signals its own event.
+    /// Signals the app's own event.
     ///
     /// # Errors
     /// [`Error::System`] if this machine's kernel refuses.
@@ -239,7 +243,7 @@ impl<S: System> Event<S> {
         S::set(&self.0)
     }
 
-    /// The app takes the signal back.
+    /// Takes the signal of the app's event back.
     ///
     /// # Errors
     /// [`Error::System`] if this machine's kernel refuses.
@@ -247,7 +251,7 @@ impl<S: System> Event<S> {
         S::clear(&self.0)
     }
 
-    /// Whether it is signalled; looking does not change it.
+    /// Returns whether the event is signalled, without changing it.
     ///
     /// # Errors
     /// [`Error::System`] if this machine's kernel refuses.
@@ -255,7 +259,7 @@ impl<S: System> Event<S> {
         S::is_set(&self.0)
     }
 
-    /// The backing's own event, for what only one kernel has.
+    /// Returns the backing's own event, for what only one kernel has.
     #[must_use]
     pub fn system(&self) -> &S::Event {
         &self.0

@@ -1,46 +1,46 @@
-//! What can go wrong for an app, and whose fault it is.
+//! Errors of the app's half of the channel: each says whose fault it is.
 
 use channel_abi::{AnyCommand, Refusal};
 use std::io;
 
-/// Why the channel could not do what the app asked for.
+/// Error of a call of the app's half.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The device is not there, or not for this user.
+    /// The device does not exist, or this user may not open it.
     #[error("can't open {device}: {source}; {hint}")]
     Open {
-        /// What was to be opened.
+        /// Name of the device.
         device: String,
-        /// What the kernel said.
+        /// Error of the kernel.
         source: io::Error,
-        /// What to do about it.
+        /// Advice: what to do about the error.
         hint: &'static str,
     },
-    /// The driver, or the device server before it, refused: the app broke a rule, or has to wait its turn.
+    /// The driver, or the device server before it, refused the request: the app broke a rule, or has to wait its turn.
     #[error("{command} was refused: {refusal}")]
     Refused {
-        /// The request.
+        /// Command of the request.
         command: AnyCommand,
-        /// Which rule.
+        /// Rule that was broken.
         refusal: Refusal,
     },
     /// This machine's kernel refused something that the app's half needs for itself.
     #[error("can't {what}: {source}")]
     System {
-        /// What was tried.
+        /// Action that failed, as a sentence's second half: "can't …".
         what: &'static str,
-        /// What the kernel said.
+        /// Error of the kernel.
         source: io::Error,
     },
     /// Windows' service manager refused, or could not load or unload the driver.
     #[error("can't {what}: {source}; {hint}")]
     Service {
-        /// What was tried.
+        /// Action that failed, as a sentence's second half: "can't …".
         what: &'static str,
-        /// What Windows said.
+        /// Error of Windows.
         source: io::Error,
-        /// What to do about it.
+        /// Advice: what to do about the error.
         hint: &'static str,
     },
     /// The driver broke the contract; its records can't be trusted any further.
@@ -49,7 +49,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The last error of this thread's last system call.
+    /// Makes an error of this thread's last system call, which failed at `what`.
     #[must_use]
     pub fn last_os(what: &'static str) -> Self {
         Self::System {
@@ -65,7 +65,7 @@ impl Error {
         }
     }
 
-    /// The refusal, if it was one.
+    /// Returns the refusal, or `None` if the error is another one.
     #[must_use]
     pub const fn refusal(&self) -> Option<Refusal> {
         match self {

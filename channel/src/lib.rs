@@ -28,7 +28,7 @@
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
 #![cfg_attr(target_arch = "bpf", expect(internal_features, reason = "see above"))]
 
-/// The project's own page: what it shows of this library is compiled as the crate's page is.
+/// Doctests of the project's own page: what it shows of this library is compiled as the crate's page is.
 #[cfg(all(doctest, feature = "app"))]
 #[doc = include_str!("../../README.md")]
 pub struct ProjectPage;

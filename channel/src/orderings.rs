@@ -29,24 +29,27 @@ macro_rules! orderings {
 
 // What stands behind the arrow is what it is weakened to.
 orderings! {
-    /// The reader tells the kernel how far it is. Pairs with the acquire load in `__bpf_ringbuf_reserve`: before the room is used again,
-    /// nothing in it is read any more.
+    /// Ordering of the store by which the reader tells the kernel its position. Pairs with the acquire load in
+    /// `__bpf_ringbuf_reserve`: before the room is used again, nothing in it is read any more.
     reader_tells: Release => Relaxed;
-    /// The reader looks how far the kernel is. Pairs with the release store in `__bpf_ringbuf_reserve`: the header of what was reserved
-    /// is there.
+    /// Ordering of the load by which the reader sees the kernel's position. Pairs with the release store in
+    /// `__bpf_ringbuf_reserve`: the header of what was reserved is there.
     reader_sees_reserved: Acquire => Relaxed;
-    /// The reader looks at a record's header. Pairs with the `xchg` in `bpf_ringbuf_commit`: what was committed is whole.
+    /// Ordering of the load of a record's header by the reader. Pairs with the `xchg` in `bpf_ringbuf_commit`: what was
+    /// committed is whole.
     reader_sees_committed: Acquire => Relaxed;
-    /// Between what the reader tells and its next look. Pairs with the `xchg` in `bpf_ringbuf_commit`, a full barrier between commit and
-    /// wake: either the kernel sees that the reader has caught up and wakes it, or the reader sees the record.
+    /// Ordering of the fence between the reader's store of its position and its next look at the kernel's. Pairs with
+    /// the `xchg` in `bpf_ringbuf_commit`, a full barrier between commit and wake: either the kernel sees that the
+    /// reader has caught up and wakes it, or the reader sees the record.
     reader_looks_again: SeqCst => AcqRel;
-    /// The reader looks for its tombstone. Pairs with the exchange by which the driver's program writes it: all that was counted before is
-    /// in the books. (What was committed before is in the ring without it: a drain that comes after has a barrier of its own.)
+    /// Ordering of the load of the tombstone by the reader. Pairs with the exchange by which the driver's program
+    /// writes it: all that was counted before is in the ledger. (What was committed before is in the ring without it: a
+    /// drain that comes after has a barrier of its own.)
     reader_sees_the_end: Acquire => Relaxed;
-    /// Who worked on a request that took time has left the driver's code. Pairs with `work_is_seen_left`: nothing that it did there is
-    /// still to come when the driver is unloaded.
+    /// Ordering of the decrement by which work on a request leaves the driver's code: it counts down who is inside.
+    /// Pairs with `work_is_seen_left`: nothing that was done there is still to come when the driver is unloaded.
     work_is_left: Release => Relaxed;
-    /// Before the driver is unloaded. Pairs with `work_is_left`.
+    /// Ordering of the load of that count before the driver is unloaded. Pairs with `work_is_left`.
     work_is_seen_left: Acquire => Relaxed;
 }
 

@@ -1,57 +1,59 @@
-//! How an app trades wake-ups for latency.
+//! Paces of an attachment: how its waits trade wake-ups for latency.
 
 use std::time::Duration;
 
-/// How an app trades wake-ups for latency. The driver never withholds a signal; this is the reader's choice.
+/// Trade of wake-ups for latency, chosen by the app. The driver never withholds a signal; the reader decides when it
+/// wakes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
-    /// Wait for the signal each time.
+    /// Wakes at each signal.
     Prompt,
-    /// While records follow each other closely, or come by the dozen, let more gather: for half a millisecond at first, while few
-    /// come for longer and longer, and never for longer than this. After a single record, or none, go back to sleep at once. While
-    /// records gather, the app's own signal and the end wait too.
+    /// Lets more records gather while they follow each other closely, or come by the dozen: for half a millisecond at
+    /// first, while few come for longer and longer, and never for longer than this time. After a single record, or
+    /// none, goes back to sleep at once. While records gather, the app's own signal and the end wait too.
     Coalesce(Duration),
-    /// Look again and again, for this long in each wait, and take each record at once; then sleep. It keeps a processor busy
-    /// meanwhile: with [`Duration::MAX`] always.
+    /// Looks again and again, for this long in each wait, and takes each record at once; then sleeps. It keeps a
+    /// processor busy meanwhile: with [`Duration::MAX`] always.
     Spin(Duration),
 }
 
-/// Gathering for up to four milliseconds.
+/// Lets records gather for up to four milliseconds.
 impl Default for Pace {
     fn default() -> Self {
         Self::Coalesce(Duration::from_millis(4))
     }
 }
 
-/// A drain that found this many is worth gathering after, however late they came.
+/// Number of records of a drain that is worth gathering after, however late they came.
 const SEVERAL: u64 = 8;
-/// A drain that found this many took enough at once, and a ring has to hold what gathers.
+/// Number of records of a drain that took enough at once: a ring has to hold what gathers.
 const MANY: u64 = 64;
-/// Records that come within this time of the last one have a wake-up each, if nothing gathers.
+/// Longest time after the last record at which the next one still follows closely. If nothing gathered, each of those
+/// would have a wake-up.
 const CLOSE: Duration = Duration::from_micros(500);
-/// How long records gather at first.
+/// Time for which records gather at first.
 const SHORTEST: Duration = Duration::from_micros(500);
 
-/// What [`Pace::Coalesce`] goes by: what the last drain found. It asks no clock, only the records' stamps.
+/// State of [`Pace::Coalesce`]: the findings of the last drain. It asks no clock, only the records' stamps.
 #[derive(Debug, Default)]
 pub struct Gathering {
-    /// The newest stamp of all.
+    /// Newest stamp of all records, in nanoseconds.
     newest: u64,
-    /// Records of the last drain.
+    /// Number of records of the last drain.
     found: u64,
-    /// Whether the first of them followed closely.
+    /// `true` if the first record of the last drain followed closely.
     close: bool,
-    /// How long the last ones gathered; nothing if they did not.
+    /// Time for which the last records gathered; 0 if they did not.
     last: Duration,
 }
 
 impl Gathering {
-    /// A drain begins.
+    /// Begins a drain.
     pub fn begin(&mut self) {
         (self.found, self.close) = (0, false);
     }
 
-    /// It has found a record with this stamp.
+    /// Notes that the drain has found a record with this stamp.
     pub fn note(&mut self, stamp_ns: u64) {
         if self.found == 0 {
             self.close = Duration::from_nanos(stamp_ns.saturating_sub(self.newest)) < CLOSE;
@@ -60,7 +62,8 @@ impl Gathering {
         self.newest = self.newest.max(stamp_ns);
     }
 
-    /// How long to let more gather before the next drain, `longest` at most. `None`: sleep until there is a signal.
+    /// Returns the time for which to let more gather before the next drain, `longest` at most, or `None` to sleep until
+    /// there is a signal.
     pub fn next(&mut self, longest: Duration) -> Option<Duration> {
         let shortest = SHORTEST.min(longest);
         // Whoever waits twice after one drain sleeps.
@@ -82,7 +85,8 @@ mod tests {
 
     const MICROSECOND: u64 = 1000;
 
-    /// What a reader does after drains that find records with these stamps, in microseconds: how long it lets more gather.
+    /// Returns how long a reader lets more gather after each of these drains, given as the stamps of its records; all
+    /// in microseconds.
     fn after<const N: usize>(drains: [&[u64]; N]) -> [Option<u64>; N] {
         after_at_most(Duration::from_millis(4), drains)
     }

@@ -12,27 +12,27 @@ use channel_abi::record::MAX_RECORD;
 use channel_abi::{Counters, Ledger};
 use core::mem::offset_of;
 
-/// The record is reserved, not yet committed.
+/// Flag of a record that is reserved, not yet committed.
 const BUSY: u32 = 1 << 31;
-/// The record was given back: skip it.
+/// Flag of a record that was given back: the reader skips it.
 const DISCARDED: u32 = 1 << 30;
-/// Bytes of a header.
+/// Length of a record's header, in bytes.
 const HEADER: u64 = 8;
-/// The kernel is told of freed room after so many bytes, or a quarter of the ring: it looks at our position for each record,
-/// and each store of it takes that line away from the processor that looks.
+/// Number of bytes after which the kernel is told of freed room, or a quarter of the ring: it looks at the reader's
+/// position for each record, and each store of it takes that cache line away from the processor that looks.
 const TELL_AFTER: u64 = 16 * 1024;
 
-/// What the reader shares with the kernel.
+/// Memory of a ring, which the reader shares with the kernel.
 pub trait Memory {
-    /// Bytes of the ring: a power of two.
+    /// Returns the size of the ring in bytes: a power of two.
     fn size(&self) -> u64;
-    /// The reader's own position, as it stands in the shared page.
+    /// Returns the reader's own position, as it stands in the shared page.
     fn consumer(&self) -> u64;
-    /// Moves it, by [`orderings::reader_tells`].
+    /// Moves the reader's position, by [`orderings::reader_tells`].
     fn set_consumer(&self, position: u64);
-    /// The kernel's position, by [`orderings::reader_sees_reserved`].
+    /// Returns the kernel's position, by [`orderings::reader_sees_reserved`].
     fn producer(&self) -> u64;
-    /// The first word of the header at `offset`, by [`orderings::reader_sees_committed`].
+    /// Returns the first word of the header at `offset`, by [`orderings::reader_sees_committed`].
     fn header(&self, offset: u64) -> u32;
     /// Lends the `length` bytes that follow the header at `offset`, where they lie. They start at a multiple of 8.
     ///
@@ -40,14 +40,15 @@ pub trait Memory {
     /// [`Memory::header`] has said that a record of this length is committed there, it lies within what is in use, and nobody moves the
     /// reader's position past it before `read` has returned: until then the kernel leaves it alone.
     unsafe fn lend<R>(&mut self, offset: u64, length: usize, read: impl FnOnce(&[u8]) -> R) -> R;
-    /// Stands between the store of the reader's position and the next look at the kernel's: [`orderings::reader_looks_again`]. A release
-    /// store alone lets both miss.
+    /// Issues the fence between the store of the reader's position and the next look at the kernel's:
+    /// [`orderings::reader_looks_again`]. A release store alone lets both miss.
     fn fence(&self) {
         fence(orderings::reader_looks_again());
     }
 }
 
-/// The driver's books of an app, read word by word while it goes on writing them: `word` loads the one at so many bytes.
+/// Reads the driver's ledger of an app, word by word while the driver goes on writing it: `word` loads the word at an
+/// offset in bytes.
 ///
 /// Each number is exact for itself; all together once the driver is quiet, and from the tombstone on, which is looked at first.
 pub fn read_ledger(word: impl Fn(usize, Ordering) -> u64) -> Ledger {
@@ -66,42 +67,44 @@ pub fn read_ledger(word: impl Fn(usize, Ordering) -> u64) -> Ledger {
     ledger
 }
 
-/// The other side broke the ring's rules: nothing in it can be trusted any further.
+/// Protocol violation: the other side broke the ring's rules, and nothing in it can be trusted any further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lie(pub &'static str);
 
-/// What a reader does after it has handed over a record.
+/// Next step of a reader that has handed over a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// It hands over the next one.
+    /// The reader hands over the next record.
     Next,
-    /// It stops behind this record, which is taken.
+    /// The reader stops behind this record, which is taken.
     Stop,
-    /// It stops before this record: the next drain begins with it.
+    /// The reader stops before this record: the next drain begins with it.
     Back,
 }
 
-/// How a drain came to its end.
+/// End of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drained {
     /// Everything that was there was handed over.
     All,
-    /// As much was handed over as one drain may. There is more, of which nobody is told: the reader had not caught up when it came.
+    /// As much was handed over as one drain may hand over. There is more, of which nobody is told: the reader had not
+    /// caught up when it came.
     More,
-    /// It was stopped: there may be more.
+    /// The closure stopped the drain: there may be more.
     Stopped,
 }
 
-/// Reads one ring, whose records have at most `LONGEST` bytes: those of a driver's that are for apps, unless it says otherwise.
+/// Reader of one ring, whose records have at most `LONGEST` bytes: by default the longest of a driver's records for
+/// apps.
 #[derive(Debug)]
 pub struct Reader<M, const LONGEST: usize = MAX_RECORD> {
     memory: M,
     position: u64,
-    /// The position that the kernel was told.
+    /// Position of the reader that the kernel was told.
     told: u64,
 }
 
-/// What stands at a position.
+/// State of the ring at a position.
 enum Found {
     Nothing,
     Discarded { next: u64 },
@@ -109,14 +112,14 @@ enum Found {
 }
 
 impl<M: Memory> Reader<M> {
-    /// Goes on where the last reader of this ring stopped.
+    /// Makes a reader that goes on where the last reader of this ring stopped.
     pub fn new(memory: M) -> Self {
         Self::of_any_length(memory)
     }
 }
 
 impl<M: Memory, const LONGEST: usize> Reader<M, LONGEST> {
-    /// The same of a ring whose records have another length.
+    /// Makes a reader of a ring whose records are at most `LONGEST` bytes long; it goes on where the last one stopped.
     pub fn of_any_length(memory: M) -> Self {
         let position = memory.consumer();
         Self {
@@ -126,8 +129,8 @@ impl<M: Memory, const LONGEST: usize> Reader<M, LONGEST> {
         }
     }
 
-    /// Hands over records where they lie, until none is left, at most one ring full of them, so that a flood can't keep the reader here.
-    /// When nothing is left, the next commit will wake.
+    /// Hands over records where they lie, until none is left, at most one ring full of them, so that a flood can't keep
+    /// the reader here. When nothing is left, the next commit wakes the reader.
     ///
     /// # Errors
     /// What `each` returns, and a [`Lie`] of the other side's; the reader then stands behind the last record handed over.
@@ -150,8 +153,8 @@ impl<M: Memory, const LONGEST: usize> Reader<M, LONGEST> {
         }
     }
 
-    /// Drains, and asks then whether the other side has ended. It says so only once nothing is
-    /// left of what was committed before.
+    /// Drains, and then asks whether the other side has ended. Returns the end only once nothing is left of what was
+    /// committed before.
     ///
     /// # Errors
     /// Those of [`Reader::drain`], and what `ended` returns.
@@ -174,7 +177,7 @@ impl<M: Memory, const LONGEST: usize> Reader<M, LONGEST> {
         Ok((last, ended.filter(|_| last == Drained::All)))
     }
 
-    /// Whether a drain would move on. One look, no more.
+    /// Returns whether a drain would move on. One look, no more.
     ///
     /// # Errors
     /// A [`Lie`] of the other side's.
@@ -182,7 +185,7 @@ impl<M: Memory, const LONGEST: usize> Reader<M, LONGEST> {
         Ok(!matches!(self.look(self.position)?, Found::Nothing))
     }
 
-    /// Committed records that wait, counted one by one.
+    /// Counts the committed records that wait, one by one.
     ///
     /// # Errors
     /// A [`Lie`] of the other side's.
@@ -199,7 +202,8 @@ impl<M: Memory, const LONGEST: usize> Reader<M, LONGEST> {
         }
     }
 
-    /// Whatever ends it, the kernel knows afterwards where we are: it wakes only a reader that has caught up.
+    /// Drains up to the position that the kernel has now, and tells it ours whatever ends the drain: the kernel wakes
+    /// only a reader that has caught up.
     fn drain_seen<E: From<Lie>>(
         &mut self,
         each: &mut impl FnMut(&[u8]) -> Result<Step, E>,
@@ -302,7 +306,7 @@ mod tests {
         size: usize,
         producer: u64,
         consumer: Cell<u64>,
-        /// The producer goes on as the reader does, up to here.
+        /// Position up to which the producer goes on as the reader does.
         follows: Option<u64>,
     }
 
@@ -422,7 +426,8 @@ mod tests {
         }
     }
 
-    /// A ring of which the other side says at each look that a record more is there than at the last one: first this many bytes.
+    /// A ring whose other side says at each look that one record more is there than at the last look: first this many
+    /// bytes.
     struct Racing {
         first: u64,
         looks: Cell<u64>,

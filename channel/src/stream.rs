@@ -1,4 +1,4 @@
-//! Records as they come out of a ring, with the losses put where they happened.
+//! Records as they come out of a ring, with each loss put where it happened.
 
 use crate::Error;
 use crate::ring::Step;
@@ -9,30 +9,31 @@ use std::ops::ControlFlow;
 use zerocopy::error::CastError;
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
-/// Processors that a record may claim to come from. More than any kernel has; a larger number is a lie.
+/// Number of processors of which records may come: more than any kernel has. A record of a higher one breaks the
+/// protocol.
 const MAX_PROCESSORS: u32 = 8192;
 
-/// What a drain hands over: records in order, and losses before the record that told of them.
+/// A record or a loss that a drain hands over: records in order, and losses before the record that told of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Item<'a> {
     /// A record.
     Record(Record<'a>),
-    /// Records that did not reach this app, here.
+    /// A loss: records that did not reach this app, told where it happened.
     Lost(Lost),
 }
 
-/// Records that were lost between two records of one processor.
+/// A loss: records of one processor that did not reach the app, between two that did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
-    /// On which processor.
+    /// Number of the processor on which the records were lost.
     pub processor: u32,
-    /// Why.
+    /// Cause of the loss.
     pub cause: Cause,
-    /// How many.
+    /// Number of records lost.
     pub count: u64,
 }
 
-/// One record, checked: its header is whole and true to its length and kind.
+/// A record, checked: its header is whole and true to its length and kind.
 ///
 /// It is lent where it lies: on Linux in the ring itself, elsewhere where a request to the driver has put it. The next drain, or the next
 /// record, may take its place, so nothing of it outlives the call that it is handed to:
@@ -84,25 +85,26 @@ impl<'a> Record<'a> {
         })
     }
 
-    /// The header.
+    /// Returns the header.
     #[must_use]
     pub const fn header(&self) -> &'a Header {
         self.header
     }
 
-    /// What it is about.
+    /// Returns the record's kind: what it is about.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// All of it, header included.
+    /// Returns all bytes of the record, header included.
     #[must_use]
     pub const fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// As a type of `channel_abi`, or of a driver's own, which has the header as its first field: where it lies, nothing is copied.
+    /// Reads the record as a type of `channel_abi`, or of a driver's own, which has the header as its first field:
+    /// where it lies, nothing is copied.
     ///
     /// # Errors
     /// [`Error::Contract`] if the record is shorter than the type.
@@ -114,16 +116,16 @@ impl<'a> Record<'a> {
     }
 }
 
-/// What one processor's records told so far.
+/// State of one processor: what its records told so far.
 #[derive(Clone, Copy, Debug, Default)]
 struct Line {
-    /// The highest sequence number seen, plus one.
+    /// Sequence number that comes next: the highest one seen, plus one.
     next: u64,
     received: u64,
     lost: [u64; CAUSES],
 }
 
-/// Follows the sequence numbers of every processor. Tolerates that interrupts put records out of order.
+/// The sequence numbers and losses of every processor. Tolerates that interrupts put records out of order.
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
     lines: Vec<Line>,
@@ -165,7 +167,7 @@ impl Stream {
         }
     }
 
-    /// Losses that records told of, by cause.
+    /// Returns the number of losses that records told of, by cause.
     pub fn lost(&self) -> [u64; CAUSES] {
         let mut sum = [0; CAUSES];
         for line in &self.lines {
@@ -176,7 +178,7 @@ impl Stream {
         sum
     }
 
-    /// Sequence numbers that never came, below the highest that did (I2).
+    /// Returns the number of sequence numbers that never came, below the highest that did (I2).
     pub fn gaps(&self) -> u64 {
         self.lines
             .iter()

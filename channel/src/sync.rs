@@ -1,4 +1,4 @@
-//! The primitives that loom and shuttle replace, so that they explore the very code that ships.
+//! Synchronisation primitives that loom and shuttle replace, so that they explore the very code that ships.
 
 #[cfg(loom)]
 pub use loom::sync::atomic;

@@ -1,18 +1,18 @@
-//! Which file has which of a driver's few places for work in progress: one each, so no app can take them all.
+//! Claims of files on a driver's few places for work in progress: one each, so no app can take them all.
 
 use super::table::Lock;
 use channel_abi::{Refusal, SLOTS};
 
-/// Who has claimed which place, behind a lock.
+/// Claims of files on places, behind a lock: the file that has claimed each place, if any.
 pub(super) struct Claims<L>(L);
 
 impl<L> Claims<L> {
-    /// As the lock says.
+    /// Puts claims behind their lock.
     pub(super) const fn behind(lock: L) -> Self {
         Self(lock)
     }
 
-    /// A place for this file, until it is released; refused if the file has one already.
+    /// Claims a place for this file, until it is released; refused if the file has one already.
     pub(super) fn claim<F: PartialEq>(&self, file: F) -> Result<usize, Refusal>
     where
         L: Lock<[Option<F>; SLOTS]>,
@@ -32,7 +32,8 @@ impl<L> Claims<L> {
         })
     }
 
-    /// Runs with the file's place, which stays claimed meanwhile: with the lock held.
+    /// Runs with the number of the file's place, if it has one; with the lock held, so the place stays claimed
+    /// meanwhile.
     pub(super) fn with_place_of<F: PartialEq>(&self, file: F, run: impl FnOnce(usize))
     where
         L: Lock<[Option<F>; SLOTS]>,

@@ -42,23 +42,24 @@ static USED: Array<u64, 1> = Array::new();
 static RINGS: ArrayOfMaps<AppRing, COUNT> = ArrayOfMaps::new();
 #[btf_map]
 static LEDGERS: ArrayOfMaps<AppLedger, COUNT> = ArrayOfMaps::new();
-/// The device server's own books. No program touches them: they are here so that they outlive it, pinned with the rest.
+/// References taken and released, and past apps' totals, as the device server counts them. No program touches them:
+/// they are here so that they outlive the device server, pinned with the rest.
 #[btf_map]
 static BOOKS: Array<References, 1> = Array::new();
 
-/// What became of a record that was offered to one slot.
+/// Result of offering a record to one slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offered {
-    /// Nobody has the slot, or its mask does not ask for this kind: nothing was counted.
+    /// No app has the slot, or its mask does not ask for this kind: nothing was counted.
     Unwanted,
-    /// It is in the app's ring.
+    /// The record is in the app's ring.
     Committed,
-    /// It is not, and this is counted as a loss.
+    /// The record is not in the app's ring, and is counted as a loss.
     Lost,
 }
 
-/// Offers a record that is about `user`, or about [`NO_USER`](channel_abi::command::NO_USER), to every app that wants such.
-/// `fill` writes what follows the header; the header is ours.
+/// Offers a record that is about `user`, or about [`NO_USER`](channel_abi::command::NO_USER), to every app that wants
+/// such. `fill` writes what follows the header; [`offer`] writes the header.
 #[inline(always)]
 pub fn offer<R: FromBytes + IntoBytes>(kind: Kind, user: u32, fill: impl Fn(&mut R)) {
     if used() == 0 {
@@ -69,7 +70,7 @@ pub fn offer<R: FromBytes + IntoBytes>(kind: Kind, user: u32, fill: impl Fn(&mut
     }
 }
 
-/// The slots to look at: apps have the lowest ones. 0: nobody listens.
+/// Returns the number of slots to look at: apps have the lowest ones. 0: no app is attached.
 #[inline(always)]
 pub fn used() -> u32 {
     let used = USED.get(0).copied().unwrap_or(0);
@@ -80,7 +81,7 @@ pub fn used() -> u32 {
     }
 }
 
-/// Whether any app wants a record of this kind that is about `user`: whether what it says is worth finding out.
+/// Returns whether any app wants a record of this kind that is about `user`: whether what it says is worth finding out.
 #[inline(always)]
 pub fn wanted(kind: Kind, user: u32) -> bool {
     let used = used();
@@ -171,7 +172,7 @@ fn lose(line: &Counters, cause: Cause) {
     };
 }
 
-/// Adds one. Relaxed: each counter is exact for itself, none orders another.
+/// Adds one to a counter. Relaxed: each counter is exact for itself, none orders another.
 #[inline(always)]
 fn add_one(counter: &u64) {
     let counter = core::ptr::from_ref(counter).cast_mut();
@@ -179,8 +180,8 @@ fn add_one(counter: &u64) {
     unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, 1) };
 }
 
-/// Adds one and returns what was there. Not relaxed: LLVM 22 makes an add that returns nothing of a relaxed one, and the
-/// "result" is then the 1 that was added.
+/// Adds one to a counter and returns what was there. Not relaxed: LLVM 22 makes an add that returns nothing of a
+/// relaxed one, and the "result" is then the 1 that was added.
 #[inline(always)]
 fn next(counter: &u64) -> u64 {
     let counter = core::ptr::from_ref(counter).cast_mut();
@@ -188,7 +189,7 @@ fn next(counter: &u64) -> u64 {
     unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::AcqRel }>(counter, 1) }
 }
 
-/// Takes what a map's value holds and leaves 0: of two programs at once only one gets it.
+/// Takes a map's value and leaves 0: of two programs at once only one gets it.
 #[inline(always)]
 pub fn take(value: &mut u64) -> u64 {
     // SAFETY: aligned, ours.
@@ -209,7 +210,7 @@ fn ring(slot: u32) -> Option<*mut c_void> {
         .map(|ring| core::ptr::from_ref(ring).cast_mut().cast())
 }
 
-/// Whether `slot` is attached and `token` is its own: a caller's untrusted input, checked.
+/// Checks that `slot` is attached and `token` is its own: both are a caller's untrusted input.
 #[inline(always)]
 pub fn check(slot: u32, token: u64) -> Result<(), Refusal> {
     let slot = SLOTS.get(slot).ok_or(Refusal::Range)?;
@@ -220,7 +221,8 @@ pub fn check(slot: u32, token: u64) -> Result<(), Refusal> {
     }
 }
 
-/// Bytes that wait in the ring of `slot`, discarded ones too: not 0 is what the event's "signalled" is here.
+/// Returns the number of bytes that wait in the ring of `slot`, discarded ones too: not 0 is what the event's
+/// "signalled" is here.
 #[inline(always)]
 pub fn waiting(slot: u32) -> Result<u64, Refusal> {
     let ring = ring(slot).ok_or(Refusal::NotReferenced)?;
@@ -228,7 +230,7 @@ pub fn waiting(slot: u32) -> Result<u64, Refusal> {
     Ok(unsafe { bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA.into()) })
 }
 
-/// Rings the event of `slot` with no record: its reader wakes and finds nothing to deliver.
+/// Signals the event of `slot` with no record: its reader wakes and finds nothing to deliver.
 #[inline(always)]
 pub fn signal(slot: u32) -> Result<(), Refusal> {
     let ring = ring(slot).ok_or(Refusal::NotReferenced)?;
@@ -237,7 +239,7 @@ pub fn signal(slot: u32) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Rings the event that a ring buffer is. A full ring stays as it is: it is signalled already.
+/// Signals the event that a ring buffer is. A full ring stays as it is: it is signalled already.
 ///
 /// # Safety
 ///
@@ -252,7 +254,8 @@ pub unsafe fn ring_event(ring: *mut c_void) {
     }
 }
 
-/// The caller's bytes, which the kernel hands to the program as a packet's.
+/// Returns the caller's bytes, which the kernel hands to the program as a packet's, or `None` if they are fewer than a
+/// `T`.
 #[inline(always)]
 pub fn request<T: FromBytes + IntoBytes>(ctx: &mut TcContext) -> Option<&mut T> {
     let (start, end) = (ctx.data(), ctx.data_end());
@@ -264,14 +267,15 @@ pub fn request<T: FromBytes + IntoBytes>(ctx: &mut TcContext) -> Option<&mut T> 
     Some(unsafe { &mut *(start as *mut T) })
 }
 
-/// Linked into every driver's object.
+/// Programs that are linked into every driver's object.
 mod program {
     use super::{
         AtomicOrdering, BPF_RB_NO_WAKEUP, PROBE_RECORD, Ring, SLOTS, Slot, TcContext, atomic_xchg,
         bpf_ringbuf_discard, bpf_ringbuf_reserve, classifier, ledger, request, ring, signal,
     };
 
-    /// Run by the device server once nothing is offered to a slot any more: the tombstone, then the last signal.
+    /// Writes an app's tombstone, then signals its event a last time; run by the device server once nothing is offered
+    /// to the slot any more.
     #[classifier]
     pub fn gatebell_ring(mut ctx: TcContext) -> i32 {
         let Some(&mut Ring {
@@ -295,8 +299,8 @@ mod program {
         signal(slot).is_err().into()
     }
 
-    /// Run by the device server as it opens, on a ring of its own whose reader's position lies: asks for two records at once that
-    /// cannot both fit. The producer's position tells the device server whether it got them.
+    /// Asks for two records at once that cannot both fit; run by the device server as it opens, on a ring of its own
+    /// whose reader's position lies. The producer's position tells the device server whether the program got them.
     #[classifier]
     pub fn gatebell_probe(_: TcContext) -> i32 {
         let Some(ring) = ring(0) else { return 1 };

@@ -5,27 +5,27 @@
 use channel_abi::{Cause, Header};
 use zerocopy::IntoBytes;
 
-/// Words of a header.
+/// Length of a header, in 64-bit words.
 const HEADER_WORDS: usize = size_of::<Header>() / 8;
 
-/// Records that one [`Queue::pop`] moves at most. It runs with a lock held that whoever offers a record waits for, at
-/// whatever interrupt level: how long may not be for the app to choose.
+/// Largest number of records that one [`Queue::pop`] moves. It runs with a lock held that whoever offers a record waits
+/// for, at whatever interrupt level: how long may not be for the app to choose.
 pub const MOST_RECORDS: u32 = 64;
-/// Bytes that it moves at most, but for a record that is larger by itself.
+/// Largest number of bytes that one [`Queue::pop`] moves, but for a record that is larger by itself.
 pub const MOST_BYTES: usize = 64 * 1024;
 
-/// What one [`Queue::pop`] did.
+/// Result of a [`Queue::pop`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Popped {
-    /// Bytes moved.
+    /// Number of bytes moved.
     pub bytes: usize,
-    /// Records moved.
+    /// Number of records moved.
     pub records: u32,
-    /// Whether it stopped at its own bound: a further call may move more.
+    /// `true` if the call stopped at its own bound: a further call may move more.
     pub more: bool,
 }
 
-/// Where a queue's records start and end. The memory is the caller's, always the same one.
+/// Positions of a queue's records in its memory. The memory is the caller's, always the same one.
 ///
 /// `head` and `tail` only grow, in words; their difference is what is used.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// How many records wait.
+    /// Returns the number of records that wait.
     #[must_use]
     pub const fn records(&self) -> u64 {
         self.records
@@ -86,7 +86,7 @@ impl Queue {
         popped
     }
 
-    /// Words of the first record; `None` if there is none.
+    /// Returns the length of the first record in 64-bit words, or `None` if the queue is empty.
     fn first(&self, memory: &[u64]) -> Option<usize> {
         if self.head == self.tail {
             return None;
@@ -97,12 +97,12 @@ impl Queue {
     }
 }
 
-/// Where in the memory a position is that only grows.
+/// Returns the index in the memory of a position, which only grows.
 fn place(memory: &[u64], position: u64) -> usize {
     (position & (memory.len() as u64).wrapping_sub(1)) as usize
 }
 
-/// Copies bytes to a position: two pieces at most, before the memory's end and after.
+/// Copies bytes into the memory at a position: two pieces at most, before the memory's end and after.
 fn write(memory: &mut [u64], position: u64, bytes: &[u8]) {
     let start = place(memory, position);
     let (wrapped, rest) = memory.split_at_mut(start.min(memory.len()));
@@ -115,7 +115,7 @@ fn write(memory: &mut [u64], position: u64, bytes: &[u8]) {
     }
 }
 
-/// The same the other way.
+/// Copies bytes out of the memory at a position: two pieces at most, before the memory's end and after.
 fn read(memory: &[u64], position: u64, out: &mut [u8]) {
     let start = place(memory, position);
     let (wrapped, rest) = memory.split_at(start.min(memory.len()));

@@ -1,4 +1,4 @@
-//! Work that a timer repeats for a file, while that is closed, and others begin.
+//! Work that a timer repeats for a file: started, stopped, and ended when the file is closed, while others begin.
 //!
 //! What can go wrong between these is decided here, once, for the WDM driver and for the model of a kernel that loom explores: that no tick
 //! of a file comes, or is under way, once it was stopped; that none of another's is taken for its own; and that no timer is left armed.
@@ -8,28 +8,28 @@ use super::table::Lock;
 use channel_abi::{Refusal, SLOTS};
 use core::fmt;
 
-/// What a tick says of the next.
+/// Result of a tick: whether another follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Again {
-    /// Once more, in so many microseconds.
+    /// Another tick follows, after this time in microseconds.
     In(u32),
-    /// That was the last.
+    /// No further tick follows.
     Never,
 }
 
-/// What a kernel gives to a driver for such work: a timer for each place.
+/// A kernel's half of repeated work: a timer for each place.
 pub trait RepeatKernel: Sized + 'static {
-    /// As for the table.
+    /// A lock of the kernel's, as in [`Platform::Lock`](super::table::Platform::Lock).
     type Lock<T: Send>: Lock<T>;
-    /// An open file: valid from where it is started to where it is stopped.
+    /// An open file: valid from where its work is started to where it is stopped.
     type File: Copy + PartialEq + Send;
-    /// What repeated work keeps from one tick to the next.
+    /// State that repeated work keeps from one tick to the next.
     type Tick: Send;
 
-    /// Has [`Repeats::tick`] called for this place, once, after so many microseconds; in the place of what was armed before. With the
-    /// place's lock held.
+    /// Arms the timer: [`Repeats::tick`] is called for this place, once, after this time in microseconds; in the place
+    /// of what was armed before. Called with the place's lock held.
     fn arm(&self, microseconds: u32);
-    /// Takes that back. A tick that is under way goes on.
+    /// Disarms the timer. A tick that is under way goes on.
     fn disarm(&self);
 }
 
@@ -44,7 +44,7 @@ pub(super) struct RepeatPlace<K: RepeatKernel> {
     running: K::Lock<Option<Running<K>>>,
 }
 
-/// Who has which place.
+/// The files that have claimed the places, by the place's number.
 type Claimed<K> = [Option<<K as RepeatKernel>::File>; SLOTS];
 
 /// A driver's places for repeated work, one per file at most.
@@ -60,7 +60,7 @@ impl<K: RepeatKernel> fmt::Debug for Repeats<K> {
 }
 
 impl<K: RepeatKernel> Repeats<K> {
-    /// Nobody has any; `kernel` gives each its timer.
+    /// Makes places that no file has claimed; `kernel` gives each its timer.
     pub fn new(mut kernel: impl FnMut(usize) -> K) -> Self {
         Self {
             claims: Claims::behind(Lock::new([None; SLOTS])),
@@ -71,7 +71,8 @@ impl<K: RepeatKernel> Repeats<K> {
         }
     }
 
-    /// The first tick after so many microseconds, and again as it says.
+    /// Starts repeated work of a file: the first tick comes after `first` microseconds, each further one as the tick
+    /// before says.
     ///
     /// # Errors
     /// [`Refusal::Busy`] if the file has work already, or there is no place.
@@ -86,7 +87,7 @@ impl<K: RepeatKernel> Repeats<K> {
         Ok(())
     }
 
-    /// No tick for this file after this, and none under way.
+    /// Stops a file's repeated work: no tick comes for it after this, and none is under way.
     pub fn stop(&self, file: K::File) {
         let mut found = None;
         self.claims
@@ -106,12 +107,13 @@ impl<K: RepeatKernel> Repeats<K> {
         }
     }
 
-    /// No timer is armed any more. A tick may be under way.
+    /// Disarms all timers. A tick may still be under way.
     pub fn disarm_all(&self) {
         self.places.iter().for_each(|place| place.kernel.disarm());
     }
 
-    /// A place's timer is due. The place's lock is held throughout, so that whoever stops the file waits for a tick under way.
+    /// Runs a tick: a place's timer is due. The place's lock is held throughout, so that whoever stops the file waits
+    /// for a tick under way.
     pub fn tick(&self, number: usize, run: impl FnOnce(K::File, &mut K::Tick) -> Again) {
         let Some(place) = self.places.get(number) else {
             return;
@@ -134,7 +136,7 @@ impl<K: RepeatKernel> Repeats<K> {
 
 #[cfg(all(feature = "wdm", not(any(loom, shuttle, target_arch = "bpf"))))]
 impl<D: super::wdm::Driver> Repeats<super::wdm::Timer<D>> {
-    /// Nobody has any. Made at compile time: what a driver keeps is a part of its image.
+    /// Places that no file has claimed. Made at compile time: what a driver keeps is a part of its image.
     #[expect(
         clippy::declare_interior_mutable_const,
         reason = "it initialises the driver's one static"

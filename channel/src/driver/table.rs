@@ -1,4 +1,4 @@
-//! The apps that are attached to a driver: their events, queues and books.
+//! Table of the apps that are attached to a driver: their events, queues and ledgers.
 //!
 //! Whatever can go wrong between an app and a driver is decided here, once, for the WDM driver and for the model
 //! that tests and loom run. A driver only decodes its kernel's requests and calls.
@@ -24,7 +24,7 @@ use core::fmt;
 use opener::{Owners, Reserved, own};
 use zerocopy::{Immutable, IntoBytes};
 
-/// One open device, as the driver keeps it: made in CREATE, gone in CLOSE.
+/// An open device, as the driver keeps it: made in CREATE, gone in CLOSE.
 pub struct File<P: Platform> {
     opener: Opener<P::User>,
     state: P::Lock<FileState>,
@@ -46,25 +46,25 @@ impl<P: Platform> fmt::Debug for Table<P> {
 #[derive(Default)]
 struct FileState {
     slot: Option<usize>,
-    /// A REFERENCE is under way: another would take as much memory again.
+    /// `true` while a REFERENCE is under way: another would take as much memory again.
     referencing: bool,
     closing: bool,
 }
 
-/// All that a driver keeps of its apps.
+/// Table of the apps that are attached to a driver: all that it keeps of them.
 pub struct Table<P: Platform> {
     slots: [P::Lock<Option<Slot<P>>>; SLOTS],
-    /// Whose each slot is, from before anything is allocated for it until nothing is left of it.
+    /// Owner of each slot, from before anything is allocated for it until nothing is left of it.
     owners: P::Lock<Owners<P>>,
     books: P::Lock<References>,
     stopping: AtomicBool,
 }
 
-/// What found no place, and why: handed back, because it may not be dropped under the lock it met.
+/// Refusal of a reference, and the slot that found no place: handed back, because no slot may be dropped under a lock.
 type Unplaced<P> = (Refusal, Option<Slot<P>>);
 
 impl<P: Platform> File<P> {
-    /// Just opened.
+    /// Makes a file that was just opened: it has no event.
     #[must_use]
     pub fn new(opener: Opener<P::User>) -> Self {
         Self {
@@ -74,7 +74,7 @@ impl<P: Platform> File<P> {
         }
     }
 
-    /// How often its work was told to give up.
+    /// Returns the count of how often the file's work was told to give up.
     pub const fn give_ups(&self) -> &GiveUps {
         &self.give_ups
     }
@@ -93,7 +93,7 @@ impl<P: Platform> Default for Table<P> {
 
 #[cfg(all(feature = "wdm", not(any(loom, shuttle, target_arch = "bpf"))))]
 impl Table<super::wdm::Nt> {
-    /// No app yet. Made at compile time: it is too large for a kernel's stack.
+    /// A table without apps. Made at compile time: it is too large for a kernel's stack.
     #[expect(
         clippy::declare_interior_mutable_const,
         reason = "it initialises the driver's one static"
@@ -175,7 +175,7 @@ impl<P: Platform> Table<P> {
         }
     }
 
-    /// An app hands its event down. `take` turns the handle into a reference, in the app's own context.
+    /// Attaches an app's event. `take` turns its handle into a reference, in the app's own context.
     ///
     /// # Errors
     /// The [`Refusal`] that the app gets as its answer; no reference is held then.
@@ -219,7 +219,7 @@ impl<P: Platform> Table<P> {
         }
     }
 
-    /// A slot for the file: its old one if that reference ended, else one that is nobody's.
+    /// Reserves a slot for the file: its old one if that reference ended, else one that no file has.
     fn reserve(&self, file: &File<P>) -> Result<Reserved, Refusal> {
         file.state.with(|state| {
             if state.closing {
@@ -255,7 +255,7 @@ impl<P: Platform> Table<P> {
             .is_some_and(|lock| lock.with(attached))
     }
 
-    /// Puts what was made, if it was, into the slot that was reserved for it. Gives back what that held.
+    /// Puts what was made, if it was, into the slot that was reserved for it. Returns what the slot held.
     fn fill(
         &self,
         file: &File<P>,
@@ -277,7 +277,8 @@ impl<P: Platform> Table<P> {
         })
     }
 
-    /// With the slot's lock held, so that `stopping` is either seen here or sees what was put.
+    /// Puts an app into its slot, unless the driver is stopping. With the slot's lock held, so that `stopping` is
+    /// either seen here or sees what was put.
     fn put(
         &self,
         held: &mut Option<Slot<P>>,
@@ -291,7 +292,7 @@ impl<P: Platform> Table<P> {
         Ok(held.replace(slot))
     }
 
-    /// Of which nothing is left.
+    /// Frees a slot of which nothing is left.
     fn free(&self, number: usize) {
         self.owners.with(|owners| {
             if let Some(owner) = owners.get_mut(number) {
@@ -300,7 +301,7 @@ impl<P: Platform> Table<P> {
         });
     }
 
-    /// The app wants its event back. What is queued can still be drained.
+    /// Detaches the app's event, as the app asks. What is queued can still be drained.
     ///
     /// # Errors
     /// [`Refusal::NotReferenced`] if the file has no event.
@@ -312,7 +313,8 @@ impl<P: Platform> Table<P> {
         Ok(())
     }
 
-    /// The app's last handle on the file is closed: no reference is taken after this, and none is left.
+    /// Ends whatever the file has, when the app's last handle on it is closed: no reference is taken after this, and
+    /// none is left.
     pub fn cleanup(&self, file: &File<P>) {
         let number = file.state.with(|state| {
             state.closing = true;
@@ -329,7 +331,7 @@ impl<P: Platform> Table<P> {
         }
     }
 
-    /// Before the driver stops: refuses new references and ends all there are, each with a tombstone and a last signal.
+    /// Refuses new references and ends all there are, before the driver stops: each with a tombstone and a last signal.
     pub fn detach_all(&self, why: Ending) {
         // Before any slot's lock is taken: see `put`.
         self.stopping.store(true, Ordering::Relaxed);
@@ -342,13 +344,13 @@ impl<P: Platform> Table<P> {
         }
     }
 
-    /// The driver was not stopped after all: takes new references again. Those that were ended stay ended.
+    /// Takes new references again, if the driver was not stopped after all. Those that were ended stay ended.
     pub fn resume(&self) {
         self.stopping.store(false, Ordering::Relaxed);
     }
 
-    /// Offers a record to every app that wants its kind and may know of whom it is about: `R`'s first field is its header,
-    /// which is filled in here.
+    /// Offers a record to every app that wants its kind and may know of whom it is about: `R`'s first field is its
+    /// header, which is filled in here.
     pub fn offer<R: IntoBytes + Immutable>(&self, kind: Kind, about: &About<P::User>, record: &R) {
         let bytes = record.as_bytes();
         for lock in &self.slots {
@@ -418,7 +420,8 @@ impl<P: Platform> Table<P> {
         })?
     }
 
-    /// A further reference on the app's event, for a driver that operates it. It counts for nobody: drop it soon.
+    /// Takes a further reference on the app's event, for a driver that operates it. It is not counted in
+    /// [`References`]: drop it soon.
     ///
     /// # Errors
     /// [`Refusal::NotReferenced`] if the file has no event.
@@ -427,7 +430,7 @@ impl<P: Platform> Table<P> {
             .ok_or(Refusal::NotReferenced)
     }
 
-    /// How many records wait for the app.
+    /// Returns the number of records that wait for the app.
     ///
     /// # Errors
     /// [`Refusal::NotReferenced`] if the file has no event.
@@ -435,7 +438,7 @@ impl<P: Platform> Table<P> {
         self.with_slot(file, |slot| slot.queue.records())
     }
 
-    /// References taken and released, and what apps that are gone were offered.
+    /// Returns the counts of references taken and released, and the totals of past apps.
     pub fn references(&self) -> References {
         let mut references = self.books.with(|books| *books);
         for lock in &self.slots {
@@ -464,7 +467,7 @@ impl<P: Platform> Table<P> {
             .ok_or(Refusal::NotReferenced)
     }
 
-    /// Books a slot that nobody reads any more, and lets go of its event.
+    /// Adds up the ledger of a slot that nobody reads any more, and releases its event.
     fn retire(&self, mut slot: Slot<P>) {
         let totals = slot.totals();
         self.books
@@ -480,7 +483,7 @@ impl<P: Platform> Table<P> {
     }
 }
 
-/// A request's numbers.
+/// Checks a request's numbers: version, ring size and users.
 fn check(request: &Reference) -> Result<(), Refusal> {
     if request.version != VERSION {
         return Err(Refusal::Version);

@@ -1,9 +1,9 @@
 //! A kernel's UTF-16 as UTF-8 in a fixed field: whole characters, as many as fit; the rest of the field stays.
 
-/// Stands first where the beginning is cut.
+/// Character that stands first where the beginning is cut.
 const CUT: char = '…';
 
-/// Keeps the beginning.
+/// Writes the text's beginning into the field.
 pub fn fill_utf8(field: &mut [u8], units: &[u16]) {
     let mut used = 0;
     for character in characters(units) {
@@ -13,7 +13,7 @@ pub fn fill_utf8(field: &mut [u8], units: &[u16]) {
     }
 }
 
-/// Keeps the end, after a `…` if that is not all: the last part of a path says most.
+/// Writes the text's end into the field, after a `…` if that is not all: the last part of a path says most.
 pub fn fill_utf8_end(field: &mut [u8], units: &[u16]) {
     let all: usize = characters(units).map(char::len_utf8).sum();
     if all <= field.len() {
@@ -37,7 +37,7 @@ fn characters(units: &[u16]) -> impl Iterator<Item = char> {
         .map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
 }
 
-/// Whether there was room.
+/// Writes a character, and returns whether there was room for it.
 fn put(field: &mut [u8], used: &mut usize, character: char) -> bool {
     let mut buffer = [0; 4];
     let bytes = character.encode_utf8(&mut buffer).as_bytes();

@@ -1,4 +1,4 @@
-//! A request that takes time: a thread works on it, while who asked may cancel it, or die, and the driver be stopped.
+//! Requests that take time: a thread works on one, while its app may cancel it, or die, and the driver be stopped.
 //!
 //! What can go wrong between these is decided here, once, for the WDM driver and for the model of a kernel that loom explores: who
 //! completes the request, that nobody uses it afterwards, and that nothing of a place is used once the driver was told that it is left.
@@ -10,70 +10,73 @@ use crate::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use channel_abi::{Refusal, SLOTS};
 use core::fmt;
 
-/// What a kernel gives to a driver for such requests.
+/// A kernel's half of requests that take time: threads, events and locks.
 pub trait WorkKernel: Sized + 'static {
     /// A request, owned until it is completed.
     type Request: PendingRequest<Self::Event>;
     /// An event inside the driver, at a fixed place.
     type Event: InnerEvent;
-    /// As for the table.
+    /// A lock of the kernel's, as in [`Platform::Lock`](super::table::Platform::Lock).
     type Lock<T: Send>: Lock<T>;
-    /// An open file: one is told from another.
+    /// Identity of an open file, by which one is told from another.
     type File: Copy + PartialEq + Send;
     /// A reference on a thread that runs, or has ended.
     type Thread: Send;
-    /// What the thread needs to know.
+    /// Data that the thread needs to work on the request.
     type Job: Send;
 
-    /// Starts a thread that calls [`WorkPlace::run`] or [`Works::run`], once. The kernel keeps the driver's code until it has ended.
+    /// Starts a thread that calls [`WorkPlace::run`] or [`Works::run`], once. The kernel keeps the driver's code until
+    /// the thread has ended.
     fn start(place: &'static WorkPlace<Self>) -> Option<Self::Thread>;
-    /// Waits until it has ended.
+    /// Waits until the thread has ended.
     fn join(thread: Self::Thread);
-    /// Lets others run for a moment.
+    /// Lets other threads run for a moment.
     fn pause();
 }
 
-/// A request as a driver and who may cancel it share it.
+/// A pending request, shared by the driver and by whoever may cancel it.
 pub trait PendingRequest<E: InnerEvent>: Sized + Send {
-    /// Says that it will be completed later, and what a cancellation rings; from here on it may. The exchange is a full barrier.
+    /// Marks the request as pending, and sets what a cancellation rings; from here on it may be cancelled. The exchange
+    /// is a full barrier.
     fn let_cancel(&self, rings: &'static Cancellation<E>);
-    /// No cancellation from here on; false: one has begun. The exchange is a full barrier.
+    /// Forbids cancellation from here on; returns `false` if one has begun. The exchange is a full barrier.
     fn forbid_cancel(&self) -> bool;
-    /// Whether somebody wants it cancelled.
+    /// Returns whether somebody wants the request cancelled.
     fn is_cancelled(&self) -> bool;
-    /// Completes it. Nothing of it is touched after.
+    /// Completes the request. Nothing of it is touched after.
     fn complete(self, end: WorkEnd);
 }
 
 /// An event inside the driver: set until it is armed again.
 pub trait InnerEvent {
-    /// Sets it.
+    /// Sets the event.
     fn set(&self);
-    /// Takes that back.
+    /// Resets the event, so that it can be set again.
     fn rearm(&self);
-    /// Waits until it is set.
+    /// Waits until the event is set.
     fn wait(&self);
 }
 
-/// How work on a request ended.
+/// End of work on a request, by which it is completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkEnd {
-    /// As the driver says: a status, and bytes of output.
+    /// The work is done: with a status, and a number of bytes of output.
     Done(i32, usize),
-    /// It was cancelled before it was done.
+    /// The request was cancelled before the work was done.
     Cancelled,
-    /// There was no thread to work on it.
+    /// No thread could be started to work on the request.
     NoThread,
 }
 
-/// What a cancelled request rings: first the work, to give up; last `done`, when the request is no longer used.
+/// Events that a cancellation sets: first `give_up`, for the work; last `done`, when the request is no longer used.
 pub struct Cancellation<E> {
     pub(super) give_up: E,
     pub(super) done: E,
 }
 
 impl<E: InnerEvent> Cancellation<E> {
-    /// By whoever took the right to cancel out of the request. It was used for the last time before.
+    /// Sets both events. Called by whoever took the right to cancel out of the request; it was used for the last time
+    /// before.
     pub fn cancel(&self) {
         self.give_up.set();
         self.done.set();
@@ -92,8 +95,8 @@ impl<K: WorkKernel> fmt::Debug for WorkPlace<K> {
     }
 }
 
-/// Takes the request back from who may cancel it; true: somebody has. A cancellation that has begun is waited for: it still uses
-/// the request.
+/// Takes the request back from who may cancel it; returns `true` if somebody has. A cancellation that has begun is
+/// waited for: it still uses the request.
 fn take_back<K: WorkKernel>(request: &K::Request, cancellation: &Cancellation<K::Event>) -> bool {
     let begun = !request.forbid_cancel();
     if begun {
@@ -102,7 +105,7 @@ fn take_back<K: WorkKernel>(request: &K::Request, cancellation: &Cancellation<K:
     begun
 }
 
-/// A request, and what the thread that works on it needs to know.
+/// A request, and the data that the thread needs to work on it.
 type Task<K> = (<K as WorkKernel>::Request, <K as WorkKernel>::Job);
 
 /// A place for one such request, and the thread that works on it. Whoever starts one has claimed it; it is released by `release`, which
@@ -111,17 +114,17 @@ pub struct WorkPlace<K: WorkKernel> {
     pub(super) kernel: K,
     pub(super) cancellation: Cancellation<K::Event>,
     pub(super) task: K::Lock<Option<Task<K>>>,
-    /// The thread that runs here, or ran here last.
+    /// Thread that runs in this place, or ran here last.
     pub(super) thread: K::Lock<Option<K::Thread>>,
-    /// Of both that work here, the thread and the request's routine until it has stored the thread above, those that have not come to
-    /// their end. Who comes last gives the place back, and somebody else may have it at once.
+    /// Number of parties that still use the place: the thread, and the request's routine until it has stored the thread
+    /// above. Who comes last gives the place back, and somebody else may have it at once.
     pub(super) both: AtomicU8,
-    /// Who is in the driver's code because of this place.
+    /// Number of parties that are in the driver's code because of this place.
     pub(super) inside: AtomicU8,
 }
 
 impl<K: WorkKernel> WorkPlace<K> {
-    /// Not used yet.
+    /// Makes a place that was not used yet.
     pub fn new(kernel: K, give_up: K::Event, done: K::Event) -> Self {
         Self {
             kernel,
@@ -133,12 +136,13 @@ impl<K: WorkKernel> WorkPlace<K> {
         }
     }
 
-    /// The kernel that it was made for.
+    /// Returns the kernel's half of the place.
     pub const fn kernel(&self) -> &K {
         &self.kernel
     }
 
-    /// Starts a thread on the request. `is_given_up`: whether the work was told to give up before there was anything to tell.
+    /// Starts a thread on the request. `is_given_up` returns whether the work was told to give up before there was
+    /// anything to tell.
     pub fn start(
         &'static self,
         request: K::Request,
@@ -190,7 +194,8 @@ impl<K: WorkKernel> WorkPlace<K> {
         }
     }
 
-    /// The thread's: works on the request, and completes it. `work` says its status, and bytes of output.
+    /// Works on the request, and completes it; called by the place's thread. `work` returns its status, and bytes of
+    /// output.
     pub fn run(
         &self,
         work: impl FnOnce(&mut K::Request, K::Job, &K::Event) -> (i32, usize),
@@ -211,7 +216,8 @@ impl<K: WorkKernel> WorkPlace<K> {
         request.complete(end);
     }
 
-    /// The last of both gives the place back. That is code of the driver's too: only behind it is one of them outside.
+    /// Leaves the place: the last of the two parties gives it back. That is code of the driver's too: only behind it is
+    /// one of them outside.
     fn leave(&self, release: impl FnOnce()) {
         // Needs no ordering of its own: what both have written stands behind locks.
         if self.both.fetch_sub(1, Ordering::Relaxed) == 1 {
@@ -220,7 +226,7 @@ impl<K: WorkKernel> WorkPlace<K> {
         self.inside.fetch_sub(1, orderings::work_is_left());
     }
 
-    /// Before the driver is unloaded: its thread is not left, and nobody uses the place.
+    /// Waits until the place's thread has ended and nobody uses the place, before the driver is unloaded.
     pub fn join(&self) {
         // A request's routine may be just about to store the thread, whose work is long done, or to give the place back.
         while self.inside.load(orderings::work_is_seen_left()) != 0 {
@@ -232,14 +238,14 @@ impl<K: WorkKernel> WorkPlace<K> {
     }
 }
 
-/// How often the work of a file was told to give up: a part of the file.
+/// Number of times that the work of a file was told to give up: a part of the file.
 #[derive(Debug, Default)]
 pub struct GiveUps(pub(super) AtomicU32);
 
-/// Its work gives up for good: it is closed.
+/// Flag of a closed file, whose work gives up for good.
 const CLOSED: u32 = 1 << 31;
 
-/// How often a file's work, and everybody's, had been told to give up when a request was looked at.
+/// Number of times that a file's work, and everybody's, had been told to give up when a request was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     file: u32,
@@ -262,7 +268,7 @@ impl GiveUps {
     }
 }
 
-/// Who has which place.
+/// The files that have claimed the places, by the place's number.
 type Claimed<K> = [Option<<K as WorkKernel>::File>; SLOTS];
 
 /// A driver's places for requests that take time, one per file at most.
@@ -279,7 +285,7 @@ impl<K: WorkKernel> fmt::Debug for Works<K> {
 }
 
 impl<K: WorkKernel> Works<K> {
-    /// Nobody has any; `kernel` gives each its threads, `event` its two events.
+    /// Makes places that no file has claimed; `kernel` gives each its threads, `event` its two events.
     pub fn new(mut kernel: impl FnMut(usize) -> K, event: impl Fn() -> K::Event) -> Self {
         Self {
             claims: Claims::behind(Lock::new([None; SLOTS])),
@@ -288,7 +294,8 @@ impl<K: WorkKernel> Works<K> {
         }
     }
 
-    /// Before a request of a file is looked at: what is told to give up after this is meant for its work too.
+    /// Returns the moment before a request of a file is looked at: what is told to give up after it is meant for its
+    /// work too.
     pub fn moment(&self, file: &GiveUps) -> Moment {
         Moment {
             file: file.now(),
@@ -296,7 +303,7 @@ impl<K: WorkKernel> Works<K> {
         }
     }
 
-    /// Starts a thread on a request of the file, which was looked at after that moment.
+    /// Starts a thread on a request of the file, which was looked at after the given moment.
     ///
     /// # Errors
     /// The request, and [`Refusal::Busy`] if the file has work already, or there is no place.
@@ -321,7 +328,7 @@ impl<K: WorkKernel> Works<K> {
         Ok(())
     }
 
-    /// A place's thread's: see [`WorkPlace::run`].
+    /// Works on the request of a place, by the place's thread: see [`WorkPlace::run`].
     pub fn run(
         &self,
         number: usize,
@@ -332,14 +339,14 @@ impl<K: WorkKernel> Works<K> {
         }
     }
 
-    /// Has the file's work, if there is any or is just about to be, given up.
+    /// Tells the file's work to give up, if there is any or is just about to be.
     pub fn give_up(&self, file: K::File, give_ups: &GiveUps) {
         // First: who starts some beside this sees it, or is found below.
         give_ups.add();
         self.ring(file);
     }
 
-    /// The same for good: the file is closed.
+    /// Tells the file's work to give up for good: the file is closed.
     pub fn close(&self, file: K::File, give_ups: &GiveUps) {
         give_ups.close();
         self.ring(file);
@@ -353,7 +360,7 @@ impl<K: WorkKernel> Works<K> {
         });
     }
 
-    /// Has all work given up.
+    /// Tells the work of all files to give up.
     pub fn give_up_all(&self) {
         self.all.add();
         self.places
@@ -361,7 +368,7 @@ impl<K: WorkKernel> Works<K> {
             .for_each(|place| place.cancellation.give_up.set());
     }
 
-    /// Before the driver is unloaded: none of its threads is left.
+    /// Waits until none of the driver's threads is left, before it is unloaded.
     pub fn join_all(&self) {
         self.places.iter().for_each(WorkPlace::join);
     }

@@ -1,4 +1,4 @@
-//! One app's reference: its event, its queue and its books.
+//! References of apps: each with its event, its queue and its ledger.
 
 use super::opener::Opener;
 use super::{Platform, Signal};
@@ -8,9 +8,9 @@ use channel_abi::ledger::PROCESSORS;
 use channel_abi::{Ending, Header, Kind, Ledger, Mask, Reference, Refusal, Totals, VERSION};
 use zerocopy::{FromBytes, IntoBytes};
 
-/// One app's reference, from REFERENCE until its file is closed or references again.
+/// An app's reference, from REFERENCE until its file is closed or references again.
 pub(super) struct Slot<P: Platform> {
-    /// `None` once the reference ended: the books stay readable.
+    /// The event, or `None` once the reference ended: the ledger stays readable.
     pub(super) event: Option<P::Event>,
     pub(super) opener: Opener<P::User>,
     pub(super) mask: Mask,
@@ -20,7 +20,7 @@ pub(super) struct Slot<P: Platform> {
     pub(super) ended: Option<Ending>,
 }
 
-/// Words of a ledger.
+/// Length of a ledger, in 64-bit words.
 pub(super) const LEDGER_WORDS: usize = size_of::<Ledger>() / 8;
 
 impl<P: Platform> Slot<P> {
@@ -45,13 +45,14 @@ impl<P: Platform> Slot<P> {
         })
     }
 
-    /// Gives the event to signal once the lock is let go of: waking takes as long as the app has threads that wait.
+    /// Puts a record into the queue, if the app wants it. Returns the event to signal once the lock is released: waking
+    /// takes as long as the app has threads that wait.
     pub(super) fn offer(&mut self, kind: Kind, record: &[u8]) -> Option<P::Event> {
         let wanted = self.event.is_some() && self.mask.wants(kind);
         wanted.then(|| self.deliver(kind, record)).flatten()
     }
 
-    /// One attempt: the next sequence number, the queue, the books; what is left is the signal.
+    /// Makes one attempt: takes the next sequence number, fills the queue, and counts. Returns the event to signal.
     fn deliver(&mut self, kind: Kind, record: &[u8]) -> Option<P::Event> {
         let rest = record.get(size_of::<Header>()..)?;
         let processor = P::processor();
@@ -75,7 +76,7 @@ impl<P: Platform> Slot<P> {
         self.event.clone()
     }
 
-    /// One hold of the lock: whether there may be more to move.
+    /// Moves records for one hold of the lock; returns whether there may be more to move.
     pub(super) fn drain(&mut self, room: &mut [u8], drained: &mut Drained) -> bool {
         let popped = self.queue.pop(self.memory.as_ref(), room);
         drained.bytes += popped.bytes as u32;
@@ -85,7 +86,7 @@ impl<P: Platform> Slot<P> {
         popped.more
     }
 
-    /// Ends the reference; gives back the event to let go of, once.
+    /// Ends the reference; returns the event to release, once.
     pub(super) fn end(&mut self, why: Ending) -> Option<P::Event> {
         let event = self.event.take()?;
         self.ended = Some(why);
@@ -101,14 +102,15 @@ impl<P: Platform> Slot<P> {
     }
 }
 
-/// With no lock held, by a reference of its own: the app may have let go of the event meanwhile.
+/// Signals an event, if there is one. With no lock held, by a reference of its own: the app may have released the event
+/// meanwhile.
 pub(super) fn signal(event: Option<impl Signal>) {
     if let Some(event) = event {
         event.signal();
     }
 }
 
-/// A processor's line in a ledger.
+/// Returns a processor's line in a ledger.
 pub(super) fn line<M: AsMut<[u64]>>(
     ledger: &mut M,
     processor: u32,

@@ -1,16 +1,16 @@
-//! A request's bytes, and its answer's.
+//! Buffers of requests and of their answers.
 
 use channel_abi::Refusal;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// A request's one buffer, as METHOD_BUFFERED has it: what the app sent stands where the answer will.
+/// A request's one buffer, as METHOD_BUFFERED has it: the app's input stands where the answer will.
 #[derive(Debug)]
 pub struct Buffer<'a> {
-    /// The memory, at least as long as the longer of the two.
+    /// The memory, at least as long as the longer of input and output.
     pub bytes: &'a mut [u8],
-    /// Bytes that the app sent.
+    /// Length of the app's input, in bytes.
     pub input: usize,
-    /// Bytes that the app has room for.
+    /// Room that the app has for the answer, in bytes.
     pub output: usize,
 }
 
@@ -39,7 +39,7 @@ impl Buffer<'_> {
         Ok(size_of::<T>())
     }
 
-    /// What the app sent, if it is exactly a `T`.
+    /// Reads the app's input, if it is exactly a `T`.
     ///
     /// # Errors
     /// [`Refusal::Length`] if the request has another length.

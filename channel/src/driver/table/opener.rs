@@ -1,28 +1,28 @@
-//! Who opened a file, what that one may know, and how many slots a user may have.
+//! Openers of files: which records each may know of, and how many slots a user may have.
 
 use super::Platform;
 use channel_abi::{Refusal, SLOTS};
 
-/// Slots that one user's apps may have at once, but an administrator's.
+/// Number of slots that one user's apps may have at once, unless the user is an administrator.
 pub const SLOTS_PER_USER: usize = 4;
 
-/// Who has a device open.
+/// The user that has a device open.
 #[derive(Clone, Copy, Debug)]
 pub struct Opener<U> {
-    /// The user.
+    /// Identity of the user.
     pub user: U,
-    /// Whether that is an administrator: told of everybody's, given the last slot, and as many as there are.
+    /// `true` if the user is an administrator: gets everybody's records, the last slot, and as many slots as there are.
     pub administrator: bool,
 }
 
-/// Whom a record is about, and so who is told.
+/// Subject of a record, and so its audience.
 #[derive(Clone, Copy, Debug)]
 pub enum About<U> {
-    /// Nobody: told to every app.
+    /// No user: every app gets the record.
     Nobody,
-    /// A user: told to that user's apps and to administrators.
+    /// A user: that user's apps and administrators get the record.
     User(U),
-    /// A user whom the kernel would not name: told to administrators alone.
+    /// A user whom the kernel would not name: administrators alone get the record.
     Unknown,
 }
 
@@ -38,14 +38,14 @@ impl<U: PartialEq> Opener<U> {
 
 pub(super) type Owners<P> = [Option<Opener<<P as Platform>::User>>; SLOTS];
 
-/// A slot that is a file's, to be filled.
+/// A slot that is reserved for a file, to be filled.
 pub(super) struct Reserved {
     pub(super) number: usize,
-    /// It was nobody's before.
+    /// `true` if the slot was nobody's before.
     pub(super) fresh: bool,
 }
 
-/// Gives a slot to who opened the file, within what one user may have; the last one to an administrator alone.
+/// Assigns a slot to the opener of a file, within what one user may have; the last one to an administrator alone.
 pub(super) fn own<U: PartialEq>(
     owners: &mut [Option<Opener<U>>; SLOTS],
     opener: Opener<U>,

@@ -1,4 +1,4 @@
-//! A driver's channel to its apps, and what a driver answers for itself.
+//! Channel of a WDM driver to its apps, and the trait by which a driver answers for itself.
 
 use super::nt::NTSTATUS;
 use super::repeat::{self, FilePointer, Timer};
@@ -10,32 +10,32 @@ use crate::driver::work::Works;
 use channel_abi::{AnyCommand, Command, DriverCommand, Refusal};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-/// What a driver of its own brings. All of it but `tick` runs at PASSIVE_LEVEL.
+/// A WDM driver: its names, its commands and its work. All of it but `tick` runs at PASSIVE_LEVEL.
 pub trait Driver: Send + Sync + Sized + 'static {
     /// The driver before it is started: a part of its image, since a kernel's stack is small.
     const NEW: Self;
 
-    /// What a system thread needs to know to work on a request.
+    /// Data that a system thread needs to work on a request.
     type Job: Send;
-    /// What repeated work keeps from one tick to the next.
+    /// State that repeated work keeps from one tick to the next.
     type Tick: Send;
 
-    /// The device's name, and the name under which apps find it.
+    /// Returns the device's name, and the name under which apps find it.
     fn names() -> [Name; 2];
 
-    /// Before the device can be opened.
+    /// Starts the driver, before the device can be opened.
     ///
     /// # Errors
     /// The status by which the driver is not loaded; [`Driver::stop`] is called then.
     fn start(&'static self, channel: &'static Channel<Self>) -> Result<(), NTSTATUS>;
 
-    /// Before the driver is unloaded: takes back what `start` did, as far as it came. No file is open any more.
+    /// Takes back what `start` did, as far as it came, before the driver is unloaded. No file is open any more.
     fn stop(&self) {}
 
-    /// A command of the driver's own. What the buffer holds is the app's and can say anything.
+    /// Answers a command of the driver's own. The buffer's bytes are the app's and can say anything.
     ///
     /// # Errors
-    /// What the app is told.
+    /// The [`Refusal`] that the app gets as its answer.
     fn control(
         &'static self,
         _channel: &'static Channel<Self>,
@@ -46,10 +46,10 @@ pub trait Driver: Send + Sync + Sized + 'static {
         Err(Refusal::Command)
     }
 
-    /// Work on a request that takes time, in a system thread. It must end soon once `give_up` rings.
+    /// Works on a request that takes time, in a system thread. It must end soon once `give_up` is set.
     ///
     /// # Errors
-    /// What the app is told, but where it has cancelled the request: then that.
+    /// The [`Refusal`] that the app gets as its answer, unless it has cancelled the request: then that.
     fn work(
         &'static self,
         _channel: &'static Channel<Self>,
@@ -61,7 +61,7 @@ pub trait Driver: Send + Sync + Sized + 'static {
         Err(Refusal::Unsupported)
     }
 
-    /// Repeated work, from a timer: at DISPATCH_LEVEL, with a spin lock held.
+    /// Does repeated work, from a timer: at DISPATCH_LEVEL, with a spin lock held.
     fn tick(
         &'static self,
         _channel: &'static Channel<Self>,
@@ -72,26 +72,26 @@ pub trait Driver: Send + Sync + Sized + 'static {
     }
 }
 
-/// How a driver answers a command of its own.
+/// Answer of a driver to a command of its own.
 pub enum Reply<D: Driver> {
-    /// So many bytes of output.
+    /// The command is done, with this number of bytes of output.
     Done(usize),
-    /// By a system thread of the driver, which calls [`Driver::work`].
+    /// The command takes time: a system thread calls [`Driver::work`] with this job.
     Later(D::Job),
 }
 
-/// All that a driver keeps.
+/// State of a WDM driver: its apps, its work, and the driver itself.
 pub struct Channel<D: Driver> {
     table: Table<Nt>,
     works: Works<Threads<D>>,
     repeats: Repeats<Timer<D>>,
     pub(super) driver: D,
-    /// Whether the name for apps was made.
+    /// `true` if the name for apps was made.
     linked: AtomicBool,
 }
 
 impl<D: Driver> Channel<D> {
-    /// Before `DriverEntry`.
+    /// A driver's channel before `DriverEntry`.
     pub const NEW: Self = Self {
         table: Table::EMPTY,
         works: Works::NEW,
@@ -108,22 +108,22 @@ impl<D: Driver> Channel<D> {
 }
 
 impl<D: Installed> Channel<D> {
-    /// The apps that are attached.
+    /// Returns the table of the apps that are attached.
     #[must_use]
     pub fn table(&self) -> &Table<Nt> {
         &self.table
     }
 
-    /// The driver itself.
+    /// Returns the driver itself.
     #[must_use]
     pub fn driver(&'static self) -> &'static D {
         &self.driver
     }
 
-    /// Has [`Driver::tick`] called for the file, first after so many microseconds.
+    /// Has [`Driver::tick`] called for the file, first after `first` microseconds.
     ///
     /// # Errors
-    /// [`Refusal::Busy`] if it is already, or for as many files as there is room for.
+    /// [`Refusal::Busy`] if the file's work is repeated already, or as many files have such work as there is room for.
     pub fn repeat(
         &'static self,
         file: &OpenFile,
@@ -133,12 +133,12 @@ impl<D: Installed> Channel<D> {
         self.repeats.start(FilePointer::to(file), first, tick)
     }
 
-    /// The name for apps was made: it is to be deleted again.
+    /// Notes that the name for apps was made: it is to be deleted again.
     pub(super) fn link_made(&self) {
         self.linked.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it was.
+    /// Returns whether the name for apps was made.
     pub(super) fn has_link(&self) -> bool {
         self.linked.load(Ordering::Relaxed)
     }
@@ -147,14 +147,14 @@ impl<D: Installed> Channel<D> {
         &self.repeats
     }
 
-    /// Before the device can be opened, at the channel's final place.
+    /// Prepares the channel at its final place, and starts the driver, before the device can be opened.
     pub(super) fn prepare(&'static self) -> Result<(), NTSTATUS> {
         self.works.prepare(self);
         repeat::prepare(&self.repeats);
         self.driver.start(self)
     }
 
-    /// Before the driver is unloaded: nothing of it runs after this. No file is open any more.
+    /// Ends all work, before the driver is unloaded: nothing of it runs after this. No file is open any more.
     pub(super) fn quiesce(&self) {
         self.driver.stop();
         repeat::stop_all(&self.repeats);
@@ -197,7 +197,8 @@ impl<D: Installed> Channel<D> {
         answered
     }
 
-    /// IRP_MJ_CLEANUP: the app's last handle is closed. Requests may still be under way.
+    /// Ends whatever a file has, at its IRP_MJ_CLEANUP: the app's last handle is closed. Requests may still be under
+    /// way.
     pub(super) fn cleanup(&self, file: &OpenFile) {
         self.table.cleanup(file);
         self.works.close(FilePointer::to(file), file.give_ups());

@@ -1,4 +1,5 @@
-//! From `DriverEntry` to `DriverUnload`, and what the I/O manager calls between them.
+//! Entry points of a WDM driver: `DriverEntry`, `DriverUnload`, and the dispatch routines that the I/O manager calls
+//! between them.
 
 use super::channel::{Channel, Driver, Reply};
 use super::irp::Irp;
@@ -12,9 +13,9 @@ use core::mem::ManuallyDrop;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-/// A driver's channel, in its image: used from `DriverEntry` to `DriverUnload`.
+/// Place of a driver's channel, in its image: used from `DriverEntry` to `DriverUnload`.
 pub struct Late<T> {
-    /// Whether it is between the two.
+    /// `true` between `DriverEntry` and `DriverUnload`.
     loaded: AtomicBool,
     value: UnsafeCell<ManuallyDrop<T>>,
 }
@@ -23,7 +24,7 @@ pub struct Late<T> {
 unsafe impl<T: Send + Sync> Sync for Late<T> {}
 
 impl<T> Late<T> {
-    /// Not loaded yet.
+    /// Makes the place of a driver that is not loaded yet.
     #[must_use]
     pub const fn new(value: T) -> Self {
         Self {
@@ -32,7 +33,7 @@ impl<T> Late<T> {
         }
     }
 
-    /// The value, while the driver is loaded.
+    /// Returns the value, or `None` while the driver is not loaded.
     pub fn get(&'static self) -> Option<&'static T> {
         // Pairs with the store in `load`.
         self.loaded.load(Ordering::Acquire).then(|| self.value())
@@ -43,13 +44,14 @@ impl<T> Late<T> {
         unsafe { &*self.value.get() }
     }
 
-    /// Only in `DriverEntry`, where nobody else runs.
+    /// Marks the driver as loaded. Only in `DriverEntry`, where nobody else runs.
     fn load(&'static self) -> &'static T {
         self.loaded.store(true, Ordering::Release);
         self.value()
     }
 
-    /// Only when nothing of the driver runs any more, and nothing of it will: its image is thrown away.
+    /// Drops the value. Only when nothing of the driver runs any more, and nothing of it will: its image is thrown
+    /// away.
     fn clear(&'static self) {
         if self.loaded.swap(false, Ordering::AcqRel) {
             // SAFETY: nobody uses the value any more.
@@ -62,7 +64,7 @@ impl<T> Late<T> {
 
 /// A driver that has a place for its channel. Implemented by [`wdm_driver!`](crate::wdm_driver).
 pub trait Installed: Driver {
-    /// That place.
+    /// Returns the place of the driver's channel.
     fn late() -> &'static Late<Channel<Self>>;
 }
 
@@ -101,13 +103,13 @@ macro_rules! wdm_driver {
             unsafe { this_driver_has_a_panic_path() }
         }
 
-        /// What the compiler wants of a program that might use floating point; drivers do not.
+        /// Symbol that the compiler wants of a program that might use floating point; drivers do not.
         #[unsafe(no_mangle)]
         pub static _fltused: i32 = 0;
     };
 }
 
-/// The work of `DriverEntry`.
+/// Does the work of `DriverEntry`: sets the routines, starts the driver, and makes its device.
 ///
 /// # Safety
 /// `driver` is the driver's own object, in `DriverEntry`.
@@ -135,7 +137,7 @@ pub unsafe fn driver_entry<D: Installed>(driver: *mut DRIVER_OBJECT) -> NTSTATUS
     }
 }
 
-/// Makes the device, says who may open it, gives it its name for apps, and lets them in: in this order.
+/// Makes the device, sets who may open it, gives it its name for apps, and lets them in: in this order.
 fn open_door<D: Installed>(
     driver: &mut DRIVER_OBJECT,
     channel: &'static Channel<D>,
@@ -165,7 +167,7 @@ fn open_door<D: Installed>(
     Ok(())
 }
 
-/// Undoes whatever was done.
+/// Undoes whatever [`driver_entry`] has done.
 fn take_down<D: Installed>(driver: &mut DRIVER_OBJECT) {
     let [_, link] = D::names().map(super::Name::unicode);
     if let Some(channel) = D::late().get() {
@@ -183,7 +185,7 @@ fn take_down<D: Installed>(driver: &mut DRIVER_OBJECT) {
     D::late().clear();
 }
 
-/// Called when no file is open any more.
+/// Unloads the driver; called when no file is open any more.
 unsafe extern "system" fn unload<D: Installed>(driver: *mut DRIVER_OBJECT) {
     // SAFETY: the driver's own object.
     take_down::<D>(unsafe { &mut *driver });

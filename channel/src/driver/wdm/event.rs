@@ -19,8 +19,9 @@ unsafe impl Send for EventReference {}
 unsafe impl Sync for EventReference {}
 
 impl EventReference {
-    /// The event behind an app's handle, checked as if the app itself had used it: it must be open in the calling
-    /// process, be an event, and have been opened with every right that a driver makes use of. Only in the app's own context.
+    /// References the event behind an app's handle, checked as if the app itself had used it: it must be open in the
+    /// calling process, be an event, and have been opened with every right that a driver makes use of. Only in the
+    /// app's own context.
     ///
     /// # Errors
     /// [`Refusal::Handle`], [`Refusal::Type`] or [`Refusal::Access`] where it is not, [`Refusal::Memory`] if the kernel has none.
@@ -34,19 +35,20 @@ impl EventReference {
         })
     }
 
-    /// `KeClearEvent`.
+    /// Resets the event: `KeClearEvent`.
     pub fn clear(&self) {
         // SAFETY: the reference keeps the event alive.
         unsafe { nt::KeClearEvent(self.0.as_ptr()) };
     }
 
-    /// `KeSetEvent`, then `KeClearEvent`: who waits just now is woken, who does not never hears of it.
+    /// Sets and resets the event, `KeSetEvent` and then `KeClearEvent`: who waits just now is woken, who does not never
+    /// hears of it.
     pub fn pulse(&self) {
         self.signal();
         self.clear();
     }
 
-    /// `KeReadStateEvent`.
+    /// Returns whether the event is set: `KeReadStateEvent`.
     #[must_use]
     pub fn is_signalled(&self) -> bool {
         // SAFETY: the reference keeps the event alive.
@@ -80,8 +82,8 @@ impl Drop for EventReference {
     }
 }
 
-/// What a driver may do with a referenced event, and so what the handle must have been opened for: look at it, set and
-/// clear it, wait for it.
+/// Rights that a handle must have been opened with, because a driver uses them on a referenced event: look at it, set
+/// and clear it, wait for it.
 const EVENT_RIGHTS: u32 = nt::EVENT_QUERY_STATE | nt::EVENT_MODIFY_STATE | nt::SYNCHRONIZE;
 
 fn reference(handle: HANDLE, mode: i8) -> Result<EventReference, NTSTATUS> {
@@ -105,7 +107,8 @@ fn reference(handle: HANDLE, mode: i8) -> Result<EventReference, NTSTATUS> {
         .ok_or(nt::STATUS_INVALID_HANDLE)
 }
 
-/// The background's way: an event that the *driver* makes under a name. Apps can open it to wait, not to reset it.
+/// An event that the *driver* makes under a name, as the article's background does. Apps can open it to wait, not to
+/// reset it.
 pub struct NamedEvent {
     event: EventReference,
     handle: HANDLE,
@@ -117,7 +120,7 @@ unsafe impl Send for NamedEvent {}
 unsafe impl Sync for NamedEvent {}
 
 impl NamedEvent {
-    /// Makes it. `path` is in the kernel's name space: an app opens `\BaseNamedObjects\X` as `Global\X`.
+    /// Makes the event. `path` is in the kernel's name space: an app opens `\BaseNamedObjects\X` as `Global\X`.
     ///
     /// # Errors
     /// What the kernel says; [`STATUS_OBJECT_NAME_COLLISION`](nt::STATUS_OBJECT_NAME_COLLISION) if anybody has an event by that name.
@@ -153,7 +156,7 @@ impl NamedEvent {
         }
     }
 
-    /// Set and clear at once, as the background does.
+    /// Sets the event and resets it at once, as the article's background does.
     pub fn pulse(&self) {
         self.event.pulse();
     }
@@ -174,7 +177,7 @@ unsafe impl Sync for GiveUp {}
 // SAFETY: it may be moved until `prepare` was called; it is only used in statics after that.
 unsafe impl Send for GiveUp {}
 
-/// What ended a wait.
+/// Result of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waited {
     /// The event was set.
@@ -186,10 +189,10 @@ pub enum Waited {
 }
 
 impl GiveUp {
-    /// Not prepared yet.
+    /// An event that is not prepared yet.
     pub(super) const NEW: Self = Self(UnsafeCell::new(KEVENT([0; 3])));
 
-    /// Before its first use, at its final place.
+    /// Initialises the event, before its first use, at its final place.
     pub fn prepare(&'static self) {
         // SAFETY: at its final place, and nobody uses it yet.
         unsafe { nt::KeInitializeEvent(self.0.get(), nt::NOTIFICATION_EVENT, 0) };
@@ -201,13 +204,13 @@ impl GiveUp {
         unsafe { nt::KeSetEvent(self.0.get(), 0, 0) };
     }
 
-    /// Ready for another wait.
+    /// Resets the event, for another wait.
     pub fn rearm(&self) {
         // SAFETY: prepared, and alive as long as `self`.
         unsafe { nt::KeClearEvent(self.0.get()) };
     }
 
-    /// Waits until the app sets its event, or time runs out, or it is given up. At PASSIVE_LEVEL only.
+    /// Waits until the app sets its event, or time runs out, or the driver is told to give up. At PASSIVE_LEVEL only.
     #[must_use]
     pub fn wait_for(&self, event: &EventReference, microseconds: u32) -> Waited {
         let objects = [event.object(), self.0.get().cast()];
@@ -232,7 +235,7 @@ impl GiveUp {
         }
     }
 
-    /// Sleeps; `true` if it was given up meanwhile. At PASSIVE_LEVEL only.
+    /// Sleeps; returns `true` if the driver was told to give up meanwhile. At PASSIVE_LEVEL only.
     #[must_use]
     pub fn sleep(&self, microseconds: u32) -> bool {
         if microseconds == 0 {
@@ -272,7 +275,7 @@ impl InnerEvent for GiveUp {
     }
 }
 
-/// A time from now, as the kernel wants it: negative, in 100 ns.
+/// Returns a time from now, as the kernel wants it: negative, in 100 ns.
 pub(super) fn relative(microseconds: u32) -> i64 {
     -10 * i64::from(microseconds)
 }

@@ -1,4 +1,4 @@
-//! One I/O request, owned until it is completed.
+//! I/O requests: each owned until it is completed.
 //!
 //! The I/O manager writes to a request while a driver has it (whether it is cancelled, by which routine, at which level),
 //! and its routine runs beside the driver's. So nothing here makes a reference to the whole of one: single fields are
@@ -13,7 +13,7 @@ use channel_abi::Refusal;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
-/// A request that this driver owns. Completing it consumes it, so nothing of it can be touched after.
+/// An I/O request that this driver owns. Completing it consumes it, so nothing of it can be touched after.
 pub(super) struct Irp(NonNull<nt::IRP>);
 
 // SAFETY: an I/O request may be worked on and completed by any thread.
@@ -41,7 +41,7 @@ impl Irp {
         unsafe { &(*self.0.as_ptr()).Cancel }
     }
 
-    /// The control code of IRP_MJ_DEVICE_CONTROL.
+    /// Returns the control code of IRP_MJ_DEVICE_CONTROL.
     pub(super) fn control_code(&self) -> u32 {
         // SAFETY: lives as long as the request; nobody writes it any more.
         unsafe { (*self.stack()).DeviceIoControl.IoControlCode }
@@ -52,27 +52,27 @@ impl Irp {
         unsafe { (*self.stack()).FileObject }
     }
 
-    /// Whether the open names something below the device.
+    /// Returns whether the open names something below the device.
     pub(super) fn names_something_below(&self) -> bool {
         // SAFETY: the file lives as long as its request; during CREATE its name is there.
         unsafe { (*self.file_object()).FileName.Length != 0 }
     }
 
-    /// The file's context: what the driver keeps of an open device. Only CREATE and CLOSE change it, when nobody else has
-    /// the file.
+    /// Returns the place of the file's context, the driver's [`OpenFile`]. Only CREATE and CLOSE change it, when nobody
+    /// else has the file.
     fn file_context(&self) -> *mut *mut OpenFile {
         // SAFETY: the file lives as long as its request; its context is the driver's to use.
         unsafe { &raw mut (*self.file_object()).FsContext }.cast()
     }
 
-    /// Only in CREATE and in CLOSE. Gives back what it was.
+    /// Sets the file's context, and returns what it was. Only in CREATE and in CLOSE.
     pub(super) fn set_file(&self, file: *mut OpenFile) -> *mut OpenFile {
         // SAFETY: in CREATE and CLOSE nobody else has the file.
         unsafe { self.file_context().replace(file) }
     }
 
-    /// The open device behind the request; `'static` as far as the compiler knows, in truth until CLOSE, which comes
-    /// after the last request was completed.
+    /// Returns the open device behind the request; `'static` as far as the compiler knows, in truth until CLOSE, which
+    /// comes after the last request was completed.
     pub(super) fn file(&self) -> Option<&'static OpenFile> {
         // SAFETY: written by CREATE, before there is any other request.
         let file = unsafe { self.file_context().read() };
@@ -80,7 +80,7 @@ impl Irp {
         unsafe { file.as_ref() }
     }
 
-    /// What the app sent, and room for the answer: METHOD_BUFFERED has both in one place.
+    /// Returns the app's input, and room for the answer: METHOD_BUFFERED has both in one place.
     pub(super) fn buffer(&mut self) -> Buffer<'_> {
         // SAFETY: lives as long as the request; nobody writes it any more.
         let sizes = unsafe { &(*self.stack()).DeviceIoControl };
@@ -107,7 +107,7 @@ impl Irp {
         }
     }
 
-    /// Completes the request with bytes of output, or with a refusal.
+    /// Completes the request with a number of bytes of output, or with a status.
     pub(super) fn complete(self, result: Result<usize, NTSTATUS>) -> NTSTATUS {
         let (status, bytes) = match result {
             Ok(bytes) => (nt::STATUS_SUCCESS, bytes),
@@ -165,7 +165,7 @@ impl PendingRequest<GiveUp> for Irp {
     }
 }
 
-/// Called by the I/O manager with its cancel lock held.
+/// Cancels a request; called by the I/O manager with its cancel lock held.
 unsafe extern "system" fn cancel(_: *mut nt::DEVICE_OBJECT, irp: *mut nt::IRP) {
     // SAFETY: the request is alive: who works on it waits for `done` below.
     let context = unsafe { (*irp).DriverContext[0] };

@@ -1,4 +1,5 @@
-//! What a WDM driver adds to the [table](super::table): the kernel's events, locks and memory, and its requests.
+//! The driver's half for WDM: it adds the kernel's events, locks and memory, and its requests, to the
+//! [table](super::table).
 //!
 //! A driver implements [`Driver`] and names itself with [`wdm_driver!`](crate::wdm_driver); what it offers to its apps
 //! goes through its [`Channel`].
@@ -38,10 +39,10 @@ use super::table::{File, Platform};
 use core::num::NonZeroU64;
 use core::ptr::null_mut;
 
-/// Windows, as the table uses it.
+/// Windows as the [table](super::table)'s platform.
 pub struct Nt;
 
-/// One open device of a Windows driver.
+/// An open device of a Windows driver.
 pub type OpenFile = File<Nt>;
 
 impl Platform for Nt {

@@ -34,7 +34,7 @@ const fn status(code: u32) -> NTSTATUS {
     code.cast_signed()
 }
 
-/// A status as a result. Successes and informational ones are fine.
+/// Turns a status into a result. Successes and informational statuses are fine.
 ///
 /// # Errors
 /// The status, if it is a warning or an error.
@@ -95,7 +95,7 @@ pub struct OBJECT_TYPE([u8; 0]);
 #[repr(C)]
 pub struct EPROCESS([u8; 0]);
 
-/// What `SeQueryInformationToken` gives for [`TOKEN_USER_CLASS`].
+/// Answer of `SeQueryInformationToken` for [`TOKEN_USER_CLASS`].
 #[repr(C)]
 pub struct TOKEN_USER {
     pub Sid: *const u8,
@@ -103,10 +103,10 @@ pub struct TOKEN_USER {
 }
 pub const TOKEN_USER_CLASS: i32 = 1;
 
-/// An event. Opaque; 8-byte aligned.
+/// An event object. Opaque; 8-byte aligned.
 #[repr(C)]
 pub struct KEVENT(pub [u64; 3]);
-/// A timer. Opaque.
+/// A timer object. Opaque.
 #[repr(C)]
 pub struct KTIMER(pub [u64; 8]);
 /// A deferred procedure call. Opaque.
@@ -239,7 +239,7 @@ pub struct IO_STACK_LOCATION {
     pub Context: *mut c_void,
 }
 
-/// What a process notification brings at a process's start. Fields after `CommandLine` are not read.
+/// Input of a process notification at a process's start. Fields after `CommandLine` are not read.
 #[repr(C)]
 pub struct PS_CREATE_NOTIFY_INFO {
     pub Size: usize,
@@ -263,7 +263,7 @@ pub type ThreadStart = unsafe extern "system" fn(*mut c_void);
     link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim")
 )]
 unsafe extern "system" {
-    /// Dereferenced once already by the import: the type object itself.
+    /// Type object of events, dereferenced once already by the import.
     pub static ExEventObjectType: *const OBJECT_TYPE;
 
     pub fn IoCreateDevice(
@@ -354,7 +354,8 @@ unsafe extern "system" {
     pub fn ExAllocatePool2(flags: u64, bytes: usize, tag: u32) -> *mut c_void;
     pub fn ExFreePoolWithTag(memory: *mut c_void, tag: u32);
 
-    /// As `PsCreateSystemThread`, and the object given, a device, lives until the thread has ended (Windows 8 and later).
+    /// Starts a system thread as `PsCreateSystemThread` does; `object`, a device, lives until the thread has ended
+    /// (Windows 8 and later).
     pub fn IoCreateSystemThread(
         object: *mut c_void,
         handle: *mut HANDLE,

@@ -1,15 +1,15 @@
-//! Non-paged pool, fallibly.
+//! Memory of the non-paged pool, whose allocation can fail.
 
 use super::nt;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
-/// "Gate", as a pool tag is read.
+/// Pool tag of the driver's memory: "Gate", as tools show it.
 const TAG: u32 = u32::from_le_bytes(*b"Gate");
-/// Without a flag to raise an exception: a failure is a null.
+/// Flags of an allocation, without the one that raises an exception: a failure is a null.
 const FLAGS: u64 = nt::POOL_FLAG_NON_PAGED | nt::POOL_FLAG_USE_QUOTA;
 
-/// Zeroed 64-bit words of non-paged pool.
+/// Zeroed 64-bit words in the non-paged pool.
 pub struct Words {
     start: NonNull<u64>,
     count: usize,
@@ -19,7 +19,7 @@ pub struct Words {
 unsafe impl Send for Words {}
 
 impl Words {
-    /// So many words, or `None` if the kernel has none.
+    /// Allocates zeroed words, or returns `None` if the kernel has no memory.
     #[must_use]
     pub fn new(count: usize) -> Option<Self> {
         let start = allocate(count.checked_mul(8)?)?.cast();
@@ -47,11 +47,11 @@ impl Drop for Words {
     }
 }
 
-/// One value in non-paged pool.
+/// A value in the non-paged pool.
 pub struct Pooled<T>(NonNull<T>);
 
 impl<T> Pooled<T> {
-    /// Moves a value into pool; `None` if the kernel has no memory.
+    /// Moves a value into the pool, or returns `None` if the kernel has no memory.
     pub fn new(value: T) -> Option<Self> {
         const { assert!(align_of::<T>() <= 16, "what pool memory is aligned to") };
         let memory = allocate(size_of::<T>())?.cast::<T>();
@@ -60,7 +60,7 @@ impl<T> Pooled<T> {
         Some(Self(memory))
     }
 
-    /// Gives the value to someone who keeps only a pointer.
+    /// Gives the value away to someone who keeps only a pointer.
     #[must_use]
     pub fn into_raw(self) -> NonNull<T> {
         let memory = self.0;
@@ -68,7 +68,7 @@ impl<T> Pooled<T> {
         memory
     }
 
-    /// Takes it back.
+    /// Takes a value back that was given away.
     ///
     /// # Safety
     /// `memory` is from [`Self::into_raw`], and nobody uses it any more.
@@ -102,8 +102,8 @@ impl<T> Drop for Pooled<T> {
     }
 }
 
-/// Zeroed memory: that is what ExAllocatePool2 gives. All that a driver allocates is for an app that asks for it, in its
-/// context, and is charged to it.
+/// Allocates zeroed memory: that is what ExAllocatePool2 gives. All that a driver allocates is for an app that asks for
+/// it, in its context, and is charged to it.
 fn allocate(bytes: usize) -> Option<NonNull<u8>> {
     // SAFETY: at most DISPATCH_LEVEL, as non-paged pool asks for; a failure is a null.
     NonNull::new(unsafe { nt::ExAllocatePool2(FLAGS, bytes, TAG) }.cast())

@@ -12,11 +12,11 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-/// A place's timer.
+/// Timer of a place for repeated work.
 pub struct Timer<D: Driver> {
     timer: UnsafeCell<KTIMER>,
     deferred: UnsafeCell<KDPC>,
-    /// Which place it is.
+    /// Number of the place.
     number: AtomicUsize,
     of: PhantomData<fn() -> D>,
 }
@@ -68,14 +68,14 @@ impl<D: Driver> RepeatKernel for Timer<D> {
     }
 }
 
-/// Before the device can be opened.
+/// Prepares the timers, before the device can be opened.
 pub(super) fn prepare<D: Installed>(repeats: &'static Repeats<Timer<D>>) {
     for (number, place) in repeats.places.iter().enumerate() {
         place.kernel.prepare(number);
     }
 }
 
-/// Before the driver is unloaded: no timer is armed, no deferred call under way.
+/// Stops all timers, before the driver is unloaded: none is armed after this, and no deferred call under way.
 pub(super) fn stop_all<D: Driver>(repeats: &Repeats<Timer<D>>) {
     repeats.disarm_all();
     // SAFETY: at PASSIVE_LEVEL.
@@ -93,7 +93,7 @@ impl<D: Installed> Timer<D> {
     }
 }
 
-/// At DISPATCH_LEVEL.
+/// Runs a tick: the timers' deferred routine, at DISPATCH_LEVEL.
 unsafe extern "system" fn tick<D: Installed>(
     _: *mut KDPC,
     context: *mut c_void,

@@ -1,9 +1,9 @@
-//! Who may open what a driver makes.
+//! Security descriptors: who may open what a driver makes.
 
 use super::nt;
 use core::ptr::null_mut;
 
-/// A self-relative security descriptor with up to three entries in its list. Everyone else gets nothing.
+/// A self-relative security descriptor with up to three entries in its list. Users without an entry get nothing.
 #[repr(C, align(8))]
 pub struct Descriptor([u8; 92]);
 
@@ -14,17 +14,18 @@ const EVERYONE: &[u8] = &[1, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0];
 
 const FILE_ALL_ACCESS: u32 = 0x001F_01FF;
 const FILE_GENERIC_READ: u32 = 0x0012_0089;
-/// SYNCHRONIZE, READ_CONTROL and EVENT_QUERY_STATE: wait and look, but neither set nor reset.
+/// Rights to wait and look, but neither set nor reset: SYNCHRONIZE, READ_CONTROL and EVENT_QUERY_STATE.
 const EVENT_WAIT_ONLY: u32 = 0x0012_0001;
 
-/// A device: the system and administrators may change the driver (write), signed-in users may attach (read).
+/// Descriptor of a device: the system and administrators may change the driver (write), signed-in users may attach
+/// (read).
 pub static DEVICE: Descriptor = Descriptor::new(&[
     (FILE_ALL_ACCESS, SYSTEM),
     (FILE_ALL_ACCESS, ADMINISTRATORS),
     (FILE_GENERIC_READ, SIGNED_IN_USERS),
 ]);
 
-/// A named event that anyone may wait on and nobody but the driver may change.
+/// Descriptor of a named event that anyone may wait on and nobody but the driver may change.
 pub static WAIT_ONLY_EVENT: Descriptor = Descriptor::new(&[(EVENT_WAIT_ONLY, EVERYONE)]);
 
 impl Descriptor {
@@ -51,15 +52,16 @@ impl Descriptor {
         Self(bytes)
     }
 
-    /// For the kernel's functions.
+    /// Returns a pointer to the descriptor, for the kernel's functions.
     pub fn as_ptr(&self) -> *const core::ffi::c_void {
         self.0.as_ptr().cast()
     }
 
-    /// Puts it on a device that was just made. (`IoCreateDeviceSecure` is a static library of the WDK that does this.)
+    /// Puts the descriptor on a device that was just made. (`IoCreateDeviceSecure` is a static library of the WDK that
+    /// does this.)
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's status, if it fails.
     pub fn apply(&self, device: *mut nt::DEVICE_OBJECT) -> Result<(), nt::NTSTATUS> {
         let mut handle = null_mut();
         // SAFETY: a device of ours; the handle is the kernel's, and closed below.

@@ -1,4 +1,4 @@
-//! The kernel's text: counted UTF-16.
+//! Text of the kernel's: counted UTF-16.
 
 use super::nt::UNICODE_STRING;
 
@@ -7,7 +7,7 @@ use super::nt::UNICODE_STRING;
 pub struct Name(&'static [u16]);
 
 impl Name {
-    /// As the kernel's functions take it.
+    /// Returns the name as the kernel's functions take it.
     pub(super) const fn unicode(self) -> UNICODE_STRING {
         // A name is a few dozen characters: `Wide::new` checked that its bytes can be counted.
         let bytes = (self.0.len() * 2) as u16;
@@ -19,7 +19,7 @@ impl Name {
     }
 }
 
-/// A [`Name`] from ASCII, made at compile time: `wide_name!(r"\Device\Mine")`.
+/// Makes a [`Name`] from ASCII, when it is compiled: `wide_name!(r"\Device\Mine")`.
 #[macro_export]
 macro_rules! wide_name {
     ($text:expr) => {{
@@ -29,11 +29,11 @@ macro_rules! wide_name {
     }};
 }
 
-/// What a [`Name`] points to.
+/// Characters that a [`Name`] points to.
 pub struct Wide<const N: usize>([u16; N]);
 
 impl<const N: usize> Wide<N> {
-    /// As long as the text, which must be ASCII.
+    /// Makes the characters of a text, which must be ASCII and `N` long.
     ///
     /// # Panics
     /// Where it is compiled: if the text is not ASCII, too long for the kernel, or has another length.
@@ -48,7 +48,7 @@ impl<const N: usize> Wide<N> {
         Self(units)
     }
 
-    /// The name, for good.
+    /// Returns the name, which lives for good.
     #[must_use]
     pub const fn name(&'static self) -> Name {
         Name(&self.0)

@@ -12,7 +12,8 @@ pub(super) struct Thread(NonNull<c_void>);
 unsafe impl Send for Thread {}
 
 impl Thread {
-    /// Starts one. The kernel keeps the device until the thread has ended, and so the driver's code in memory.
+    /// Starts a system thread. The kernel keeps the device until the thread has ended, and so the driver's code in
+    /// memory.
     ///
     /// # Safety
     /// `device` is a device of this driver. `start` may be called with `context` until the thread has ended, and must end by [`Thread::exit`].
@@ -65,7 +66,7 @@ impl Thread {
             .ok_or(nt::STATUS_INVALID_HANDLE)
     }
 
-    /// Waits until it has ended: none of its code runs any more.
+    /// Waits until the thread has ended: none of its code runs any more.
     pub(super) fn join(self) {
         // SAFETY: a live thread object; no timeout. At PASSIVE_LEVEL, as all callers are.
         unsafe {
@@ -87,15 +88,15 @@ impl Drop for Thread {
     }
 }
 
-/// Lets others run for a moment. At PASSIVE_LEVEL.
+/// Lets other threads run for a moment. At PASSIVE_LEVEL.
 pub(super) fn pause() {
     let moment = relative(1000);
     // SAFETY: a time that outlives the call.
     unsafe { nt::KeDelayExecutionThread(nt::KERNEL_MODE, 0, &raw const moment) };
 }
 
-/// While one lives, nobody can suspend the thread that made it: whoever could would stop a request in the middle of the
-/// driver's code for as long as they like, and the driver could not be unloaded.
+/// Guard against suspension: while one lives, nobody can suspend the thread that made it. Whoever could would stop a
+/// request in the middle of the driver's code for as long as they like, and the driver could not be unloaded.
 pub(super) struct NotSuspended(());
 
 impl NotSuspended {

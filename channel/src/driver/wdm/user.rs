@@ -1,4 +1,4 @@
-//! Whose a process is, by its token.
+//! Users of processes, by their tokens.
 
 use super::Nt;
 use super::nt::{self, EPROCESS, NTSTATUS};
@@ -6,14 +6,14 @@ use crate::driver::table::{About, Opener};
 use core::ffi::c_void;
 use core::ptr::null_mut;
 
-/// The longest security identifier: eight bytes, and fifteen numbers.
+/// Length of the longest security identifier, in bytes: eight bytes, and fifteen numbers.
 const LONGEST: usize = 68;
 
-/// A user: a security identifier, and zeroes after it.
+/// Identity of a user: a security identifier, and zeroes after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sid([u8; LONGEST]);
 
-/// Who opens a device: the process that asks. At PASSIVE_LEVEL, in its context.
+/// Returns the opener of a device: the user of the process that asks. At PASSIVE_LEVEL, in its context.
 pub(super) fn opener() -> Result<Opener<Sid>, NTSTATUS> {
     // SAFETY: no arguments; the process lives as long as its thread runs this.
     let process = unsafe { nt::IoGetCurrentProcess() };
@@ -24,7 +24,7 @@ pub(super) fn opener() -> Result<Opener<Sid>, NTSTATUS> {
     })
 }
 
-/// Whom a record about this process is about: whoever runs it. At PASSIVE_LEVEL.
+/// Returns the subject of a record about this process: its user. At PASSIVE_LEVEL.
 ///
 /// # Safety
 /// `process` is a process object, alive during the call: a process callback's is.
@@ -35,7 +35,7 @@ pub unsafe fn about(process: *mut EPROCESS) -> About<<Nt as crate::driver::table
         .map_or(About::Unknown, About::User)
 }
 
-/// A reference on a process's primary token.
+/// A counted reference on a process's primary token.
 struct Token(*mut c_void);
 
 impl Token {
@@ -71,7 +71,7 @@ impl Drop for Token {
     }
 }
 
-/// Copies an identifier as long as it says that it is.
+/// Copies an identifier, whose length stands in it.
 fn copy(sid: *const u8) -> Result<Sid, NTSTATUS> {
     // SAFETY: the kernel's own identifiers have at least eight bytes: revision, count of numbers, authority.
     let head = unsafe { core::slice::from_raw_parts(sid, 8) };

@@ -15,12 +15,12 @@ use core::ffi::c_void;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
-/// What a place's threads need of Windows and of their driver.
+/// A place's half of Windows: what its threads need of the kernel and of their driver.
 pub(super) struct Threads<D: Driver> {
-    /// What the kernel keeps while a thread runs.
+    /// Device that the kernel keeps while a thread runs.
     device: AtomicPtr<nt::DEVICE_OBJECT>,
     channel: AtomicPtr<Channel<D>>,
-    /// Which place it is.
+    /// Number of the place.
     number: AtomicUsize,
 }
 
@@ -31,7 +31,7 @@ impl<D: Driver> Works<Threads<D>> {
         all: GiveUps(AtomicU32::new(0)),
     };
 
-    /// Before the device can be opened.
+    /// Prepares the places, before the device can be opened.
     pub(super) fn prepare(&'static self, channel: &'static Channel<D>) {
         for (number, place) in self.places.iter().enumerate() {
             let (kernel, channel) = (place.kernel(), core::ptr::from_ref(channel).cast_mut());
@@ -42,7 +42,7 @@ impl<D: Driver> Works<Threads<D>> {
         }
     }
 
-    /// Before the device can be opened.
+    /// Sets the device that threads keep, before it can be opened.
     pub(super) fn set_device(&self, device: *mut nt::DEVICE_OBJECT) {
         for place in &self.places {
             place.kernel().device.store(device, Ordering::Release);
@@ -50,7 +50,8 @@ impl<D: Driver> Works<Threads<D>> {
     }
 }
 
-/// Starts a thread on the request, which was looked at after that moment; returns the status to give to the I/O manager.
+/// Starts a thread on a request, which was looked at after the given moment; returns the status to give to the I/O
+/// manager.
 pub(super) fn start<D: Driver>(
     works: &'static Works<Threads<D>>,
     irp: Irp,
