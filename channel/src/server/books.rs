@@ -1,5 +1,5 @@
-//! The device server's own books. They are kept in a map of the driver, so that they outlive it: what was taken and released is
-//! counted over restarts, also where a device server was killed.
+//! Counts of the device server over restarts. They are kept in a map of the driver, so that they outlive it: what was
+//! taken and released is counted also where a device server was killed.
 
 use super::hold::{Driver, Registration};
 use super::memory::Orphaned;
@@ -16,7 +16,7 @@ pub struct Books {
 }
 
 impl Books {
-    /// Reads them, and releases what a device server that was killed has left: its apps get their tombstones.
+    /// Reads the counts, and releases what a device server that was killed has left: its apps get their tombstones.
     pub fn open(
         map: OwnedFd,
         driver: &Driver,
@@ -44,20 +44,20 @@ impl Books {
         Ok(books)
     }
 
-    /// A reference was taken.
+    /// Counts a reference that was taken.
     pub fn took(&mut self) {
         self.kept.taken += 1;
         self.write_down();
     }
 
-    /// A reference was released, with these books, which are final.
+    /// Counts a reference that was released, with its ledger, which is final.
     pub fn released(&mut self, ledger: &Ledger) {
         self.kept.past = self.kept.past.plus(ledger.totals());
         self.kept.released += 1;
         self.write_down();
     }
 
-    /// What was counted, beside so many apps that are attached now.
+    /// Returns the counts, beside the number of apps that are attached now.
     pub const fn references(&self, attached: u64) -> References {
         References {
             attached,
@@ -65,7 +65,7 @@ impl Books {
         }
     }
 
-    /// A kernel that takes no more writes has other troubles; the next write is as good.
+    /// Writes the counts down. A kernel that takes no more writes has other troubles; the next write is as good.
     fn write_down(&self) {
         drop(self.write());
     }

@@ -1,4 +1,4 @@
-//! One connection: an open device of one process.
+//! Connections of apps: each an open device of one process.
 
 use super::hold::Registration;
 use crate::sys::linux::socket::{self, Message, Prelude};
@@ -11,14 +11,14 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 #[derive(Debug)]
 pub struct Client {
     pub socket: ForeignFd,
-    /// The process that connected: when it dies the connection is over, whoever else has the socket.
+    /// Process that connected, as a descriptor: when it dies the connection is over, whoever else has the socket.
     pub process: OwnedFd,
     pub pid: u32,
     pub user: u32,
-    /// With whom that user counts as one: [`super::Policy::share_of`].
+    /// Share of the user, with whom it counts as one: [`super::Policy::share_of`].
     pub share: u32,
     pub hold: Option<Registration>,
-    /// The books of the last reference that ended.
+    /// Ledger of the last reference that ended.
     pub last: Option<Ledger>,
     pub gone: bool,
 }
@@ -43,7 +43,7 @@ impl Client {
         })
     }
 
-    /// Takes one request, if there is one, with all that came beside it. None: the app hung up.
+    /// Receives one request, if there is one, with all that came beside it. Returns `None` if the app hung up.
     pub fn receive(&self, most: usize, closer: &Closer) -> io::Result<Option<Request>> {
         let (mut message, is_empty) =
             socket::receive_any(self.socket.as_fd(), most, libc::MSG_DONTWAIT)?;
@@ -73,7 +73,7 @@ impl Client {
         )
     }
 
-    /// Root, or the user that the service runs as.
+    /// Returns whether the app may change the driver: its user is root, or the user that the service runs as.
     pub fn may_change_the_driver(&self) -> bool {
         // SAFETY: no preconditions.
         let service = unsafe { libc::geteuid() };
@@ -81,17 +81,17 @@ impl Client {
     }
 }
 
-/// A request, and the descriptors beside it, which are closed by others.
+/// A request, and the descriptors beside it, which a [`Closer`] closes.
 #[derive(Debug)]
 pub struct Request {
     pub message: Message,
     pub beside: Vec<ForeignFd>,
 }
 
-/// A user that there is not.
+/// Number of a user that does not exist.
 const NOBODY: u32 = u32::MAX;
 
-/// Who connected, as the kernel noted it.
+/// Returns the credentials of the process that connected, as the kernel noted them.
 fn peer(socket: &OwnedFd) -> io::Result<libc::ucred> {
     let mut peer = libc::ucred {
         pid: 0,
@@ -110,7 +110,7 @@ fn peer(socket: &OwnedFd) -> io::Result<libc::ucred> {
     }
 }
 
-/// A descriptor that can be read once the process is dead.
+/// Opens a descriptor that can be read once the process is dead.
 fn process(pid: libc::pid_t) -> io::Result<OwnedFd> {
     // SAFETY: no preconditions.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };

@@ -1,4 +1,4 @@
-//! The driver's hold on one app's event: taken, and let go of again.
+//! Registrations: the driver's hold on each app's event, taken and released again.
 
 use super::Answer;
 use super::memory::MemoryCharge;
@@ -12,21 +12,21 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use zerocopy::IntoBytes;
 
-/// What the device server holds of the driver.
+/// Maps and programs of the driver that the device server uses.
 #[derive(Debug)]
 pub struct Driver {
     pub slots: TypedMap<OwnedFd, u32, Slot>,
     pub used: TypedMap<OwnedFd, u32, u64>,
     pub rings: ObjectMap<OwnedFd>,
     pub ledgers: ObjectMap<OwnedFd>,
-    /// Rings an app's event for the device server.
+    /// Program that writes an app's tombstone and signals its event a last time.
     pub ring: OwnedFd,
     pub command: Option<OwnedFd>,
     pub named: Option<OwnedFd>,
 }
 
 impl Driver {
-    /// Tells the programs how many slots there are to look at.
+    /// Writes down for the programs how many slots there are to look at.
     fn note_used(&self) -> io::Result<()> {
         let mut used = 0_u64;
         for slot in 0..SLOTS as u32 {
@@ -38,8 +38,8 @@ impl Driver {
         self.used.set(&0, &used)
     }
 
-    /// Whether this kernel, unaware of CVE-2024-41009, makes records that overlap where the reader's position lies: tried
-    /// on a ring of the device server's own, which lies as a hostile app would.
+    /// Tries whether this kernel, unaware of CVE-2024-41009, makes records that overlap where the reader's position
+    /// lies: on a ring of the device server's own, which lies as a hostile app would.
     pub fn records_may_overlap(&self, probe: &OwnedFd) -> io::Result<bool> {
         let ring = bpf::create_ring(PROBE_RING)?;
         let pages = crate::sys::linux::Ring::new(ring.as_fd(), PROBE_RING)?;
@@ -52,7 +52,7 @@ impl Driver {
     }
 }
 
-/// An event, checked: it is a ring of the size that the request says.
+/// An app's event, checked: it is a ring of the size that the request says.
 #[derive(Debug)]
 pub struct Event {
     ring: OwnedFd,
@@ -60,7 +60,7 @@ pub struct Event {
     by_service: bool,
 }
 
-/// The app's own event, if the request speaks of one; none: one is to be made on its behalf.
+/// Checks the app's own event, if the request speaks of one; `None` if one is to be made on its behalf.
 pub fn sent_event(request: &Reference, beside: &[ForeignFd]) -> Result<Option<Event>, Refusal> {
     let bytes = request.ring_bytes;
     if !bytes.is_power_of_two() || !(MIN_RING..=MAX_RING).contains(&bytes) {
@@ -73,7 +73,7 @@ pub fn sent_event(request: &Reference, beside: &[ForeignFd]) -> Result<Option<Ev
     }
 }
 
-/// An event on an app's behalf.
+/// Makes an event on an app's behalf.
 pub fn made_event(bytes: u32) -> Result<Event, Refusal> {
     let ring = bpf::create_ring(bytes).map_err(|_| Refusal::Memory)?;
     let id = bpf::map_info(ring.as_fd()).map_err(|_| Refusal::Memory)?.id;
@@ -104,14 +104,14 @@ fn sent_by_the_app(bytes: u32, sent: BorrowedFd<'_>) -> Result<Event, Refusal> {
     })
 }
 
-/// A descriptor that was opened only to look, such as the named event's, is no right to signal.
+/// Returns whether a descriptor may signal: one that was opened only to look, such as the named event's, may not.
 fn may_be_written(fd: BorrowedFd<'_>) -> bool {
     // SAFETY: no preconditions.
     let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
     flags >= 0 && flags & libc::O_ACCMODE == libc::O_RDWR
 }
 
-/// One attachment.
+/// Registration of an app's event in the driver.
 #[derive(Debug)]
 pub struct Registration {
     pub slot: u32,
@@ -119,13 +119,13 @@ pub struct Registration {
     token: u64,
     ledger: LedgerPage,
     books: OwnedFd,
-    /// Of the ring; none: a device server before this one took hold of it.
+    /// Positions of the ring, or `None` if an earlier device server took hold of it.
     positions: Option<Positions>,
     pub charge: MemoryCharge,
 }
 
 impl Registration {
-    /// Puts the event and new books into the driver's maps: the kernel resolves the descriptors and holds both.
+    /// Puts the event and a new ledger into the driver's maps: the kernel resolves the descriptors and holds both.
     pub fn take(
         driver: &Driver,
         slot: u32,
@@ -174,7 +174,8 @@ impl Registration {
         ))
     }
 
-    /// What a device server that was killed has left in this slot, if it left a reference there.
+    /// Returns the registration that a device server which was killed has left in this slot, or `None` if it left none
+    /// there.
     pub fn left_over(driver: &Driver, share_of: fn(u32) -> u32, slot: u32) -> Option<Self> {
         // What can't be read can't be released either, and is cleared.
         let entry = driver.slots.get(&slot);
@@ -212,18 +213,19 @@ impl Registration {
         }
     }
 
-    /// Whether the app's page of the ring lies about what it has read.
+    /// Returns whether the app's page of the ring lies about what it has read.
     pub fn lies(&self) -> bool {
         self.positions.as_ref().is_some_and(Positions::lie)
     }
 
-    /// The books as they stand.
+    /// Reads the ledger as it stands.
     pub fn ledger(&self) -> Ledger {
         self.ledger.read()
     }
 
-    /// Lets go, in an order in which nothing can follow the tombstone: no new offers; no running program that still makes
-    /// one; then the tombstone, the last signal, and the ring. Returns the books, which are final, and what may live on.
+    /// Releases the event, in an order in which nothing can follow the tombstone: no new offers; no running program
+    /// that still makes one; then the tombstone, the last signal, and the ring. Returns the ledger, which is final, and
+    /// what may live on.
     pub fn release(self, driver: &Driver, ending: Ending) -> (Ledger, MemoryCharge) {
         let Self { slot, token, .. } = self;
         let closing = Slot {
@@ -281,7 +283,8 @@ fn clear(driver: &Driver, slot: u32) {
     drop(driver.note_used());
 }
 
-/// Why the kernel did not take the ring: it is not what the map of rings holds.
+/// Returns the refusal of a ring that the kernel did not take: it is not what the map of rings holds, or there is no
+/// memory.
 fn refusal_of(error: &io::Error) -> Refusal {
     match error.raw_os_error() {
         Some(libc::ENOMEM) => Refusal::Memory,
@@ -289,7 +292,7 @@ fn refusal_of(error: &io::Error) -> Refusal {
     }
 }
 
-/// Hard to guess, so that an app can't have another's slot operated.
+/// Makes a token that is hard to guess, so that an app can't have another's slot operated.
 fn token() -> io::Result<u64> {
     let mut bytes = [0; 8];
     // SAFETY: eight bytes to fill.

@@ -1,4 +1,4 @@
-//! The socket that apps connect to.
+//! Listening socket that apps connect to.
 
 use super::client::Client;
 use crate::sys::linux::{Closer, address, socket};
@@ -8,12 +8,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// The device server's socket; dropped, its name is taken away.
+/// Listening socket of the device server; dropped, its name is taken away.
 #[derive(Debug)]
 pub struct Listener {
     socket: OwnedFd,
     path: PathBuf,
-    /// Whether the kernel lets nobody send descriptors before being let in.
+    /// `true` if the kernel lets nobody send descriptors before the connection is accepted.
     pub comes_alone: bool,
 }
 
@@ -41,7 +41,7 @@ impl Listener {
         Ok(listener)
     }
 
-    /// The next app that knocks.
+    /// Accepts the next connection of an app.
     pub fn accept(&self, closer: &Closer, share_of: fn(u32) -> u32) -> io::Result<Client> {
         let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
         let (nowhere, no_length) = (std::ptr::null_mut(), std::ptr::null_mut());
@@ -64,7 +64,8 @@ impl Drop for Listener {
     }
 }
 
-/// A name that nobody listens at is what a killed service left; one that answers is another service's.
+/// Removes a name that nobody listens at, which a killed service left; one that answers is another service's, and an
+/// error.
 fn remove_stale(
     path: &Path,
     socket: &OwnedFd,

@@ -1,5 +1,5 @@
-//! What rings take of the kernel's memory, and whom they are counted against: those of the apps that are attached, and those
-//! that were let go of and still live, because somebody has a descriptor of them or one of their pages mapped.
+//! Kernel memory of the apps' rings, and the shares that it is counted against: rings of the apps that are attached,
+//! and those that were released and still live, because somebody has a descriptor of them or one of their pages mapped.
 //!
 //! The kernel does not say who holds a map, but whether one with this number lives. We hold nothing of a ring that was let go
 //! of: one that lives is somebody else's doing.
@@ -9,42 +9,43 @@ use crate::sys::linux::bpf;
 use channel_abi::{Ledger, Refusal};
 use std::os::fd::AsFd;
 
-/// How much kernel memory the rings of all apps may take, their ledgers with them.
+/// Limits of the kernel memory that the rings of all apps may take, their ledgers with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
-    /// Those of all users together.
+    /// Largest number of bytes of all users together.
     pub all: u64,
-    /// Of that, those of others than root: what they take must leave some to root.
+    /// Largest number of bytes, of those, of others than root: what they take must leave some to root.
     pub others: u64,
 }
 
 impl Room {
-    /// As much as the kernel gives.
+    /// No limits: as much as the kernel gives.
     pub const UNBOUNDED: Self = Self {
         all: u64::MAX,
         others: u64::MAX,
     };
 }
 
-/// Bytes of kernel memory that rings take, their ledgers with them.
+/// Kernel memory that rings take, their ledgers with them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RingMemory {
-    /// Those of apps that are attached.
+    /// Bytes of the rings of apps that are attached.
     pub attached: u64,
-    /// Those that were let go of and that somebody still has mapped or open.
+    /// Bytes of the rings that were released and that somebody still has mapped or open.
     pub let_go: u64,
 }
 
-/// What one reference has in the kernel: a ring and a ledger, each by its number and its bytes.
+/// Kernel memory of one reference: a ring and a ledger, each by its number and its bytes.
 #[derive(Clone, Debug)]
 pub struct MemoryCharge {
-    /// Whose it is: [`Policy::share_of`].
+    /// Share that the memory is counted against: [`Policy::share_of`].
     pub share: u32,
     maps: Vec<(u32, u64)>,
 }
 
 impl MemoryCharge {
-    /// What can't be looked at is not counted: it could not be put into the driver's maps either.
+    /// Charges these maps to the share. What can't be looked at is not counted: it could not be put into the driver's
+    /// maps either.
     pub fn of(share: u32, maps: &[impl AsFd]) -> Self {
         let number = |map: &_| {
             Some((
@@ -62,7 +63,7 @@ impl MemoryCharge {
         self.maps.iter().map(|(_, bytes)| bytes).sum()
     }
 
-    /// Forgets what does not live any more. False: nothing does.
+    /// Forgets the maps that do not live any more; returns `false` if none does.
     fn lives(&mut self) -> bool {
         // What the kernel does not want to say now counts as alive.
         self.maps
@@ -71,36 +72,36 @@ impl MemoryCharge {
     }
 }
 
-/// What a reference to a ring of so many bytes takes.
+/// Returns the bytes that a reference to a ring of `ring_bytes` bytes takes.
 pub fn needed(ring_bytes: u32) -> u64 {
     bpf::ring_memory(ring_bytes) + (size_of::<Ledger>() as u64).next_multiple_of(4096)
 }
 
-/// What was let go of and still lives.
+/// Charges of references that were released and whose maps still live.
 #[derive(Debug, Default)]
 pub struct Orphaned(Vec<MemoryCharge>);
 
 impl Orphaned {
-    /// A reference has ended. Nothing of it is held here.
+    /// Adds the charge of a reference that has ended. Nothing of it is held here.
     pub fn add(&mut self, charge: MemoryCharge) {
         self.0.push(charge);
     }
 
-    /// Somebody has this ring referenced again, and it is counted there.
+    /// Forgets a ring that somebody has referenced again: it is counted there.
     pub fn taken_again(&mut self, ring: u32) {
         self.0
             .iter_mut()
             .for_each(|charge| charge.maps.retain(|(id, _)| *id != ring));
     }
 
-    /// Those that live.
+    /// Returns the charges of maps that still live.
     pub fn living(&mut self) -> &[MemoryCharge] {
         self.0.retain_mut(MemoryCharge::lives);
         &self.0
     }
 }
 
-/// Whether one more reference that takes `more` bytes has room beside these.
+/// Checks that one more reference, which takes `more` bytes, has room beside these charges.
 pub fn check(
     policy: &Policy,
     room: Room,

@@ -1,4 +1,5 @@
-//! The device server of an eBPF driver: the half on Linux. It owns the driver's maps and serves the apps' requests.
+//! Device server of an eBPF driver: the driver's half on Linux. It owns the driver's maps and serves the apps'
+//! requests.
 //!
 //! It may depend on `aya`, to find maps and programs of a loaded object, and on this crate's own `bpf()` calls.
 //!
@@ -43,30 +44,31 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use zerocopy::IntoBytes;
 
-/// Connections that are served at the same time; more are hung up on.
+/// Largest number of connections that are served at the same time; more are hung up on.
 const MOST_CLIENTS: usize = 64;
-/// So many of them are kept for root.
+/// Number of those connections that are kept for root.
 const FOR_ROOT: usize = 8;
-/// And so many one user may have, who is not root.
+/// Largest number of those connections of one user who is not root.
 const MOST_OF_A_USER: usize = 16;
-/// How long we leave those alone whose files are still to be closed.
+/// Time for which those apps are left alone whose files are still to be closed.
 const BREATH: Duration = Duration::from_millis(100);
-/// The longest request: a [`Reference`].
+/// Length of the longest request, a [`Reference`], in bytes.
 const LONGEST: usize = size_of::<Reference>();
 
-/// Who may come in, and how much one may have.
+/// Limits of the device server: who may connect, and how much one may have.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
-    /// The socket's mode: 0o600 lets only the service's own user in, 0o660 its group too, 0o666 everybody.
+    /// Mode of the socket: 0o600 lets only the service's own user connect, 0o660 its group too, 0o666 everybody.
     pub mode: u32,
-    /// Slots that one user (not root) may have at the same time. One slot is always kept for root.
+    /// Largest number of slots that one user (not root) may have at the same time. One slot is always kept for root.
     pub slots_per_user: usize,
-    /// Rings that one user (not root) may have alive at the same time, those that were let go of and are still mapped too.
+    /// Largest number of rings that one user (not root) may have alive at the same time, also those that were released
+    /// and are still mapped.
     pub rings_per_user: usize,
-    /// Bytes of kernel memory that those may take.
+    /// Largest number of bytes of kernel memory that the rings of one user (not root) may take.
     pub ring_bytes_per_user: u64,
-    /// Which users count as one in all of this: those to whom it gives the same number, as the subordinate ones of a container.
-    /// Root's number is 0, and nobody else's.
+    /// Share of a user: users to whom it gives the same number count as one in all of this, as the subordinate ones of
+    /// a container. Root's number is 0, and nobody else's.
     pub share_of: fn(u32) -> u32,
 }
 
@@ -84,39 +86,39 @@ impl Default for Policy {
     }
 }
 
-/// What of the loaded object the device server hands out besides the rings.
+/// Parts of the loaded object that the device server hands out besides the rings.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Parts<'a> {
-    /// The program that answers commands of the driver's own.
+    /// Name of the program that answers commands of the driver's own.
     pub command: Option<&'a str>,
-    /// The ring that is the driver's own named event.
+    /// Name of the ring that is the driver's own named event.
     pub named: Option<&'a str>,
 }
 
-/// Why the device server can't be opened.
+/// Error of opening the device server.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DoorError {
-    /// The object was built without `channel::driver::ebpf`, or with another release of it.
+    /// The object lacks this part: it was built without `channel::driver::ebpf`, or with another release of it.
     #[error("the driver's object has no usable {0}; build it with the same release of channel")]
     Part(String),
     /// The kernel's verifier refused a program.
     #[error("the kernel refused the program {name}")]
     Program {
-        /// Which.
+        /// Name of the program.
         name: String,
-        /// What aya says of it.
+        /// Error of aya.
         source: Box<aya::programs::ProgramError>,
     },
     /// The socket could not be made.
     #[error("can't open the device server at {path}: {source}")]
     Socket {
-        /// Where.
+        /// Path of the socket.
         path: String,
-        /// What the kernel said.
+        /// Error of the kernel.
         source: io::Error,
     },
-    /// Something the device server needs for itself.
+    /// The device server could not get something that it needs for itself.
     #[error(transparent)]
     Channel(#[from] Error),
 }
@@ -129,28 +131,29 @@ pub struct DeviceServer {
     driver: Driver,
     policy: Policy,
     stopping: bool,
-    /// See [`DeviceServer::records_may_overlap`].
+    /// `true` if this kernel lets a lying reader make records overlap: see [`DeviceServer::records_may_overlap`].
     overlap: bool,
     books: Books,
     let_go: Orphaned,
     room: Room,
     closer: Closer,
-    /// Until when nobody is let in: this process has no number left for a descriptor.
+    /// Time until which no connection is accepted, if this process has no number left for a descriptor.
     rests: Option<Instant>,
 }
 
-/// One app's books.
+/// An attached app, and what the driver counted for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AppBooks {
-    /// Its slot.
+    /// Slot of the app.
     pub slot: u32,
-    /// Its process, when it connected.
+    /// Number of the process that connected.
     pub pid: u32,
-    /// Its user.
+    /// User of the app.
     pub user: u32,
-    /// What the driver counted for it.
+    /// Sum of the driver's ledger of the app.
     pub totals: Totals,
-    /// Whether its page of the ring says what no reader can have come to. That harms nobody but itself.
+    /// `true` if the app's page of the ring has a position that no reader can have come to. That harms nobody but
+    /// itself.
     pub lies: bool,
 }
 
@@ -254,13 +257,13 @@ impl DeviceServer {
         Ok(())
     }
 
-    /// What the driver counted of its references.
+    /// Returns the counts of the driver's references to events.
     #[must_use]
     pub fn references(&self) -> References {
         self.books.references(self.holds().count() as u64)
     }
 
-    /// The books of every app that is attached.
+    /// Returns every app that is attached, with what the driver counted for it.
     pub fn accounts(&self) -> impl Iterator<Item = AppBooks> {
         self.holds().map(|(client, hold)| AppBooks {
             slot: hold.slot,
@@ -271,13 +274,14 @@ impl DeviceServer {
         })
     }
 
-    /// Whether this kernel lets a lying reader make records overlap. If so, only root's apps are let in.
+    /// Returns whether this kernel lets a lying reader make records overlap. If so, only apps of root and of the service's
+    /// own user may attach.
     #[must_use]
     pub const fn records_may_overlap(&self) -> bool {
         self.overlap
     }
 
-    /// What the apps' rings take of the kernel's memory.
+    /// Returns the kernel memory that the apps' rings take.
     pub fn memory(&mut self) -> RingMemory {
         let attached = self.holds().map(|(_, hold)| hold.charge.bytes()).sum();
         RingMemory {
@@ -286,7 +290,7 @@ impl DeviceServer {
         }
     }
 
-    /// Says how much of it they may take from now on. Nothing is taken from an app that has more.
+    /// Sets how much kernel memory the apps' rings may take from now on. Nothing is taken from an app that has more.
     pub const fn set_room(&mut self, room: Room) {
         self.room = room;
     }
@@ -305,7 +309,7 @@ impl DeviceServer {
             .filter_map(|client| client.hold.as_ref().map(|hold| (client, hold)))
     }
 
-    /// Lets one new connection in, and greets it with what everybody may have.
+    /// Accepts one new connection, and greets it with the descriptors that everybody may have.
     fn welcome(&mut self) {
         let client = match self.listener.accept(&self.closer, self.policy.share_of) {
             Ok(client) => client,
@@ -355,7 +359,7 @@ impl DeviceServer {
         self.clients.len() < most && (new.share == 0 || may_have_more)
     }
 
-    /// Takes one request and answers it. False: the app hung up, or does not take its answers.
+    /// Receives one request of an app and answers it. Returns `false` if the app hung up, or does not take its answers.
     fn hear(&mut self, n: usize) -> bool {
         // What others of the same share have sent in this turn counts.
         if self.closer.is_behind(self.clients[n].share) {
@@ -446,7 +450,7 @@ impl DeviceServer {
         Ok(answer)
     }
 
-    /// A slot for this share, within the quota; the last one is root's.
+    /// Returns a free slot for this share, within the quota; the last one is root's.
     fn free_slot(&self, share: u32) -> Result<u32, Refusal> {
         let of_share = self
             .holds()
@@ -465,7 +469,7 @@ impl DeviceServer {
             .ok_or(Refusal::NoSlot)
     }
 
-    /// Whether one more ring fits beside those that live, attached or not.
+    /// Checks that one more ring fits beside those that live, attached or not.
     fn check_memory(&mut self, share: u32, more: u64) -> Result<(), Refusal> {
         let let_go = self.let_go.living().to_vec();
         let attached = self.holds().map(|(_, hold)| &hold.charge);
@@ -473,7 +477,7 @@ impl DeviceServer {
         memory::check(&self.policy, self.room, share, more, &all)
     }
 
-    /// The app's books, also after the reference ended.
+    /// Answers with the app's ledger, also after the reference ended.
     fn account(&self, n: usize) -> Result<Answer, Refusal> {
         let client = &self.clients[n];
         let standing = client.hold.as_ref().map(Registration::ledger);
@@ -490,7 +494,7 @@ impl DeviceServer {
         }
     }
 
-    /// The app is gone, or has to go: the driver lets go of its event.
+    /// Ends a connection whose app is gone, or has to go: the driver releases its event.
     fn hang_up(&mut self, n: usize) {
         self.release(n, Ending::Dereferenced);
         self.clients[n].gone = true;
@@ -503,7 +507,7 @@ impl Drop for DeviceServer {
     }
 }
 
-/// An answer that is no refusal.
+/// Answer to a request that is not refused.
 #[derive(Debug, Default)]
 struct Answer {
     which: u32,
@@ -520,7 +524,7 @@ impl Answer {
     }
 }
 
-/// A map of this name that is not what the channel knows by it is none.
+/// Makes the error of a map of this name that is not the one that the channel knows by it.
 fn misfit(name: &str) -> impl Fn(io::Error) -> DoorError {
     move |_| DoorError::Part(name.to_owned())
 }
@@ -537,7 +541,7 @@ fn map(ebpf: &Ebpf, name: &str) -> Result<OwnedFd, DoorError> {
     }
 }
 
-/// The driver's own event, as it is handed out: nobody resets it through this descriptor.
+/// Opens the driver's own event for apps: nobody resets it through this descriptor.
 fn named(ebpf: &Ebpf, name: &str) -> Result<OwnedFd, DoorError> {
     let ring = map(ebpf, name)?;
     bpf::read_only(ring.as_fd()).map_err(|source| {

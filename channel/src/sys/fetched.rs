@@ -1,4 +1,5 @@
-//! Records that a drain request has fetched, until they are handed over: where the queue is the kernel's (Windows, the model).
+//! Buffer of records that a drain request has fetched, until they are handed over: where the queue is the kernel's
+//! (Windows, the model).
 
 use crate::Error;
 use crate::ring::{Drained as End, Step};
@@ -9,19 +10,19 @@ use zerocopy::{FromBytes, IntoBytes};
 
 const TOO_SHORT: Error = Error::Contract("an answer is shorter than its command's");
 
-/// The room that drain requests fetch into, used again and again.
+/// Buffer that drain requests fetch into, used again and again.
 #[derive(Debug)]
 pub struct Fetched {
     // Words, so that every record in it is at a multiple of 8.
     room: Vec<u64>,
-    /// Bytes of the queue.
+    /// Size of the queue, in bytes.
     ring: usize,
-    /// Where in it records stand that were not handed over yet.
+    /// Range of the buffer with the records that were not handed over yet.
     left: Range<usize>,
 }
 
 impl Fetched {
-    /// Nothing fetched yet, and room for an answer of so many bytes, a multiple of 8; of a queue of so many.
+    /// Makes an empty buffer with room for an answer of `bytes` bytes, a multiple of 8, of a queue of `ring` bytes.
     #[must_use]
     pub fn with_room(bytes: usize, ring: usize) -> Self {
         Self {
@@ -66,7 +67,7 @@ impl Fetched {
         }
     }
 
-    /// How many records are left.
+    /// Returns the number of records that are left.
     pub(super) fn waiting(&self) -> u64 {
         let mut records = self.room.as_bytes().get(self.left.clone()).unwrap_or(&[]);
         let mut count = 0;
@@ -100,7 +101,7 @@ impl Fetched {
     }
 }
 
-/// The first record, and what follows it.
+/// Splits records into the first one and those that follow it.
 fn first(records: &[u8]) -> Result<(&[u8], &[u8]), Error> {
     let (header, _) = Header::read_from_prefix(records).map_err(|_| TOO_SHORT)?;
     let length = header.length as usize;
@@ -134,7 +135,7 @@ mod tests {
     const RING: usize = 4096;
     const RECORD: usize = size_of::<Header>();
 
-    /// What a driver answers that has always one more record, or says so.
+    /// Writes the answer of a driver that has always one more record, or says so; returns its length.
     fn answer(room: &mut [u8], records: u32) -> usize {
         let head = Drained {
             bytes: records * RECORD as u32,

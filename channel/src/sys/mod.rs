@@ -1,4 +1,4 @@
-//! The kernels behind [`crate::System`], and a model of one.
+//! Backings of [`crate::System`]: the kernels, and a model of one.
 
 mod fetched;
 #[cfg(target_os = "linux")]
@@ -7,13 +7,13 @@ pub mod model;
 #[cfg(windows)]
 pub mod windows;
 
-/// The kernel that this program runs on.
+/// Backing of the kernel that this program runs on.
 #[cfg(target_os = "linux")]
 pub type Host = linux::Linux;
-/// The kernel that this program runs on.
+/// Backing of the kernel that this program runs on.
 #[cfg(windows)]
 pub type Host = windows::Windows;
-/// Elsewhere no kernel has a driver: there is the model.
+/// Backing on other systems, whose kernels have no driver: the model.
 #[cfg(not(any(target_os = "linux", windows)))]
 pub type Host = model::Model;
 

@@ -1,4 +1,4 @@
-//! A model of a kernel with one driver loaded: as strict as NT, in this very process.
+//! Model of a kernel with one driver loaded: as strict as NT, in this very process.
 //!
 //! What runs where there are no privileges, and what loom explores. It refuses whatever a real kernel would refuse: a
 //! handle that is not open in the caller's process, one of another type, one without the right to signal; it sends
@@ -27,19 +27,19 @@ use std::io;
 use std::time::{Duration, Instant};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// Records that one drain request has room for, at their longest.
+/// Number of records that one drain request has room for, at their longest.
 const RECORDS_AT_ONCE: usize = 4;
 
-/// The model's [`System`]: its devices are named by the process that opens them.
+/// The model as the app's half uses it: its devices are named by the process that opens them.
 #[derive(Debug)]
 pub struct Model;
 
-/// What a driver does with a command of its own; returns the bytes of the answer.
+/// Function by which a driver answers commands of its own; returns the length of the answer, in bytes.
 type Commands = Box<
     dyn Fn(&Request<'_>, DriverCommand, &mut Buffer<'_>) -> Result<usize, Refusal> + Send + Sync,
 >;
 
-/// A machine whose kernel has one driver loaded.
+/// A kernel that has one driver loaded. Clones are the same kernel.
 #[derive(Clone, Default)]
 pub struct Kernel(Arc<Machine>);
 
@@ -52,7 +52,7 @@ struct Machine {
 }
 
 impl Kernel {
-    /// A machine whose driver answers commands of its own by `answer`.
+    /// Makes a kernel whose driver answers commands of its own by `answer`.
     #[must_use]
     pub fn with_commands(
         answer: impl Fn(&Request<'_>, DriverCommand, &mut Buffer<'_>) -> Result<usize, Refusal>
@@ -66,13 +66,13 @@ impl Kernel {
         }))
     }
 
-    /// Starts a process. `admin` says whether it may change the driver for others.
+    /// Starts a process. `admin`: it may change the driver for others.
     #[must_use]
     pub fn process(&self, admin: bool) -> Process {
         self.process_of(if admin { 0 } else { 1000 }, admin)
     }
 
-    /// The same, of a user with this number.
+    /// Starts a process of the user with this number. `admin`: it may change the driver for others.
     #[must_use]
     pub fn process_of(&self, user: u32, admin: bool) -> Process {
         Process {
@@ -83,12 +83,12 @@ impl Kernel {
         }
     }
 
-    /// The driver offers a record to every app that wants its kind.
+    /// Has the driver offer a record to every app that wants its kind.
     pub fn offer<R: IntoBytes + Immutable>(&self, kind: Kind, record: &R) {
         self.offer_about(kind, &About::Nobody, record);
     }
 
-    /// The same, to those who may know of whom it is about.
+    /// Has the driver offer a record to every app that wants its kind and may know of whom it is about.
     pub fn offer_about<R: IntoBytes + Immutable>(
         &self,
         kind: Kind,
@@ -98,13 +98,13 @@ impl Kernel {
         self.0.driver.offer(kind, about, record);
     }
 
-    /// Event objects that exist: with a handle, or with a reference of the driver's.
+    /// Returns the number of event objects that exist: with a handle, or with a reference of the driver's.
     #[must_use]
     pub fn live_events(&self) -> u64 {
         self.0.live_events.load(Ordering::SeqCst)
     }
 
-    /// Unloads the driver, if no file of it is open: what NT asks for first.
+    /// Unloads the driver, if no file of it is open: NT asks for that first.
     ///
     /// # Errors
     /// [`Refusal::Busy`] while a file is open.
@@ -150,7 +150,7 @@ impl Process {
         Device::on_system(self)
     }
 
-    /// A second handle on an event, without the right to signal it.
+    /// Makes a second handle of an event, without the right to signal it.
     ///
     /// # Errors
     /// [`Error::System`] if the handle is no event's.
@@ -163,7 +163,7 @@ impl Process {
         }))
     }
 
-    /// A handle on something that is no event.
+    /// Makes a handle of an object that is no event.
     #[must_use]
     pub fn other_object(&self) -> u64 {
         lock(&self.own).add(Object::Other)
@@ -191,7 +191,8 @@ impl Process {
         }
     }
 
-    /// What ObReferenceObjectByHandle does with `EVENT_MODIFY_STATE`, the event type and `UserMode`.
+    /// References the event behind a handle, as ObReferenceObjectByHandle does with `EVENT_MODIFY_STATE`, the event
+    /// type and `UserMode`.
     fn take(&self, handle: u64) -> Result<KernelEvent, Refusal> {
         match lock(&self.own).objects.get(&handle) {
             None => Err(Refusal::Handle),
@@ -220,7 +221,7 @@ impl Own {
     }
 }
 
-/// A reference on an event object.
+/// A counted reference on an event object.
 pub struct KernelEvent(Arc<EventObject>);
 
 struct EventObject {
@@ -240,7 +241,7 @@ impl KernelEvent {
         }))
     }
 
-    /// Whether it is signalled.
+    /// Returns whether the event is signalled.
     #[must_use]
     pub fn is_set(&self) -> bool {
         *lock(&self.0.set)
@@ -251,7 +252,8 @@ impl KernelEvent {
         *lock(&self.0.set) = false;
     }
 
-    /// Waits until set, and takes the signal: an auto-reset event lets one waiter through. False: the time was over.
+    /// Waits until the event is set, and takes the signal: an auto-reset event lets one waiter through. Returns `false`
+    /// if the time is over.
     pub fn wait(&self, timeout: Option<Duration>) -> bool {
         irql::assert_passive("wait");
         let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -305,7 +307,7 @@ impl Drop for EventObject {
     }
 }
 
-/// A spin lock: it knows that it is held.
+/// A spin lock: the model knows while it is held.
 pub struct SpinLock<T>(Mutex<T>);
 
 impl<T: Send> Lock<T> for SpinLock<T> {
@@ -353,7 +355,7 @@ struct OpenFile {
 }
 
 impl OpenFile {
-    /// CLEANUP, then CLOSE; once.
+    /// Closes the file, once: CLEANUP, then CLOSE.
     fn close(&self) {
         if std::mem::replace(&mut *lock(&self.open), false) {
             self.kernel.0.driver.cleanup(&self.driver);
@@ -372,7 +374,7 @@ impl Drop for OpenDevice {
 }
 
 impl OpenDevice {
-    /// The raw request, as DeviceIoControl makes it: `input` may be anything.
+    /// Makes a raw request, as DeviceIoControl does: `input` may be anything.
     ///
     /// # Errors
     /// The driver's [`Refusal`].
@@ -417,11 +419,11 @@ impl OpenDevice {
     }
 }
 
-/// A command of the driver's own, as the driver sees it: on which open file it came.
+/// A request with a command of the driver's own, as the driver sees it: it knows the open file that it came on.
 pub struct Request<'a>(&'a OpenFile);
 
 impl Request<'_> {
-    /// A further reference on the app's event. It counts for nobody: drop it soon.
+    /// Takes a further reference on the app's event. It is not counted in [`References`]: drop it soon.
     ///
     /// # Errors
     /// [`Refusal::NotReferenced`] if the app has none attached.
@@ -441,7 +443,7 @@ impl Request<'_> {
             .offer_to(&self.0.driver, kind, record)
     }
 
-    /// How many records wait for the app.
+    /// Returns the number of records that wait for the app.
     ///
     /// # Errors
     /// [`Refusal::NotReferenced`] if the app has no event attached.
@@ -459,13 +461,13 @@ pub struct AppEvent {
 }
 
 impl AppEvent {
-    /// The handle, as it goes down to the driver.
+    /// Returns the handle, as it goes down to the driver.
     #[must_use]
     pub const fn handle(&self) -> u64 {
         self.handle
     }
 
-    /// The object behind the handle.
+    /// Returns the object behind the handle.
     ///
     /// # Errors
     /// [`Error::System`] if the handle is closed.
@@ -629,7 +631,7 @@ impl System for Model {
     }
 }
 
-/// What runs of the model is told by its own type's name alone: what is in it stands behind locks.
+/// Implements `Debug` for the model's objects by their type's name alone: what is in them stands behind locks.
 macro_rules! debug_by_name {
     ($($name:ident $(<$of:tt>)?),+) => {$(
         impl $(<$of>)? fmt::Debug for $name $(<$of>)? {
@@ -648,7 +650,7 @@ impl fmt::Debug for Request<'_> {
     }
 }
 
-/// What a dead process's call, or one on a closed handle, gets.
+/// Makes the error of a call by a dead process, or on a closed handle.
 fn gone(what: &'static str) -> Error {
     Error::System {
         what,
@@ -656,7 +658,8 @@ fn gone(what: &'static str) -> Error {
     }
 }
 
-/// A panic elsewhere has failed its test already; the model's data is whole between statements.
+/// Locks a mutex, also a poisoned one: a panic elsewhere has failed its test already; the model's data is whole between
+/// statements.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex
         .lock()

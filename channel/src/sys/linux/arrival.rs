@@ -1,4 +1,4 @@
-//! What tokio watches of an attachment.
+//! Watch of tokio's runtime over an attachment.
 
 use super::Linux;
 use crate::{Attachment, Error};
@@ -7,12 +7,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 
-/// The attachment's one descriptor, in the reactor of the runtime that it was made in.
+/// Descriptor of an attachment, in the reactor of the runtime that the watch was made in.
 #[derive(Debug)]
 pub(crate) struct Arrival(AsyncFd<OwnedFd>);
 
 impl Arrival {
-    /// Has the runtime watch it.
+    /// Has the runtime watch an attachment.
     pub fn of(attachment: &Attachment<Linux>) -> Result<Self, Error> {
         // Without a runtime the next call would panic.
         let runtime = Handle::try_current().map_err(|why| cannot_watch(io::Error::other(why)))?;
@@ -26,7 +26,7 @@ impl Arrival {
             .map_err(|why| cannot_watch(io::Error::from(why)))
     }
 
-    /// Awaits the next time that something may have come. False: the attachment itself says what.
+    /// Awaits the next time that something may have come. Returns `false`: the attachment itself says what came.
     ///
     /// What came is forgotten first and then looked for: an edge between the two is seen by the look, one after it is the next.
     pub async fn next(&mut self) -> Result<bool, Error> {

@@ -1,4 +1,4 @@
-//! The few `bpf()` calls that an app, the device server and a service need, without a library between.
+//! Wrappers of the few `bpf()` calls that an app, the device server and a service need, without a library between.
 
 use std::ffi::{CStr, CString};
 use std::fs;
@@ -26,34 +26,36 @@ const LINK_CREATE: i32 = 28;
 const LINK_UPDATE: i32 = 29;
 const LINK_DETACH: i32 = 34;
 
-/// `BPF_PROG_TYPE_NETFILTER` and `BPF_NETFILTER`, as which it is attached.
+/// Type of a netfilter program: `BPF_PROG_TYPE_NETFILTER`. The next constant is `BPF_NETFILTER`, as which it is
+/// attached.
 const NETFILTER: u32 = 32;
 const TO_NETFILTER: u32 = 45;
-/// `BPF_LINK_TYPE_NETFILTER`.
+/// Type of a netfilter link: `BPF_LINK_TYPE_NETFILTER`.
 const LINK_NETFILTER: u32 = 10;
-/// `BPF_F_NETFILTER_IP_DEFRAG`.
+/// Flag of a netfilter link by which packets come whole: `BPF_F_NETFILTER_IP_DEFRAG`.
 const DEFRAGMENTED: u32 = 1;
 
-/// `BPF_MAP_TYPE_HASH`.
+/// Type of a hash: `BPF_MAP_TYPE_HASH`.
 const HASH: u32 = 1;
-/// `BPF_MAP_TYPE_ARRAY`.
+/// Type of an array: `BPF_MAP_TYPE_ARRAY`.
 pub const ARRAY: u32 = 2;
-/// `BPF_MAP_TYPE_LRU_HASH`.
+/// Type of a hash that forgets the least recently used key: `BPF_MAP_TYPE_LRU_HASH`.
 const LRU_HASH: u32 = 9;
-/// `BPF_MAP_TYPE_RINGBUF`.
+/// Type of a ring buffer: `BPF_MAP_TYPE_RINGBUF`.
 pub const RINGBUF: u32 = 27;
-/// `BPF_F_MMAPABLE`.
+/// Flag of a map that can be mapped: `BPF_F_MMAPABLE`.
 pub const MMAPABLE: u32 = 1 << 10;
-/// `BPF_F_INNER_MAP`: another one may stand in its place in a map of maps, whatever its size.
+/// Flag of an array in a map of maps, in whose place one of another size may stand: `BPF_F_INNER_MAP`.
 pub const INNER_MAP: u32 = 1 << 12;
-/// `BPF_LINK_TYPE_CGROUP`.
+/// Type of a control group's link: `BPF_LINK_TYPE_CGROUP`.
 const LINK_CGROUP: u32 = 3;
-/// `BPF_NOEXIST`.
+/// Flag of an update that makes a new entry only: `BPF_NOEXIST`.
 pub(super) const ONLY_NEW: u64 = 1;
-/// `BPF_F_RDONLY`: of the descriptor, not of the map.
+/// Flag of a descriptor, not of its map, that can only be read: `BPF_F_RDONLY`.
 const READ_ONLY: u32 = 1 << 3;
 
-/// The start of `union bpf_attr` for each call; the kernel takes a shorter one for one whose rest is zero.
+/// Start of `union bpf_attr` for the call that makes a map; each call has its own below. The kernel takes a shorter one
+/// for one whose rest is zero.
 #[repr(C)]
 struct Create {
     kind: u32,
@@ -106,7 +108,7 @@ struct Batch {
     flags: u64,
 }
 
-/// The start of `struct bpf_link_info`, as far as a control group's link has it.
+/// Start of `struct bpf_link_info`, as far as a control group's link has it.
 #[derive(Default)]
 #[repr(C)]
 struct LinkInfo {
@@ -119,7 +121,7 @@ struct LinkInfo {
     last: u32,
 }
 
-/// The same of a netfilter link.
+/// Start of `struct bpf_link_info`, as far as a netfilter link has it.
 #[derive(Default)]
 #[repr(C)]
 struct NetfilterInfo {
@@ -176,21 +178,21 @@ struct NetfilterLink {
     place: NetfilterPlace,
 }
 
-/// Where in the IP stack a program of netfilter is called.
+/// Place in the IP stack at which a netfilter program is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct NetfilterPlace {
-    /// `NFPROTO_`.
+    /// Protocol family: a number `NFPROTO_…`.
     pub family: u32,
-    /// `NF_INET_`.
+    /// Hook of that family: a number `NF_INET_…`.
     pub hook: u32,
-    /// Who has a lower one is called before.
+    /// Priority at the hook: programs with lower ones are called before.
     pub priority: i32,
     flags: u32,
 }
 
 impl NetfilterPlace {
-    /// A place at which packets come whole: fragments are put together before, on any way that leads there.
+    /// Makes a place at which packets come whole: fragments are put together before, on any way that leads there.
     pub const fn defragmented(family: u32, hook: u32, priority: i32) -> Self {
         Self {
             family,
@@ -201,20 +203,20 @@ impl NetfilterPlace {
     }
 }
 
-/// A program of netfilter, as the kernel is to load it.
+/// A netfilter program, as the kernel is to load it.
 #[derive(Debug)]
 pub struct NetfilterProgram<'a> {
-    /// What lists of programs call it; what does not fit into 15 bytes is left out.
+    /// Name in lists of programs; what does not fit into 15 bytes is left out.
     pub name: &'a str,
-    /// Its instructions, eight bytes each.
+    /// Instructions of the program, eight bytes each.
     pub instructions: &'a [u8],
-    /// The program's licence.
+    /// Licence of the program.
     pub license: &'a CStr,
-    /// The kernel's descriptor of the type data that it was built with.
+    /// Descriptor of the kernel's of the type data (BTF) that the program was built with.
     pub type_data: BorrowedFd<'a>,
-    /// Which function of the type data starts where: entries, and bytes of one.
+    /// Records that say which function of the type data starts where, and the size of one in bytes.
     pub functions: (&'a [u8], usize),
-    /// Which line of the source is where.
+    /// Records that say which line of the source is where, and the size of one in bytes.
     pub lines: (&'a [u8], usize),
 }
 
@@ -241,21 +243,21 @@ struct TestRun {
     ctx_out: u64,
 }
 
-/// The start of `struct bpf_map_info`.
+/// Start of `struct bpf_map_info`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct MapInfo {
-    /// `BPF_MAP_TYPE_`.
+    /// Type of the map: a number `BPF_MAP_TYPE_…`.
     pub kind: u32,
-    /// The map's number in the machine.
+    /// Number of the map in the machine.
     pub id: u32,
-    /// Bytes of a key.
+    /// Size of a key, in bytes.
     pub key_size: u32,
-    /// Bytes of a value.
+    /// Size of a value, in bytes.
     pub value_size: u32,
-    /// Entries, or a ring's bytes.
+    /// Number of entries, or a ring's size in bytes.
     pub max_entries: u32,
-    /// `BPF_F_`, of the map.
+    /// Flags of the map: bits `BPF_F_…`.
     pub flags: u32,
 }
 
@@ -299,8 +301,8 @@ pub(super) fn create_array(kind: u32, value_size: u32) -> io::Result<OwnedFd> {
     })
 }
 
-/// What a descriptor is; an error if it is nothing of BPF's at all. A program's answers here as if it were a map: what it
-/// truly is, the kernel checks when it is put into a map of maps.
+/// Reads what map a descriptor is; an error if it is nothing of BPF's at all. A program's answers here as if it were a
+/// map: what it truly is, the kernel checks when it is put into a map of maps.
 ///
 /// # Errors
 /// What the kernel says: it is nothing of BPF's.
@@ -318,14 +320,14 @@ pub fn map_info(map: BorrowedFd<'_>) -> io::Result<MapInfo> {
     Ok(info)
 }
 
-/// The kernel's number of a map. Also where a filter of system calls keeps an app from asking for it directly.
+/// Returns the kernel's number of a map. Also where a filter of system calls keeps an app from asking for it directly.
 pub(super) fn map_id(map: BorrowedFd<'_>) -> io::Result<u32> {
     map_info(map)
         .map(|info| info.id)
         .or_else(|refused| told(map, "map_id:").ok_or(refused))
 }
 
-/// A number that the kernel tells of a descriptor.
+/// Reads a number that the kernel tells of a descriptor in `fdinfo`, or `None` if it does not tell.
 fn told<T: FromStr>(fd: BorrowedFd<'_>, name: &str) -> Option<T> {
     let all = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()?;
     all.lines()
@@ -333,14 +335,15 @@ fn told<T: FromStr>(fd: BorrowedFd<'_>, name: &str) -> Option<T> {
         .and_then(|number| number.trim().parse().ok())
 }
 
-/// Bytes of kernel memory that a map takes: what the kernel says, or what we know that it takes at least. Kernels before 6.4
-/// say nothing of a ring, and of a table with keys only the keys and values.
+/// Returns the bytes of kernel memory that a map takes: what the kernel says, or what we know that it takes at least.
+/// Kernels before 6.4 say nothing of a ring, and of a table with keys only the keys and values.
 pub fn memory(map: BorrowedFd<'_>) -> u64 {
     let said = told(map, "memlock:").unwrap_or(0);
     map_info(map).map_or(said, |info| said.max(at_least(&info)))
 }
 
-/// Bytes of kernel memory that a ring takes at least: its data, the pages beside it, and two pointers for each page.
+/// Returns the bytes of kernel memory that a ring takes at least: its data, the pages beside it, and two pointers for
+/// each page.
 pub fn ring_memory(bytes: u32) -> u64 {
     const PAGE: u64 = 4096;
     let data = u64::from(bytes).next_multiple_of(PAGE);
@@ -348,7 +351,7 @@ pub fn ring_memory(bytes: u32) -> u64 {
 }
 
 fn at_least(info: &MapInfo) -> u64 {
-    /// What stands before an entry, and its share of the buckets.
+    /// Bytes that stand before an entry, and its share of the buckets.
     const BESIDE: u64 = 64;
     let words = |bytes: u32| u64::from(bytes).next_multiple_of(8);
     match info.kind {
@@ -360,7 +363,7 @@ fn at_least(info: &MapInfo) -> u64 {
     }
 }
 
-/// From now on only programs can write to the map: no call, and no mapping.
+/// Freezes a map: from now on only programs can write to it, by no call and no mapping.
 ///
 /// # Errors
 /// What the kernel says.
@@ -368,8 +371,8 @@ pub fn freeze(map: BorrowedFd<'_>) -> io::Result<()> {
     call(MAP_FREEZE, &mut number(map)).map(drop)
 }
 
-/// Another descriptor of the map, to look at and to wait on. The kernel lets nobody map anything through it. Needs
-/// CAP_SYS_ADMIN.
+/// Opens another descriptor of the map, to look at and to wait on. The kernel lets nobody map anything through it.
+/// Needs CAP_SYS_ADMIN.
 ///
 /// # Errors
 /// What the kernel says: `EPERM` without the right.
@@ -386,7 +389,7 @@ pub fn read_only(map: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     .and_then(owned)
 }
 
-/// Whether a map with this number lives. Needs CAP_SYS_ADMIN.
+/// Returns whether a map with this number lives. Needs CAP_SYS_ADMIN.
 ///
 /// # Errors
 /// What the kernel says: `EPERM` without the right.
@@ -398,7 +401,7 @@ pub fn map_exists(id: u32) -> io::Result<bool> {
     }
 }
 
-/// What stands at `key`, written into `value`; both are as long as the map's. False: nothing stands there.
+/// Reads the value at `key` into `value`; both are as long as the map's. Returns `false` if there is none.
 pub(super) fn lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<bool> {
     let (key, value) = (key.as_ptr().addr() as u64, value.as_mut_ptr().addr() as u64);
     let mut element = element(map, key, value, 0);
@@ -415,7 +418,7 @@ pub(super) fn update(map: BorrowedFd<'_>, key: &[u8], value: &[u8], flags: u64) 
     call(MAP_UPDATE_ELEM, &mut element(map, key, value, flags)).map(drop)
 }
 
-/// Deletes `key`, which is as long as the map's. False: nothing stood there.
+/// Deletes `key`, which is as long as the map's. Returns `false` if it was not there.
 pub(super) fn delete(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<bool> {
     let key = key.as_ptr().addr() as u64;
     match call(MAP_DELETE_ELEM, &mut element(map, key, 0, 0)) {
@@ -435,8 +438,8 @@ fn element(map: BorrowedFd<'_>, key: u64, value: u64, flags: u64) -> Element {
     }
 }
 
-/// The next entries of a hash, at most `most` of them, for which there is room; how many they are, and whether they were the last.
-/// `place` is where the kernel is: it goes on there once it has `started`.
+/// Reads the next entries of a hash, at most `most` of them, for which there is room; returns their number, and whether
+/// they were the last. `place` is the kernel's position: it goes on there once it has `started`.
 pub(super) fn lookup_batch(
     map: BorrowedFd<'_>,
     started: bool,
@@ -464,7 +467,7 @@ pub(super) fn lookup_batch(
     Ok(((batch.count as usize).min(most), last))
 }
 
-/// Another descriptor of the map with this number. Needs CAP_SYS_ADMIN.
+/// Opens another descriptor of the map with this number. Needs CAP_SYS_ADMIN.
 pub(super) fn map_by_id(id: u32) -> io::Result<OwnedFd> {
     let mut by_id = ById {
         id,
@@ -526,10 +529,10 @@ pub fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     .map(drop)
 }
 
-/// What has this name in a bpffs; none: nothing has.
+/// Opens the object that has this name in a bpffs, or returns `None` if there is none.
 ///
 /// # Errors
-/// What the kernel says; that nothing has the name is none.
+/// What the kernel says; that no object has the name is no error.
 pub fn pinned(path: &Path) -> io::Result<Option<OwnedFd>> {
     let path = name(path)?;
     let path = path.as_ptr().addr() as u64;
@@ -549,7 +552,7 @@ pub fn pinned(path: &Path) -> io::Result<Option<OwnedFd>> {
     }
 }
 
-/// Puts another program into a link's place: every packet meets the old one or the new one.
+/// Puts another program in place of a link's: every packet meets the old one or the new one.
 ///
 /// # Errors
 /// What the kernel says: the link takes no other program.
@@ -563,8 +566,8 @@ pub fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<
     call(LINK_UPDATE, &mut attr).map(drop)
 }
 
-/// Takes a link's program off now, whoever still holds the link. False: this kind of link has no such call; it ends with the
-/// last who holds it, a little later.
+/// Takes a link's program off now, whoever still holds the link. Returns `false` for a kind of link that has no such
+/// call: it ends with the last who holds it, a little later.
 ///
 /// # Errors
 /// What the kernel says.
@@ -576,8 +579,8 @@ pub fn detach_link(link: BorrowedFd<'_>) -> io::Result<bool> {
     }
 }
 
-/// The number of the control group that a link is at, which is its folder's inode; none: it is another kind of link, or its
-/// control group is gone.
+/// Returns the number of the control group that a link is at, which is its folder's inode, or `None` if it is another
+/// kind of link, or its control group is gone.
 ///
 /// # Errors
 /// What the kernel says: it is nothing of BPF's.
@@ -595,7 +598,7 @@ pub fn link_cgroup(link: BorrowedFd<'_>) -> io::Result<Option<u64>> {
     Ok((info.kind == LINK_CGROUP && info.cgroup != 0).then_some(info.cgroup))
 }
 
-/// Gives the kernel the type data of programs.
+/// Loads the type data (BTF) of programs into the kernel.
 ///
 /// # Errors
 /// What the kernel says: it is not well formed.
@@ -614,7 +617,8 @@ pub fn load_type_data(data: &[u8]) -> io::Result<OwnedFd> {
     .and_then(owned)
 }
 
-/// Has the kernel check and take a program of netfilter. Refused, what its verifier says stands in `log`, up to a zero.
+/// Loads a netfilter program: the kernel checks and takes it. If it is refused, what the verifier says stands in `log`,
+/// up to a zero.
 ///
 /// # Errors
 /// What the kernel says: its verifier refuses the program.
@@ -662,7 +666,7 @@ pub fn load_netfilter(program: &NetfilterProgram<'_>, log: &mut [u8]) -> io::Res
     .and_then(owned)
 }
 
-/// How many entries of this size there are.
+/// Returns the number of entries of this size.
 fn length(bytes: &[u8], size: usize) -> io::Result<u32> {
     let count = bytes.len().checked_div(size).unwrap_or(0);
     u32::try_from(count).map_err(|_| io::ErrorKind::InvalidInput.into())
@@ -686,7 +690,7 @@ pub fn link_netfilter(program: BorrowedFd<'_>, place: NetfilterPlace) -> io::Res
     .and_then(owned)
 }
 
-/// Where a netfilter link is; none: it is another kind of link.
+/// Returns the place of a netfilter link, or `None` if it is another kind of link.
 ///
 /// # Errors
 /// What the kernel says: it is nothing of BPF's.

@@ -1,4 +1,4 @@
-//! Closes descriptors that somebody else has had a hand in, on threads of its own.
+//! Closing of descriptors that somebody else has had a hand in, on threads of its own.
 //!
 //! `close()` may wait for as long as whoever made the file likes: a TCP socket with unsent data lingers for years, a file in
 //! user space is closed when its server says so, and a unix socket takes along the descriptors in messages that nobody has
@@ -17,30 +17,30 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Threads that one share's files may hold at the same time.
+/// Largest number of threads that one share's files may hold at the same time.
 const THREADS_OF_A_SHARE: usize = 2;
-/// Threads of all shares but root's.
+/// Largest number of threads of all shares but root's.
 const MOST_THREADS: usize = 16;
-/// A share's messages are read while fewer than these of its files wait.
+/// Largest number of a share's files that wait, before no more of its messages are read.
 const MOST_OF_A_SHARE: usize = 256;
-/// And nobody's but root's while as many of all shares but root's do.
+/// Largest number of files of all shares but root's that wait, before no messages but root's are read.
 const MOST_OF_ALL: usize = 8192;
-/// What may wait while messages are read, of what the process may have open.
+/// Divisor of the number of files that the process may have open: that part may wait while messages are read.
 const PART_OF_OPEN: usize = 16;
-/// So many times as many wait before no connection is taken either. The last message brings 253 at once: where only 1024 may be open
-/// it does not shut the door yet, and in two such that are full there is still room.
+/// Factor by which more files must wait before no connection is taken either. The last message brings 253 at once:
+/// where only 1024 may be open it does not stop accepting yet, and in two such that are full there is still room.
 const TIMES_AT_THE_DOOR: usize = 6;
-/// A thread closes, and does nothing else.
+/// Stack of a thread, in bytes: it closes, and does nothing else.
 const STACK: usize = 64 * 1024;
 
-/// Closes files without waiting for them. Cheap to clone: every clone is the same.
+/// Closer of files, for whom nobody waits. Cheap to clone: every clone is the same.
 #[derive(Clone, Debug)]
 pub struct Closer {
     lanes: Arc<Mutex<HashMap<u32, Lane>>>,
     most: Most,
 }
 
-/// How many files may wait before no more are taken in.
+/// Limits of how many files may wait before no more are taken in.
 #[derive(Clone, Copy, Debug)]
 struct Most {
     of_a_share: usize,
@@ -49,7 +49,7 @@ struct Most {
 }
 
 impl Most {
-    /// Of a process that may have so many open.
+    /// Returns the limits of a process that may have `open` files open.
     const fn of(open: usize) -> Self {
         let of_all = if open / PART_OF_OPEN < MOST_OF_ALL {
             open / PART_OF_OPEN
@@ -70,13 +70,13 @@ impl Most {
 }
 
 impl Default for Closer {
-    /// By what this process may have open now.
+    /// Makes a closer with the limits of this process, by what it may have open now.
     fn default() -> Self {
         Self::of_open(may_open())
     }
 }
 
-/// How many files this process may have open.
+/// Returns the number of files that this process may have open.
 fn may_open() -> usize {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
@@ -91,11 +91,11 @@ fn may_open() -> usize {
     }
 }
 
-/// What one share's files wait in.
+/// Files of one share that wait to be closed.
 #[derive(Debug, Default)]
 struct Lane {
     waiting: VecDeque<OwnedFd>,
-    /// Each of them closes one more file.
+    /// Number of threads that close this share's files: each of them closes one more file.
     threads: usize,
 }
 
@@ -109,7 +109,7 @@ pub struct ForeignFd {
 }
 
 impl Closer {
-    /// As in a process that may have so many files open.
+    /// Makes a closer with the limits of a process that may have `files` files open.
     #[must_use]
     pub fn of_open(files: usize) -> Self {
         Self {
@@ -118,7 +118,8 @@ impl Closer {
         }
     }
 
-    /// Takes over a file that comes from this share: a user's number, or one that several have together; 0 is root's.
+    /// Takes over a file that comes from this share: a user's number, or one that several users have together; 0 is
+    /// root's.
     #[must_use]
     pub fn take(&self, share: u32, fd: OwnedFd) -> ForeignFd {
         ForeignFd {
@@ -129,8 +130,8 @@ impl Closer {
         }
     }
 
-    /// Whether so many files of this share, or of all but root's, are still to be closed that no more are to be taken from there.
-    /// Root's never are.
+    /// Returns whether so many files of this share, or of all but root's, are still to be closed that no more are to be
+    /// taken from there. Root's never are.
     #[must_use]
     pub fn is_behind(&self, share: u32) -> bool {
         let lanes = self.lanes();
@@ -138,8 +139,8 @@ impl Closer {
         share != 0 && (of_share >= self.most.of_a_share || others(&lanes) >= self.most.of_all)
     }
 
-    /// Whether so many files of all shares but root's are still to be closed that nobody is to be let in before some are: more
-    /// than messages alone can bring, for nobody but root is heard before that.
+    /// Returns whether so many files of all shares but root's are still to be closed that no connection is to be
+    /// accepted before some are: more than messages alone can bring, for nobody but root is heard before that.
     #[must_use]
     pub fn is_full(&self) -> bool {
         others(&self.lanes()) >= self.most.at_the_door
@@ -185,7 +186,8 @@ impl Closer {
         self.lanes().get_mut(&share)?.waiting.pop_front()
     }
 
-    /// This share's thread is free. Another share whose files have no thread gets it, if there is one.
+    /// Returns the next share for a thread that is free of this one: another share whose files have no thread, if there
+    /// is one.
     fn next_lane(&self, share: u32) -> Option<u32> {
         let mut lanes = self.lanes();
         if let Some(lane) = lanes.get_mut(&share) {
@@ -206,7 +208,7 @@ impl Closer {
     }
 }
 
-/// Files of all shares but root's.
+/// Returns the number of files of all shares but root's.
 fn others(lanes: &HashMap<u32, Lane>) -> usize {
     let others = lanes.iter().filter(|(share, _)| **share != 0);
     others.map(|(_, lane)| lane.files()).sum()
@@ -219,7 +221,8 @@ impl Lane {
 }
 
 impl ForeignFd {
-    /// Closes it in this thread: what is known to wait for nothing, as a connection that nobody could send descriptors by.
+    /// Closes the descriptor in this thread: one that is known to wait for nothing, as a connection that nobody could
+    /// send descriptors by.
     pub fn close_here(mut self) {
         self.waits_for_nothing = true;
     }
@@ -249,7 +252,7 @@ mod tests {
     use std::io::Read;
     use std::os::unix::net::UnixStream;
 
-    /// The most descriptors that come with one message: the kernel's `SCM_MAX_FD`.
+    /// Largest number of descriptors that come with one message: the kernel's `SCM_MAX_FD`.
     const MOST_BESIDE: usize = 253;
 
     #[test]

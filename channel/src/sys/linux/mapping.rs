@@ -1,4 +1,4 @@
-//! Pages shared with the kernel, and what is read in them: each word by an atomic load.
+//! Pages shared with the kernel, each word of which is read by an atomic load.
 
 use super::{bpf, lock};
 use crate::orderings;
@@ -50,7 +50,7 @@ impl Mapping {
         })
     }
 
-    /// The 64-bit word at `at`, which is a constant, or checked, below the length.
+    /// Returns the 64-bit word at `at`, which is a constant, or checked, below the length.
     fn word(&self, at: usize) -> &AtomicU64 {
         debug_assert!(at + 8 <= self.length);
         let word = self.start.wrapping_add(at).cast();
@@ -72,12 +72,12 @@ pub(super) fn page() -> usize {
     usize::try_from(bytes).unwrap_or(4096)
 }
 
-/// A ring's pages. The kernel maps its data twice in a row, so that a record never wraps.
+/// Mapped pages of a ring. The kernel maps its data twice in a row, so that a record never wraps.
 #[derive(Debug)]
 pub struct Ring {
-    /// Our position, in a page of its own that we may write.
+    /// Page of the reader's position, the only one that we may write.
     consumer: Mapping,
-    /// The kernel's position, then the data twice: read-only.
+    /// Page of the kernel's position, then the data twice: read-only.
     producer: Mapping,
     data: usize,
     size: u64,
@@ -85,8 +85,8 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// Maps a ring of `size` bytes, to be its reader. It has one: who else has its descriptor, in another process, leaves the
-    /// reader's position alone.
+    /// Maps a ring of `size` bytes, to be its reader. A ring has one reader: who else has its descriptor, in another
+    /// process, leaves the reader's position alone.
     ///
     /// # Errors
     /// What the kernel says: it can't be mapped. `ResourceBusy` as long as this process has it mapped already.
@@ -104,16 +104,16 @@ impl Ring {
         })
     }
 
-    /// Throws away what is there: the reader of a named event's owner.
+    /// Throws away all records that are there: the reader of a named event's owner.
     pub fn reset(&self) {
         self.set_consumer(self.producer());
     }
 }
 
-/// The rings that this process reads, by the kernel's numbers of them.
+/// Rings that this process reads, by the kernel's numbers of them.
 static READ: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
-/// This process's one reader of a ring. Two would each move the same position, past what the other one lends.
+/// Claim of this process's one reader on a ring. Two would each move the same position, past what the other one lends.
 #[derive(Debug)]
 struct OnlyReader(u32);
 
@@ -175,7 +175,8 @@ impl Memory for Ring {
     }
 }
 
-/// Where an app's reader is in its ring, and where the kernel is: what the app writes, seen by somebody else.
+/// Positions of an app's reader in its ring and of the kernel, mapped by the device server: it sees what the app
+/// writes.
 #[derive(Debug)]
 #[cfg(feature = "server")]
 pub struct Positions {
@@ -202,7 +203,7 @@ impl Positions {
         })
     }
 
-    /// Whether the app's page says what no reader of records can have come to.
+    /// Returns whether the app's page has a position that no reader of records can have come to.
     pub fn lie(&self) -> bool {
         let at = || self.reader.word(0).load(Ordering::Acquire);
         let before = at();
@@ -214,12 +215,12 @@ impl Positions {
     }
 }
 
-/// An app's ledger, mapped to be read: its map is frozen, only the driver's programs write.
+/// Mapped page of an app's ledger, to be read: its map is frozen, only the driver's programs write.
 #[derive(Debug)]
 pub struct LedgerPage(Mapping);
 
 impl LedgerPage {
-    /// Maps it.
+    /// Maps the ledger.
     ///
     /// # Errors
     /// What the kernel says: it can't be mapped.
@@ -227,14 +228,14 @@ impl LedgerPage {
         Mapping::new(map, size_of::<Ledger>().next_multiple_of(page()), 0, false).map(Self)
     }
 
-    /// [`Ledger::ended`].
+    /// Returns the tombstone: [`Ledger::ended`].
     pub fn ended(&self) -> u64 {
         self.0
             .word(std::mem::offset_of!(Ledger, ended))
             .load(orderings::reader_sees_the_end())
     }
 
-    /// The books as they stand.
+    /// Reads the ledger as it stands.
     pub fn read(&self) -> Ledger {
         read_ledger(|at, ordering| self.0.word(at).load(ordering))
     }

@@ -1,4 +1,4 @@
-//! Maps of the kernel as what they are: the sizes of keys and values are compared with the types once, when one is opened.
+//! Typed maps of the kernel: the sizes of keys and values are compared with the types once, when a map is opened.
 //!
 //! The kernel copies as many bytes as the map says, to and from wherever it is told. So nothing here takes an address and a length:
 //! only what [`TypedMap::open`] and [`ObjectMap::open`] have found to fit is ever copied.
@@ -9,19 +9,20 @@ use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// `BPF_MAP_TYPE_HASH`, `_ARRAY`, `_LRU_HASH`, `_SK_STORAGE`: a value is one, of the size that the map says. Of a map with a value
-/// for each processor the kernel copies them all.
+/// Types of maps in which a value is one, of the size that the map says: `BPF_MAP_TYPE_HASH`, `_ARRAY`, `_LRU_HASH`,
+/// `_SK_STORAGE`. Of a map with a value for each processor the kernel copies them all.
 const PLAIN: [u32; 4] = [1, 2, 9, 24];
-/// `BPF_MAP_TYPE_PROG_ARRAY`, `_CGROUP_ARRAY`, `_ARRAY_OF_MAPS`, `_HASH_OF_MAPS`: a value is another object of the kernel.
+/// Types of maps in which a value is another object of the kernel: `BPF_MAP_TYPE_PROG_ARRAY`, `_CGROUP_ARRAY`,
+/// `_ARRAY_OF_MAPS`, `_HASH_OF_MAPS`.
 const OF_OBJECTS: [u32; 4] = [3, 8, 12, 13];
-/// Entries that one call fetches at most.
+/// Largest number of entries that one call fetches.
 const AT_ONCE: usize = 4096;
 
 /// A map with keys and values of these types, opened by a descriptor that lives as long.
 #[derive(Debug)]
 pub struct TypedMap<F, K, V> {
     fd: F,
-    /// How many it has room for.
+    /// Number of entries that the map has room for.
     entries: u32,
     types: PhantomData<fn(K) -> V>,
 }
@@ -32,11 +33,11 @@ where
     K: IntoBytes + Immutable,
     V: FromBytes + IntoBytes + Immutable,
 {
-    /// Opens it.
+    /// Opens the map.
     ///
     /// # Errors
-    /// `InvalidInput` if it is no such map: its keys or values have other sizes, it has a value for each processor, or its values are
-    /// objects.
+    /// `InvalidInput` if the map is another one: its keys or values have other sizes, it has a value for each
+    /// processor, or its values are objects.
     pub fn open(fd: F) -> io::Result<Self> {
         let entries = fits(&fd, &PLAIN, size_of::<K>(), size_of::<V>())?.max_entries;
         Ok(Self {
@@ -46,7 +47,7 @@ where
         })
     }
 
-    /// The value of this key; none: it has none.
+    /// Reads the value of this key, or returns `None` if it has none.
     ///
     /// # Errors
     /// What the kernel says.
@@ -56,7 +57,7 @@ where
         Ok(there.then_some(value))
     }
 
-    /// Gives this key this value.
+    /// Sets the value of this key.
     ///
     /// # Errors
     /// What the kernel says: there is no room, for one.
@@ -64,7 +65,7 @@ where
         bpf::update(self.fd.as_fd(), key.as_bytes(), value.as_bytes(), 0)
     }
 
-    /// Gives this key this value if it has none. False: it has one, which stays.
+    /// Sets the value of this key if it has none. Returns `false` if it has one, which stays.
     ///
     /// # Errors
     /// What the kernel says: there is no room, for one.
@@ -77,7 +78,7 @@ where
         }
     }
 
-    /// Takes this key out. False: it was not there.
+    /// Deletes this key. Returns `false` if it was not there.
     ///
     /// # Errors
     /// What the kernel says: nothing is taken out of an array.
@@ -85,7 +86,8 @@ where
         bpf::delete(self.fd.as_fd(), key.as_bytes())
     }
 
-    /// Every entry of a hash, as it is met, or of an array, in its order. What is put in or taken out meanwhile may be met or not.
+    /// Calls `meet` with every entry of a hash, as it is met, or of an array, in its order. What is put in or taken out
+    /// meanwhile may be met or not.
     ///
     /// # Errors
     /// What the kernel says: not every kind of map can be walked.
@@ -121,22 +123,22 @@ where
     }
 }
 
-/// A map of other objects: maps, programs, control groups. It is told of one by a descriptor, and tells of it by its number.
+/// A map of other objects: maps, programs, control groups. An object is put in by a descriptor, and read by its number.
 #[derive(Debug)]
 pub struct ObjectMap<F>(F);
 
 impl<F: AsFd> ObjectMap<F> {
-    /// Opens it.
+    /// Opens the map.
     ///
     /// # Errors
-    /// `InvalidInput` if it is no such map.
+    /// `InvalidInput` if the map is another one.
     pub fn open(fd: F) -> io::Result<Self> {
         fits(&fd, &OF_OBJECTS, size_of::<u32>(), size_of::<u32>())?;
         Ok(Self(fd))
     }
 
-    /// Puts an object at this place. What stood there goes: from a map of maps, the kernel returns when no running program can still
-    /// see it.
+    /// Puts an object at this place, instead of what stood there. From a map of maps, the kernel returns when no
+    /// running program can still see that.
     ///
     /// # Errors
     /// What the kernel says: the object is not of the kind that the map holds, for one.
@@ -145,7 +147,7 @@ impl<F: AsFd> ObjectMap<F> {
         bpf::update(self.0.as_fd(), place.as_bytes(), number.as_bytes(), 0)
     }
 
-    /// The number of what stands at this place; none: nothing does. Not every kernel tells of each kind.
+    /// Returns the number of the object at this place, or `None` if there is none. Not every kernel tells of each kind.
     ///
     /// # Errors
     /// What the kernel says.
@@ -155,7 +157,7 @@ impl<F: AsFd> ObjectMap<F> {
         Ok(there.then_some(id))
     }
 
-    /// The map that stands at this place of a map of maps; none: nothing does. Needs CAP_SYS_ADMIN.
+    /// Opens the map at this place of a map of maps, or returns `None` if there is none. Needs CAP_SYS_ADMIN.
     ///
     /// # Errors
     /// What the kernel says.
@@ -163,8 +165,8 @@ impl<F: AsFd> ObjectMap<F> {
         self.id(place)?.map(bpf::map_by_id).transpose()
     }
 
-    /// Takes what stands at this place away. False: nothing stood there. From a map of maps, the kernel returns when no running
-    /// program can still see it.
+    /// Takes the object at this place out. Returns `false` if there was none. From a map of maps, the kernel returns
+    /// when no running program can still see it.
     ///
     /// # Errors
     /// What the kernel says.
@@ -189,7 +191,7 @@ mod tests {
     use super::*;
     use std::io::ErrorKind;
 
-    /// A map whose values have 16 bytes; none: this user may make none.
+    /// Makes a map whose values have 16 bytes, or returns `None` if this user may make none.
     fn page() -> Option<OwnedFd> {
         match bpf::create_page(16) {
             Ok(map) => Some(map),
@@ -246,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_map_with_a_value_for_each_processor_is_none_of_one_value() {
-        /// `BPF_MAP_TYPE_PERCPU_ARRAY`.
+        /// Type of an array with a value for each processor: `BPF_MAP_TYPE_PERCPU_ARRAY`.
         const FOR_EACH: u32 = 6;
         if page().is_none() {
             return;

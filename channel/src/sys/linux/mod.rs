@@ -1,5 +1,5 @@
-//! The Linux backing: the event is a ring-buffer map, the device server is a socket, and requests of the driver's own are runs of
-//! its program.
+//! Backing of Linux: the event is a ring-buffer map, the device server is a socket, and requests of the driver's own
+//! are runs of its program.
 
 #[cfg(feature = "async")]
 mod arrival;
@@ -37,10 +37,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use zerocopy::{FromBytes, IntoBytes};
 
-/// How long the device server may take for an answer.
+/// Longest time that the device server may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The Linux kernel.
+/// Linux as the app's half uses it.
 #[derive(Clone, Copy, Debug)]
 pub enum Linux {}
 
@@ -48,11 +48,11 @@ pub enum Linux {}
 #[derive(Debug)]
 pub struct OpenDevice {
     socket: OwnedFd,
-    /// One request at a time: each has its answer.
+    /// Lock that lets one request be made at a time: each has its answer.
     asking: Mutex<()>,
     program: Option<OwnedFd>,
     named: Option<OwnedFd>,
-    /// Whose slot we have, to prove it to the driver's program.
+    /// Slot and token of the app, to prove its slot to the driver's program.
     referenced: Mutex<Option<Referenced>>,
 }
 
@@ -65,25 +65,26 @@ pub struct OwnEvent {
     own: Arc<OwnedFd>,
 }
 
-/// Where the records of an attached event are read.
+/// Reader of an attached event's records, and all that its waits watch.
 #[derive(Debug)]
 pub struct Source {
     reader: Reader<Ring>,
     ledger: LedgerPage,
-    /// Can be read when a wait would return at once.
+    /// Descriptor that can be read when a wait would return at once.
     ready: Epoll,
-    /// The app's own signal.
+    /// Eventfd by which the app can signal itself.
     own: Arc<OwnedFd>,
 }
 
 impl OwnEvent {
-    /// Whether the service makes the ring on this app's behalf, because the kernel lets the app make none (no CAP_BPF).
+    /// Returns whether the service makes the ring on this app's behalf, because the kernel lets the app make none (no
+    /// CAP_BPF).
     #[must_use]
     pub const fn made_by_service(&self) -> bool {
         self.by_service
     }
 
-    /// The ring's descriptor, for a poll loop of the app's own. `None`: the service has not made it yet.
+    /// Returns the ring's descriptor, for a poll loop of the app's own, or `None` if the service has not made it yet.
     #[must_use]
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.ring.get().map(|ring| ring.as_fd())
@@ -91,7 +92,7 @@ impl OwnEvent {
 }
 
 impl OpenDevice {
-    /// The driver's own named event, if it has one: the background's way.
+    /// Opens the driver's own named event, if it has one, as the article's background does.
     ///
     /// # Errors
     /// [`Error::System`] if the driver has none, or it can't be waited for.
@@ -344,7 +345,7 @@ impl System for Linux {
     }
 }
 
-/// Whether the attachment has ended, by the tombstone or with the service, and how.
+/// Returns how the attachment has ended, by the tombstone or with the service, or `None` if it stands.
 fn ending(device: &OpenDevice, ledger: &LedgerPage) -> Result<Option<Ending>, Error> {
     match ledger.ended() {
         0 if device.hung_up()? => Ok(Some(Ending::DriverStopping)),
@@ -355,10 +356,11 @@ fn ending(device: &OpenDevice, ledger: &LedgerPage) -> Result<Option<Ending>, Er
     }
 }
 
-/// No request takes more runs of a program than this.
+/// Largest number of runs of a program that a request takes.
 const MOST_RUNS: u32 = 1_000_000;
 
-/// A program may neither sleep nor run for long, so it says when to run it again: 0 never, n after n - 1 µs.
+/// Runs a program until it is done. It may neither sleep nor run for long, so it says when to run it again: 0 never, n
+/// after n - 1 µs.
 fn run_to_the_end(program: BorrowedFd<'_>, request: &mut [u8]) -> Result<(), Error> {
     for _ in 0..=MOST_RUNS {
         let run = bpf::run(program, request);
@@ -375,7 +377,7 @@ fn run_to_the_end(program: BorrowedFd<'_>, request: &mut [u8]) -> Result<(), Err
     Err(Error::Contract("a program that never says it is done"))
 }
 
-/// The descriptors beside a message, by what the message says they are.
+/// Descriptors beside a message, each by the bit that the message says it is.
 struct Given {
     which: u32,
     descriptors: std::vec::IntoIter<OwnedFd>,
@@ -389,7 +391,7 @@ impl Given {
         }
     }
 
-    /// The next one, if it is this. Asked for in the order of the bits.
+    /// Takes the next descriptor, if it is the one of this bit. Asked for in the order of the bits.
     fn take(&mut self, bit: u32) -> Option<OwnedFd> {
         if self.which & bit != 0 {
             self.descriptors.next()
@@ -405,7 +407,7 @@ impl From<Lie> for Error {
     }
 }
 
-/// Connects, with a limit to how long an answer may take.
+/// Connects to the device server, with a limit to how long an answer may take.
 fn connect(path: &Path) -> io::Result<OwnedFd> {
     // SAFETY: no preconditions.
     let fd = unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0) };
@@ -425,7 +427,7 @@ fn connect(path: &Path) -> io::Result<OwnedFd> {
     Ok(socket.into())
 }
 
-/// A path as a socket's address.
+/// Turns a path into a socket's address.
 ///
 /// # Errors
 /// `InvalidInput` if it is longer than an address.
@@ -460,9 +462,9 @@ fn hint(source: &io::Error) -> &'static str {
     }
 }
 
-/// One descriptor over all that can end a wait, for a loop of the app's own: `poll`, `epoll`, mio, tokio's `AsyncFd`. When it can be
-/// read, call [`Attachment::wait`] with no time, which takes the app's own signal and says what there is, and drain. After
-/// [`Wake::Ended`](crate::Wake::Ended) it says nothing more.
+/// Lends one descriptor over all that can end a wait, for a loop of the app's own: `poll`, `epoll`, mio, tokio's
+/// `AsyncFd`. When it can be read, call [`Attachment::wait`] with no time, which takes the app's own signal and says
+/// what there is, and drain. After [`Wake::Ended`](crate::Wake::Ended) it says nothing more.
 impl AsFd for Attachment<Linux> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.system().ready.0.as_fd()
@@ -475,16 +477,16 @@ impl AsRawFd for Attachment<Linux> {
     }
 }
 
-/// What the descriptors of an attachment are called in its [`Epoll`].
+/// Names of an attachment's descriptors in its [`Epoll`].
 const RECORDS: u64 = 0;
 const OWN_SIGNAL: u64 = 1;
 const HANG_UP: u64 = 2;
-/// How many they are.
+/// Number of an attachment's descriptors in its [`Epoll`].
 const WATCHED: usize = 3;
 
 const NOTHING: libc::epoll_event = libc::epoll_event { events: 0, u64: 0 };
 
-/// Waits for several descriptors at once.
+/// An epoll descriptor, which waits for several descriptors at once.
 #[derive(Debug)]
 struct Epoll(OwnedFd);
 
@@ -495,7 +497,7 @@ impl Epoll {
         owned(epoll, what).map(Self)
     }
 
-    /// From now on waits for this descriptor too, by this name.
+    /// Watches this descriptor too from now on, by this name.
     fn watch(&self, fd: BorrowedFd<'_>, events: i32, name: u64) -> Result<(), Error> {
         let mut event = libc::epoll_event {
             events: events.cast_unsigned(),
@@ -511,7 +513,7 @@ impl Epoll {
         }
     }
 
-    /// What is ready; nothing: the time was over.
+    /// Waits, and returns the events of the descriptors that are ready; none if the time is over.
     fn wait<'a>(
         &self,
         room: &'a mut [libc::epoll_event],
@@ -541,7 +543,7 @@ impl Epoll {
     }
 }
 
-/// Which descriptors have something to say.
+/// Readiness of the descriptors that were polled, in their order.
 pub(crate) struct Ready(Vec<bool>);
 
 impl Ready {
@@ -549,7 +551,7 @@ impl Ready {
         self.0.contains(&true)
     }
 
-    /// One by one, in the order asked for.
+    /// Returns whether each descriptor is ready, in the order asked for.
     #[cfg(feature = "server")]
     pub(crate) fn each(&self) -> impl Iterator<Item = bool> {
         self.0.iter().copied()
@@ -561,7 +563,7 @@ pub(crate) fn poll(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> Result<
     poll_for(libc::POLLIN, fds, timeout)
 }
 
-/// The same with other events than that it can be read. That it has hung up is always one.
+/// Waits until one of the descriptors has one of these events or has hung up.
 fn poll_for(
     events: i16,
     fds: &[BorrowedFd<'_>],
@@ -595,24 +597,25 @@ fn poll_for(
     ))
 }
 
-/// When a wait is over, however often a signal handler interrupts it.
+/// Time at which a wait is over, however often a signal handler interrupts it; `None` for never.
 #[derive(Clone, Copy)]
 struct Deadline(Option<Instant>);
 
 impl Deadline {
-    /// So much later than now. Without a time, or with one that no clock can show, never.
+    /// Returns the deadline that is `timeout` later than now. Without a time, or with one that no clock can show,
+    /// never.
     fn of(timeout: Option<Duration>) -> Self {
         Self(timeout.and_then(|time| Instant::now().checked_add(time)))
     }
 
-    /// The time that is left, if there is an end to it.
+    /// Returns the time that is left, or `None` if there is no end to it.
     fn left(self) -> Option<Duration> {
         self.0
             .map(|end| end.saturating_duration_since(Instant::now()))
     }
 }
 
-/// How many descriptors ended a wait. `None`: a signal handler came in between, and the wait goes on.
+/// Returns how many descriptors ended a wait, or `None` if a signal handler came in between, and the wait goes on.
 fn woken(got: i64) -> Result<Option<usize>, Error> {
     match usize::try_from(got) {
         Ok(ready) => Ok(Some(ready)),
@@ -663,7 +666,7 @@ fn page_bytes() -> u32 {
     u32::try_from(mapping::page()).unwrap_or(4096)
 }
 
-/// A panic elsewhere leaves nothing half-done behind these locks.
+/// Locks a mutex, also a poisoned one: a panic elsewhere leaves nothing half-done behind these locks.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -676,7 +679,7 @@ mod tests {
 
     extern "C" fn nothing(_: i32) {}
 
-    /// A wait for this descriptor, as an attachment waits: whether it ended before its time was over.
+    /// Waits for this descriptor as an attachment waits; returns whether the wait ended before its time was over.
     fn waits(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> bool {
         let epoll = Epoll::new("wait").unwrap();
         epoll.watch(fd, libc::EPOLLIN, 0).unwrap();
@@ -685,7 +688,7 @@ mod tests {
         ready > 0
     }
 
-    /// Has `wait` run while a signal handler keeps interrupting it, and says how it ended and how long that took.
+    /// Runs `wait` while a signal handler keeps interrupting it, and returns its result and how long it took.
     fn interrupted(wait: impl FnOnce() -> bool + Send + 'static) -> (bool, Duration) {
         let handler: extern "C" fn(i32) = nothing;
         // SAFETY: the handler does nothing, so it may run anywhere.

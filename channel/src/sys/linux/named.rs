@@ -1,4 +1,5 @@
-//! The background's way: an event that the driver's side made and owns. An app can wait on it and look, not reset it.
+//! Named events, as in the article's background: the driver's side makes and owns one; an app can wait on it and look,
+//! not reset it.
 
 use super::{Epoll, NOTHING, Ready, poll};
 use crate::Error;
@@ -20,7 +21,8 @@ impl NamedEvent {
         Ok(Self { ring, edges })
     }
 
-    /// Waits for a pulse; false: the time was over. One that fired before, while nobody waited, is lost, as in the article.
+    /// Waits for a pulse; returns `false` if the time is over. A pulse that came before, while nobody waited, is lost,
+    /// as in the article.
     ///
     /// # Errors
     /// [`Error::System`] if this machine's kernel can't wait.
@@ -29,7 +31,7 @@ impl NamedEvent {
         self.await_edge(timeout)
     }
 
-    /// Whether its owner has left it signalled.
+    /// Returns whether the event's owner has left it signalled.
     ///
     /// # Errors
     /// [`Error::System`] if this machine's kernel refuses.
@@ -37,7 +39,8 @@ impl NamedEvent {
         poll(&[self.ring.as_fd()], Some(Duration::ZERO)).map(|ready: Ready| ready.any())
     }
 
-    /// Tries to reset it: the page with the reader's position can't be mapped for writing, so this is always an error.
+    /// Tries to reset the event: the page with the reader's position can't be mapped for writing, so this is always an
+    /// error.
     ///
     /// # Errors
     /// Always one.

@@ -1,50 +1,52 @@
-//! The device server's socket as both sides see it: one message a request, one an answer, with descriptors beside it.
+//! Protocol of the device server's socket, for both sides: one message a request, one an answer, with descriptors
+//! beside it.
 
 use channel_abi::Refusal;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Stands before the device server's greeting, each request and each answer.
+/// Header of the device server's greeting, of each request and of each answer.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
 pub struct Prelude {
-    /// A request's [`channel_abi::Command`]; an answer's [`Refusal`], or 0.
+    /// Number of a request's [`channel_abi::Command`], or of an answer's [`Refusal`]; 0 in an answer that is none.
     pub number: u32,
-    /// The device server's: which descriptors come beside it, in the order of these bits: [`LEDGER`], [`RING`], ….
+    /// Bits of the descriptors that come beside a message of the device server's, in the order of the bits: [`LEDGER`],
+    /// [`RING`], ….
     pub descriptors: u32,
 }
 
-/// In the answer to a reference: the app's ledger, read-only.
+/// Bit of the app's ledger, read-only, in the answer to a reference.
 pub const LEDGER: u32 = 1;
-/// In the answer to a reference: the app's ring, if the device server made it.
+/// Bit of the app's ring, if the device server made it, in the answer to a reference.
 pub const RING: u32 = 2;
-/// In the greeting: the driver's command program, if it has one.
+/// Bit of the driver's command program, if it has one, in the greeting.
 pub const PROGRAM: u32 = 4;
-/// In the greeting: the driver's named event, read-only, if it has one.
+/// Bit of the driver's named event, read-only, if it has one, in the greeting.
 pub const NAMED: u32 = 8;
 
-/// Descriptors that a message of ours carries at most.
+/// Largest number of descriptors that a message of ours carries.
 const MOST: usize = 4;
-/// Descriptors that the kernel lets a message carry: `SCM_MAX_FD`. All are received, because the kernel closes those for which
-/// there is no room before the call returns, however long that takes.
+/// Largest number of descriptors that the kernel lets a message carry: `SCM_MAX_FD`. All are received, because the
+/// kernel closes those for which there is no room before the call returns, however long that takes.
 const MOST_RECEIVED: usize = 253;
 
-/// What came in: a message and the descriptors beside it.
+/// A message that was received, and the descriptors beside it.
 #[derive(Debug)]
 pub struct Message {
-    /// What [`Prelude`] says.
+    /// Header of the message.
     pub prelude: Prelude,
-    /// What follows it.
+    /// Bytes that follow the header.
     pub body: Vec<u8>,
-    /// The descriptors, owned here from now on.
+    /// Descriptors that came beside the message, owned here from now on.
     pub descriptors: Vec<OwnedFd>,
 }
 
 impl Message {
-    /// The body as a type of `channel_abi`: it must have exactly its length.
+    /// Reads the body as a type of `channel_abi`: it must have exactly its length.
     ///
     /// # Errors
     /// [`Refusal::Length`] if the body has another length.
@@ -53,7 +55,7 @@ impl Message {
     }
 }
 
-/// The kernel's number for the network namespace of the calling thread, which no other ever has.
+/// Returns the kernel's number for the network namespace of the calling thread, which no other ever has.
 ///
 /// # Errors
 /// What the kernel says.
@@ -86,7 +88,7 @@ pub fn netns_cookie() -> io::Result<u64> {
     }
 }
 
-/// Room for one control message with as many descriptors as there can be.
+/// Buffer for one control message with as many descriptors as there can be.
 #[repr(C, align(8))]
 struct Control([u8; (CMSG + 4 * MOST_RECEIVED).next_multiple_of(8)]);
 
@@ -94,7 +96,7 @@ impl Control {
     const EMPTY: Self = Self([0; size_of::<Self>()]);
 }
 
-/// Sends one message. `flags` may say that it is not to wait.
+/// Sends one message. `flags` may have `MSG_DONTWAIT`, so as not to wait.
 ///
 /// # Errors
 /// What the kernel says: `WouldBlock`, if the other side takes nothing and waiting was not wanted.
@@ -124,7 +126,7 @@ pub fn send(
     }
 }
 
-/// Receives one message of at most `most` bytes of body. `None`: the other side hung up.
+/// Receives one message of at most `most` bytes of body, or returns `None` if the other side hung up.
 ///
 /// # Errors
 /// What the kernel says; `InvalidData` if it is no message.
@@ -133,8 +135,8 @@ pub fn receive(socket: BorrowedFd<'_>, most: usize, flags: i32) -> io::Result<Op
     Ok((!is_empty).then_some(message))
 }
 
-/// The same, of somebody who may mean harm: an empty message, which is no different from a hang-up, can have descriptors
-/// beside it. Returns whether it is empty.
+/// Receives one message of somebody who may mean harm: an empty message, which is no different from a hang-up, can have
+/// descriptors beside it. Returns whether it is empty.
 ///
 /// # Errors
 /// What the kernel says; `InvalidData` if it is no message.
@@ -169,7 +171,8 @@ pub fn receive_any(socket: BorrowedFd<'_>, most: usize, flags: i32) -> io::Resul
     Ok((message, got == 0))
 }
 
-/// Says whether descriptors may be sent to this unix socket, and to the connections that a listening one gets from here on.
+/// Sets whether descriptors may be sent to this unix socket, and to the connections that a listening one accepts from
+/// here on.
 ///
 /// # Errors
 /// The kernel is older than 6.16 and takes them in any case (`ENOPROTOOPT`).
@@ -217,7 +220,7 @@ fn header(parts: &mut [libc::iovec; 2], control: &mut Control) -> libc::msghdr {
     header
 }
 
-/// Bytes of a `cmsghdr` on 64-bit Linux: its length, its level, its type; the descriptors follow.
+/// Size of a `cmsghdr` on 64-bit Linux, in bytes: its length, its level, its type; the descriptors follow.
 const CMSG: usize = 16;
 
 /// Writes the control message by hand; returns its length.
@@ -251,7 +254,7 @@ fn detach(control: &Control, length: usize) -> Vec<OwnedFd> {
         .collect()
 }
 
-/// Asks, and waits for the answer. The refusal in it becomes `Ok(Err)`.
+/// Sends a request, and waits for the answer. A refusal in it becomes `Ok(Err)`.
 ///
 /// # Errors
 /// What the kernel says; `ConnectionAborted` if the other side hung up. After any error the connection is over: an answer that
@@ -287,7 +290,7 @@ mod tests {
     use super::*;
     use channel_abi::Command;
 
-    /// Both ends of a connection; what is asked at the first waits for 50 ms.
+    /// Makes both ends of a connection; a receive at the first waits for 50 ms.
     fn pair() -> [OwnedFd; 2] {
         let mut ends = [0; 2];
         let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;

@@ -1,4 +1,4 @@
-//! The interrupt level of the current thread: how many spin locks it holds.
+//! Interrupt level of the current thread in the model: the number of spin locks that it holds.
 #![cfg_attr(
     windows,
     allow(

@@ -1,4 +1,4 @@
-//! A wait that the system's thread pool does for an app that awaits.
+//! Wait of the system's thread pool for an app that awaits.
 
 use super::Windows;
 use crate::{Attachment, Error};
@@ -13,7 +13,7 @@ use windows_sys::Win32::System::Threading::{
     INFINITE, RegisterWaitForSingleObject, UnregisterWaitEx, WT_EXECUTEONLYONCE,
 };
 
-/// The event, and the wait for it that is registered while somebody awaits it.
+/// An app's event, and the wait for it that is registered while somebody awaits it.
 ///
 /// The wait that is registered takes the signal of an auto-reset event. So what it took is noted, and is the app's next time that it
 /// asks, whether or not it still awaited it then.
@@ -26,16 +26,16 @@ pub(crate) struct Arrival {
 
 #[derive(Debug, Default)]
 struct Note {
-    /// The wait has taken a signal, which nobody was told of yet.
+    /// `true` if the wait has taken a signal, which nobody was told of yet.
     taken: bool,
-    /// Who is to be woken then.
+    /// Waker of the task that awaits the signal.
     waker: Option<Waker>,
-    /// The function that is called then needs no more what it was given.
+    /// `true` if the wait's function needs its argument no more.
     let_go: bool,
 }
 
 impl Arrival {
-    /// Nothing is registered before somebody awaits.
+    /// Makes an arrival without a wait: nothing is registered before somebody awaits.
     pub fn of(attachment: &Attachment<Windows>) -> Result<Self, Error> {
         let event = attachment.as_handle().try_clone_to_owned();
         Ok(Self {
@@ -45,7 +45,7 @@ impl Arrival {
         })
     }
 
-    /// Awaits a signal, and takes it: true.
+    /// Awaits a signal, and takes it; returns `true`.
     pub async fn next(&mut self) -> Result<bool, Error> {
         poll_fn(|context| {
             {
@@ -71,7 +71,8 @@ impl Arrival {
     }
 }
 
-/// A wait of the thread pool's, once. Dropped, it is over, and its function has returned or needs nothing of it any more.
+/// A wait that is registered with the thread pool, once. Dropped, it is over, and its function has returned or needs
+/// nothing of it any more.
 #[derive(Debug)]
 struct Registered {
     wait: HANDLE,
@@ -121,7 +122,7 @@ impl Drop for Registered {
     }
 }
 
-/// On a thread of the pool: the signal was taken.
+/// Notes that the wait has taken the signal; called on a thread of the pool.
 unsafe extern "system" fn signalled(note: *mut c_void, _timed_out: bool) {
     let note = note.cast_const().cast::<Mutex<Note>>();
     // SAFETY: made by `Arc::as_ptr`. `Registered` keeps it until this function has returned, or has said below that it need not.
@@ -139,7 +140,7 @@ unsafe extern "system" fn signalled(note: *mut c_void, _timed_out: bool) {
     }
 }
 
-/// A panic of a waker's has left it whole.
+/// Locks the note, also if it is poisoned: a panic of a waker's has left it whole.
 fn lock(note: &Mutex<Note>) -> MutexGuard<'_, Note> {
     note.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,5 @@
-//! Windows: a device is opened by its name, an event is an auto-reset event, a request is a `DeviceIoControl`.
+//! Backing of Windows: a device is opened by its name, an event is an auto-reset event, a request is a
+//! `DeviceIoControl`.
 //!
 //! The device is opened for overlapped use: the I/O manager would else serialise all requests on the handle, and one
 //! that waits in the driver would hold up every other.
@@ -34,7 +35,7 @@ use windows_sys::Win32::System::Threading::{
 };
 use zerocopy::IntoBytes;
 
-/// Bytes that one drain fetches at most.
+/// Largest number of bytes that one drain fetches.
 const DRAIN_BYTES: usize = 64 * 1024;
 
 /// Windows as the app's half uses it.
@@ -55,7 +56,7 @@ pub struct OwnEvent {
     ring_bytes: u32,
 }
 
-/// A named event that a driver made, opened to wait on it: the background's way.
+/// A named event that a driver made, opened to wait on it, as in the article's background.
 #[derive(Debug)]
 pub struct NamedEvent(OwnedHandle);
 
@@ -85,7 +86,7 @@ impl OpenDevice {
         })
     }
 
-    /// A request as it is, with any command's bytes; the answer's length.
+    /// Sends a request as it is, with any command's bytes; returns the answer's length.
     ///
     /// # Errors
     /// [`Error::Refused`] with the driver's refusal, [`Error::System`] if it is gone.
@@ -104,7 +105,7 @@ impl OpenDevice {
         request::send(&writable.handle, command, &[], &mut []).map(drop)
     }
 
-    /// The device's handle in this process.
+    /// Returns the device's handle in this process.
     #[must_use]
     pub fn handle(&self) -> &OwnedHandle {
         &self.handle
@@ -119,7 +120,7 @@ impl OwnEvent {
         })
     }
 
-    /// The event's handle in this process.
+    /// Returns the event's handle in this process.
     #[must_use]
     pub fn handle(&self) -> &OwnedHandle {
         &self.handle
@@ -127,7 +128,7 @@ impl OwnEvent {
 }
 
 impl NamedEvent {
-    /// Opens it to wait, the only thing that its maker allows.
+    /// Opens a named event to wait on it, the only thing that its maker allows.
     ///
     /// # Errors
     /// [`Error::Open`] if there is none, or it is not for this user.
@@ -135,7 +136,7 @@ impl NamedEvent {
         Self::open_with(name, SYNCHRONIZATION_SYNCHRONIZE)
     }
 
-    /// Opens it with the rights given, which may be refused.
+    /// Opens a named event with these rights, which may be refused.
     ///
     /// # Errors
     /// [`Error::Open`] if there is none, or not with these rights.
@@ -150,7 +151,8 @@ impl NamedEvent {
         }
     }
 
-    /// Sleeps until the driver pulses it; false: the time was over. A pulse while nobody sleeps is lost.
+    /// Sleeps until the driver pulses the event; returns `false` if the time is over. A pulse while nobody sleeps is
+    /// lost.
     ///
     /// # Errors
     /// [`Error::System`] if this machine's kernel can't wait.
@@ -158,7 +160,7 @@ impl NamedEvent {
         wait(&self.0, timeout)
     }
 
-    /// Tries to reset it; a handle that was opened to wait may not.
+    /// Tries to reset the event; a handle that was opened to wait may not.
     ///
     /// # Errors
     /// [`Error::System`]: always, but for a handle with that right.
@@ -168,8 +170,9 @@ impl NamedEvent {
     }
 }
 
-/// The event, for a wait of the app's own beside other handles. Such a wait takes the signal: [`Attachment::drain`] follows, which tells
-/// of the end too. After a drain that was stopped there is more, of which no signal tells.
+/// Lends the event's handle, for a wait of the app's own beside other handles. Such a wait takes the signal:
+/// [`Attachment::drain`] follows, which tells of the end too. After a drain that was stopped there is more, of which no
+/// signal tells.
 impl AsHandle for Attachment<Windows> {
     fn as_handle(&self) -> BorrowedHandle<'_> {
         self.event().system().handle.as_handle()
@@ -206,7 +209,7 @@ impl System for Windows {
         check(unsafe { ResetEvent(raw(&event.handle)) }, "clear the event")
     }
 
-    /// Win32 has no call that looks without taking; NT has.
+    /// Looks at the event by a call of NT's: Win32 has none that looks without taking the signal.
     fn is_set(event: &OwnEvent) -> Result<bool, Error> {
         request::is_set(&event.handle)
     }
@@ -253,7 +256,7 @@ impl System for Windows {
         request::ask(&device.handle, Command::Account, &())
     }
 
-    /// A drain with room for no record tells how many wait.
+    /// Asks by a drain that has room for no record: its answer says how many wait.
     fn in_ring(device: &OpenDevice, fetched: &Fetched) -> Result<u64, Error> {
         let drained: Drained = request::ask(&device.handle, Command::Drain, &())?;
         Ok(drained.waiting + fetched.waiting())
@@ -278,7 +281,7 @@ impl System for Windows {
         request::ask(&device.handle, Command::References, &())
     }
 
-    /// On a handle of its own: only this request needs the right to change the driver.
+    /// Asks on a handle of its own: only this request needs the right to change the driver.
     fn detach_all(device: &OpenDevice) -> Result<(), Error> {
         device.change(Command::DetachAll)
     }
@@ -290,7 +293,7 @@ impl System for Windows {
 
 const TOO_SHORT: Error = Error::Contract("an answer is shorter than its command's");
 
-/// False: the time was over.
+/// Waits for an event; returns `false` if the time is over.
 fn wait(handle: &OwnedHandle, timeout: Option<Duration>) -> Result<bool, Error> {
     // Rounded up, so that a wait is never shorter than asked for.
     let milliseconds = timeout.map_or(INFINITE, |timeout| {
@@ -309,8 +312,8 @@ fn wait(handle: &OwnedHandle, timeout: Option<Duration>) -> Result<bool, Error> 
     }
 }
 
-/// The name in the one place where only the system makes names. Where `\\.\X` is looked up first, every program of the same
-/// sign-in can put something else.
+/// Returns the device's name in the one place where only the system makes names. Where `\\.\X` is looked up first,
+/// every program of the same sign-in can put something else.
 fn global(name: &str) -> String {
     match name.strip_prefix(r"\\.\") {
         Some(own) if !own.starts_with(r"Global\") => format!(r"\\.\Global\{own}"),

@@ -1,4 +1,4 @@
-//! One request to a driver: `DeviceIoControl`, waited for.
+//! Requests to a driver: `DeviceIoControl`, waited for.
 
 use super::{TOO_SHORT, own, raw};
 use crate::Error;
@@ -12,7 +12,7 @@ use windows_sys::Win32::System::IO::{DeviceIoControl, GetOverlappedResult, OVERL
 use windows_sys::Win32::System::Threading::CreateEventW;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// A request whose answer is a `T`.
+/// Sends a request whose answer is a `T`.
 pub(super) fn ask<T: FromBytes + IntoBytes>(
     device: &OwnedHandle,
     command: impl Into<AnyCommand>,
@@ -27,7 +27,7 @@ pub(super) fn ask<T: FromBytes + IntoBytes>(
     }
 }
 
-/// A request as it is; returns the answer's length.
+/// Sends a request as it is; returns the answer's length.
 pub(super) fn send(
     device: &OwnedHandle,
     command: impl Into<AnyCommand>,
@@ -78,7 +78,7 @@ fn send_code(
     Ok((used as usize).min(output.len()))
 }
 
-/// What the system said, in the contract's words where it has one.
+/// Turns an error of the system's into a refusal where its code is one's, else into [`Error::System`].
 fn error(command: AnyCommand, source: std::io::Error) -> Error {
     let code = source.raw_os_error().unwrap_or(0);
     let refusal = Refusal::from_ntstatus(code).or(match code.cast_unsigned() {
@@ -97,7 +97,7 @@ fn error(command: AnyCommand, source: std::io::Error) -> Error {
     }
 }
 
-/// A new unnamed event, not signalled.
+/// Makes an unnamed event, not signalled.
 pub(super) fn new_event(manual_reset: bool) -> Result<OwnedHandle, Error> {
     event_handle(manual_reset).map_err(|source| Error::System {
         what: "create an event",
@@ -116,7 +116,7 @@ fn event_handle(manual_reset: bool) -> std::io::Result<OwnedHandle> {
     }
 }
 
-/// What `NtQueryEvent` writes.
+/// Output of `NtQueryEvent`.
 #[repr(C)]
 #[derive(Default)]
 struct EventBasic {
@@ -135,7 +135,7 @@ unsafe extern "system" {
     ) -> i32;
 }
 
-/// Whether an event is signalled; does not take the signal, as a wait would.
+/// Returns whether an event is signalled; does not take the signal, as a wait would.
 pub(super) fn is_set(event: &OwnedHandle) -> Result<bool, Error> {
     let mut basic = EventBasic::default();
     let bytes = size_of::<EventBasic>() as u32;

@@ -1,4 +1,4 @@
-//! Installing, starting, stopping and removing a driver: what the article left to other tools.
+//! Service of a driver: installing, starting, stopping and removing it, which the article left to other tools.
 //!
 //! A driver is a service of the kernel; the service manager keeps it and loads it. All of this needs an administrator.
 
@@ -24,47 +24,47 @@ use windows_sys::Win32::System::Services::{
 };
 use windows_sys::Win32::System::SystemInformation::GetSystemDirectoryW;
 
-/// The right to delete an object; the same number for every kind.
+/// Right to delete an object; the same number for every kind.
 const DELETE: u32 = 0x0001_0000;
-/// How often a service's state is looked at.
+/// Time between two looks at a service's state.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// A driver's service, by its name.
+/// Service of a driver, by its name.
 #[derive(Debug)]
 pub struct DriverService<'a> {
     name: &'a str,
 }
 
-/// What the service manager says of a driver.
+/// State of a driver, as the service manager tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Installed, not loaded.
+    /// The driver is installed, not loaded.
     Stopped,
-    /// Loaded.
+    /// The driver is loaded.
     Running,
-    /// On its way from one to the other.
+    /// The driver is on its way from one to the other.
     Between,
 }
 
-/// What a driver is installed with.
+/// Parameters of a driver's installation.
 #[derive(Debug)]
 pub struct Install<'a> {
-    /// What people see.
+    /// Name that people see.
     pub display_name: &'a str,
-    /// The driver's image. It is copied to where Windows keeps drivers, which only administrators can change.
+    /// Path of the driver's image. It is copied to where Windows keeps drivers, which only administrators can change.
     pub image: &'a Path,
-    /// The load order group, if it is to be in one.
+    /// Name of the load order group, or `None` if the driver is in none.
     pub group: Option<&'a str>,
 }
 
 impl<'a> DriverService<'a> {
-    /// The driver with this service name, installed or not.
+    /// Returns the service with this name, installed or not.
     #[must_use]
     pub const fn new(name: &'a str) -> Self {
         Self { name }
     }
 
-    /// Installs it, to be started on demand: Windows loads a copy of the image.
+    /// Installs the driver, to be started on demand: Windows loads a copy of the image.
     ///
     /// # Errors
     /// [`Error::Service`] or [`Error::System`] if Windows refuses, or the image can't be copied. Then nothing is left.
@@ -112,7 +112,7 @@ impl<'a> DriverService<'a> {
         Handle::new(service, "install the driver")
     }
 
-    /// Where the copy of the image is that Windows loads: under the service's name.
+    /// Returns the path of the image's copy that Windows loads: under the service's name.
     fn copy(&self) -> Result<PathBuf, Error> {
         Ok(system_folder()?
             .join("drivers")
@@ -120,7 +120,7 @@ impl<'a> DriverService<'a> {
             .with_extension("sys"))
     }
 
-    /// Loads it.
+    /// Starts the driver: Windows loads it.
     ///
     /// # Errors
     /// [`Error::Service`] or [`Error::System`] if Windows refuses, or does not start it.
@@ -131,8 +131,8 @@ impl<'a> DriverService<'a> {
         done(started, "start the driver")
     }
 
-    /// Stops it. First every app is told, so that it closes the device: the kernel does not unload a driver whose
-    /// device is open.
+    /// Stops the driver. First every app is told, so that it closes the device: the kernel does not unload a driver
+    /// whose device is open.
     ///
     /// # Errors
     /// If Windows refuses, or an app still has the device open after `patience`. A driver that can still be opened then was
@@ -145,7 +145,7 @@ impl<'a> DriverService<'a> {
         service.stop(patience).inspect_err(|_| resume(device))
     }
 
-    /// Removes it. Stop it first; one that still runs is removed once it has stopped.
+    /// Removes the driver. Stop it first; one that still runs is removed once it has stopped.
     ///
     /// # Errors
     /// [`Error::System`] if Windows refuses.
@@ -159,7 +159,7 @@ impl<'a> DriverService<'a> {
         }
     }
 
-    /// What it is doing; an error if it is not installed.
+    /// Reads the state of the driver; an error if it is not installed.
     ///
     /// # Errors
     /// [`Error::System`] if Windows refuses.
@@ -188,7 +188,7 @@ fn system_folder() -> Result<PathBuf, Error> {
     }
 }
 
-/// Whether the image lies where it is to be copied to.
+/// Returns whether the image lies where it is to be copied to.
 fn is_same_file(one: &Path, other: &Path) -> bool {
     let there = |path: &Path| path.canonicalize().ok();
     there(one).is_some_and(|one| there(other) == Some(one))
@@ -202,7 +202,7 @@ fn delete_later(file: &Path) -> Result<(), Error> {
     check(noted, "have the driver's image deleted at the next start")
 }
 
-/// What to do about an error of the service manager's, or of loading a driver.
+/// Returns advice on an error of the service manager's, or of loading a driver, or `None` if there is none.
 fn hint(code: u32) -> Option<&'static str> {
     Some(match code {
         ERROR_ACCESS_DENIED => "run this as an administrator",
@@ -232,7 +232,7 @@ fn hint(code: u32) -> Option<&'static str> {
     })
 }
 
-/// The last error of a call of the service manager's.
+/// Makes the error of the service manager's last call, with advice if there is some.
 fn refused(what: &'static str) -> Error {
     let source = std::io::Error::last_os_error();
     let code = source.raw_os_error().map(i32::cast_unsigned);
