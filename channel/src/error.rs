@@ -25,7 +25,7 @@ pub enum Error {
         /// Rule that was broken.
         refusal: Refusal,
     },
-    /// This machine's kernel refused something that the app's half needs for itself.
+    /// The machine's kernel refused something that the app's half needs for itself.
     #[error("can't {what}: {source}")]
     System {
         /// Action that failed, as a sentence's second half: "can't …".

@@ -87,7 +87,7 @@ pub enum Step {
 pub enum Drained {
     /// Everything that was there was handed over.
     All,
-    /// As much was handed over as one drain may hand over. There is more, of which nobody is told: the reader had not
+    /// The drain handed over as much as one drain may. There is more, of which nobody is told: the reader had not
     /// caught up when it came.
     More,
     /// The closure stopped the drain: there may be more.

@@ -15,7 +15,7 @@ use loom::sync::Mutex;
 use loom::thread::{self, JoinHandle};
 use std::sync::Arc;
 
-/// A file's memory, which its CLOSE gives back.
+/// Memory of a file, which its CLOSE gives back.
 #[derive(Default)]
 struct Memory(UnsafeCell<bool>);
 
@@ -49,17 +49,17 @@ impl File {
     }
 }
 
-/// Whether each timer is armed; both sides know it by its place.
+/// State of each timer, by its place: armed or not. Both sides know it.
 #[derive(Clone, Default)]
 struct Timers(Arc<[Mutex<bool>; 2]>);
 
-/// A place's timer as the driver has it. There are more places than a test has files.
+/// Timer of a place, as the driver has it. There are more places than a test has files.
 struct Timer(Timers, usize);
 
 impl RepeatKernel for Timer {
     type Lock<T: Send> = SpinLock<T>;
     type File = File;
-    /// How many ticks are still to come.
+    /// Number of ticks that are still to come.
     type Tick = u32;
 
     fn arm(&self, _: u32) {
@@ -90,7 +90,7 @@ impl Machine {
         self.repeats.start(file, 0, ticks)
     }
 
-    /// A processor on which the first place's timer comes due so often, if it is armed.
+    /// Starts a processor on which the first place's timer comes due `often` times, if it is armed.
     fn processor(&self, often: u32) -> JoinHandle<()> {
         let (timers, repeats) = (self.timers.clone(), self.repeats.clone());
         thread::spawn(move || {

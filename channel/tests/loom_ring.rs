@@ -13,11 +13,11 @@ use loom::thread;
 use ring_kernel::{Kernel, Shared};
 use std::mem::offset_of;
 
-/// How often a thread is interrupted where it would go on. Without a bound the larger ring takes six minutes, and finds
-/// no more.
+/// Number of times that a thread is interrupted where it would go on. Without a bound the larger ring takes six
+/// minutes, and finds no more.
 const PREEMPTIONS: usize = 3;
 
-/// Three records against a reader that drains when it is signalled; then I1, I2 and I6 must hold.
+/// Explores three records against a reader that drains when it is signalled; then I1, I2 and I6 must hold.
 fn explore(size: u64, length: u32, fenced: bool) {
     bounded(move || {
         let kernel = Arc::new(Kernel::new(size, fenced));
@@ -65,7 +65,7 @@ fn bounded(check: impl Fn() + Sync + Send + 'static) {
     explorer.check(check);
 }
 
-/// Room for three: the fourth waits for the first one's, the fifth is written over it.
+/// The ring has room for three records: the fourth waits for the first one's, the fifth is written over it.
 #[test]
 fn what_is_lent_is_written_over_only_after_the_reader_has_told() {
     bounded(|| {
@@ -121,7 +121,7 @@ fn who_sees_the_tombstone_has_seen_all_that_was_committed_before() {
     });
 }
 
-/// An app's ledger, as the driver's programs write it: each count by an atomic addition, the tombstone last.
+/// The ledger of an app is written as the driver's programs do: each count by an atomic addition, the tombstone last.
 #[test]
 fn who_sees_the_tombstone_has_the_books_as_they_stay() {
     bounded(|| {
@@ -159,7 +159,7 @@ fn a_ring_of_two_records_loses_no_signal() {
     explore(64, 16, true);
 }
 
-/// The reader tells of its position after two of these.
+/// The reader tells of its position after two of these records.
 #[test]
 fn a_reader_that_tells_of_several_records_at_once_loses_no_signal() {
     explore(128, 16, true);

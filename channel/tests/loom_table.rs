@@ -19,14 +19,14 @@ use loom::thread;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 const RING: u32 = 4096;
-/// What these records are about does not matter.
+/// Kind of the records; what they are about does not matter.
 const ANY: Kind = Kind::new::<40>();
 
-/// As large as the ring.
+/// A record as large as the ring.
 #[derive(IntoBytes, Immutable)]
 #[repr(C)]
 struct Whole([u64; 512]);
-/// As large as half of it.
+/// A record as large as half of the ring.
 #[derive(IntoBytes, Immutable)]
 #[repr(C)]
 struct Half([u64; 256]);
@@ -72,7 +72,7 @@ impl App {
         Model::wait(&self.device, &self.event, &nothing_fetched(), None).unwrap();
     }
 
-    /// Drains until nothing is left; says how many records came and whether the reference ended.
+    /// Drains until nothing is left; returns how many records came and how the reference ended, if it did.
     fn drain(&self) -> (u64, Option<Ending>) {
         let mut records = 0;
         loop {
@@ -282,7 +282,7 @@ fn the_app_and_the_driver_both_set_and_one_wait_takes_it() {
     });
 }
 
-/// loom must be able to fail: a driver that signals *before* it commits leaves a sleeper behind.
+/// Proves that loom can fail: a driver that signals *before* it commits leaves a sleeper behind.
 #[test]
 #[should_panic(expected = "deadlock")]
 fn a_driver_that_signals_before_it_commits_is_caught() {
@@ -308,7 +308,7 @@ fn a_driver_that_signals_before_it_commits_is_caught() {
     });
 }
 
-/// What the model asks for beside the event, and does not look at.
+/// Makes the source that the model's calls ask for and do not look at.
 fn nothing_fetched() -> Fetched {
     Fetched::with_room(0, 0)
 }

@@ -79,7 +79,8 @@ struct Irp {
 }
 
 impl Irp {
-    /// `IoCancelIrp`: says that it is to be cancelled, then takes the routine, by a full barrier, and calls it.
+    /// Cancels the request as `IoCancelIrp` does: says that it is to be cancelled, then takes the routine, by a full
+    /// barrier, and calls it.
     fn cancel(&self) {
         self.cancel.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
@@ -91,7 +92,7 @@ impl Irp {
         }
     }
 
-    /// When it was completed.
+    /// Waits until the request was completed; returns its end.
     fn end(&self) -> WorkEnd {
         self.completed.wait();
         self.end.lock().unwrap().unwrap()
@@ -130,7 +131,7 @@ impl PendingRequest<Event> for Request {
     }
 }
 
-/// The driver: its image, its one place's claim, and what its kernel gives to it.
+/// A driver: its image, its one place's claim, and what its kernel gives to it.
 #[derive(Default)]
 struct Driver {
     image: Memory,
@@ -157,7 +158,7 @@ impl WorkKernel for Kernel {
     type Lock<T: Send> = SpinLock<T>;
     type File = u32;
     type Thread = JoinHandle<()>;
-    /// Whether the work lasts until it is told to give up.
+    /// `true` if the work lasts until it is told to give up.
     type Job = bool;
 
     fn start(place: &'static WorkPlace<Self>) -> Option<JoinHandle<()>> {
@@ -221,13 +222,13 @@ impl Machine {
         Self { driver, place }
     }
 
-    /// A dispatch routine, with the place claimed.
+    /// Runs a dispatch routine, with the place claimed.
     fn dispatch(&self, irp: &Arc<Irp>, waits: bool) -> JoinHandle<()> {
         let (irp, driver, place) = (irp.clone(), self.driver.clone(), self.place);
         thread::spawn(move || dispatch(irp, driver, place, waits))
     }
 
-    /// What NT does once the last file is closed, which is after the last request was completed.
+    /// Unloads the driver, as NT does once the last file is closed, which is after the last request was completed.
     fn unload(&self) {
         self.place.join();
         self.driver.image.free();
@@ -352,7 +353,7 @@ fn who_cancels_late_has_nobody_else_give_up() {
     });
 }
 
-/// The kernel of a driver that has all its places. The work there lasts until it is told to give up.
+/// Kernel of a driver that has all its places. The work there lasts until it is told to give up.
 struct Threads {
     works: &'static OnceLock<Works<Threads>>,
     number: usize,
@@ -387,7 +388,8 @@ impl WorkKernel for Threads {
 
 const FILE: u32 = 1;
 
-/// An open file's request comes, beside what has its work given up. `looked_at_before`: it came first, and is held up.
+/// Starts an open file's request beside whatever has its work given up. `looked_at_before`: it came first, and is held
+/// up.
 fn comes_beside(looked_at_before: bool, tell: fn(&Works<Threads>, &GiveUps)) {
     let place: &'static OnceLock<Works<Threads>> = Box::leak(Box::default());
     let threads = |number| Threads {

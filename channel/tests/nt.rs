@@ -37,7 +37,7 @@ use std::thread;
 use std::time::Duration;
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
-/// What an app opens its event for.
+/// Rights for which an app opens its event.
 const ALL_RIGHTS: u32 = nt::EVENT_QUERY_STATE | nt::EVENT_MODIFY_STATE | nt::SYNCHRONIZE;
 
 /// An app that is attached.
@@ -57,7 +57,7 @@ impl<'m> App<'m> {
         Self::open_with(machine, process, ALL_RIGHTS)
     }
 
-    /// With an event that it has opened for these rights.
+    /// Opens the device, and an event for these rights.
     fn open_with(machine: &'m Machine, process: u32, rights: u32) -> Result<Self, i32> {
         Ok(Self {
             machine,
@@ -88,14 +88,14 @@ impl<'m> App<'m> {
             .end()
     }
 
-    /// Asks for something of the channel's.
+    /// Sends a command of the channel's.
     fn command(&self, command: Command, output: usize) -> End {
         self.machine
             .control(self.file, command.control_code(), &[], output)
             .end()
     }
 
-    /// Asks for something of the driver's own.
+    /// Sends a request of the driver's own.
     fn ask(&self, what: u32, microseconds: u32) -> Sent {
         let ask = Ask::new(what, microseconds);
         let code = AnyCommand::from(Ask::COMMAND).control_code();
@@ -114,7 +114,7 @@ impl<'m> App<'m> {
     }
 }
 
-/// Everything that an app can do, and what goes on beside it. Where something fails it goes on with the rest.
+/// Does everything that an app can do, and what goes on beside it. Where something fails it goes on with the rest.
 fn live(machine: &Machine) {
     let Ok(app) = App::open(machine, USER) else {
         return;
@@ -261,7 +261,7 @@ fn a_request_that_waits_in_the_driver_ends_as_whatever_ends_it() {
     machine.unload();
 }
 
-/// The driver is to be stopped, and then is not.
+/// Ends every app's reference, as if the driver were to be stopped, and takes that back.
 fn detach_all_and_resume(machine: &Machine) {
     let admin = App::open(machine, ADMINISTRATOR).expect("it opens");
     assert_eq!(admin.command(Command::DetachAll, 0).status, 0);

@@ -1,4 +1,4 @@
-//! What the channel promises, on the model of a kernel. The same promises are kept on real kernels in `tests/`.
+//! Promises of the channel, on the model of a kernel. The same promises are kept on real kernels in `tests/`.
 #![cfg(not(any(loom, shuttle)))]
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
@@ -25,7 +25,7 @@ use std::time::Duration;
 use zerocopy::{FromBytes, IntoBytes};
 
 const RING: u32 = 4096;
-/// How many notices fit into `RING`.
+/// Number of notices that fit into `RING`.
 const FIT: u64 = RING as u64 / size_of::<Number>() as u64;
 const SOON: Option<Duration> = Some(Duration::from_secs(60));
 

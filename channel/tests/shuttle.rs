@@ -1,4 +1,4 @@
-//! Several producers at once, in orders that chance chooses: what loom can't go through to the end.
+//! Runs several producers at once, in orders that chance chooses: loom can't go through these to the end.
 //!
 //! `RUSTFLAGS="--cfg shuttle" cargo test -p gatebell-channel --release --test shuttle`. Shuttle takes each access for sequentially
 //! consistent: orderings are loom's matter. A lost signal shows as a deadlock, which it reports with the schedule that led there.
@@ -22,7 +22,7 @@ const EACH: u64 = 2;
 const RING: u32 = 4096;
 const ANY: Kind = Kind::new::<40>();
 
-/// Eight fill the ring: so many as are offered, less the room that the reader has not given back.
+/// A record of which eight fill the ring: so many as are offered, less the room that the reader has not given back.
 #[derive(IntoBytes, Immutable)]
 #[repr(C)]
 struct Told([u64; 64]);
@@ -121,7 +121,7 @@ fn four_producers_and_a_reader_of_a_kernels_ring_lose_no_signal() {
     );
 }
 
-/// Shuttle must be able to fail: without the second look at the ring, what came in between is told to nobody.
+/// Proves that shuttle can fail: without the second look at the ring, what came in between is told to nobody.
 #[test]
 #[should_panic(expected = "I6")]
 fn a_reader_that_looks_once_is_caught() {

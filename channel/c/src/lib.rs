@@ -31,7 +31,7 @@ pub enum GbStatus {
     Open = 1,
     /// The driver, or the device server before it, refused the request: gb_error_refusal() says which rule was broken.
     Refused = 2,
-    /// This machine's kernel refused something that the library needs for itself.
+    /// The machine's kernel refused something that the library needs for itself.
     System = 3,
     /// The driver broke the contract; its records can't be trusted any further.
     Contract = 4,

@@ -1,4 +1,4 @@
-//! What loom's tests of the driver's half have in common: how far they look, and a lock that loom knows.
+//! Parts that loom's tests of the driver's half share: a limit of how far they look, and a lock that loom knows.
 
 use channel::driver::table::Lock;
 use loom::sync::Mutex;

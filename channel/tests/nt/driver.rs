@@ -11,9 +11,9 @@ use channel::{DriverCommand, DriverRequest, Header, Kind, Refusal, RequestHeader
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// A record of nothing but a number.
+/// Kind of a record of nothing but a number.
 pub const NUMBER: Kind = Kind::new::<0>();
-/// A process has started.
+/// Kind of a record that says that a process has started.
 pub const STARTED: Kind = Kind::new::<1>();
 
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -23,7 +23,7 @@ pub struct Number {
     pub number: u64,
 }
 
-/// What an app asks of the driver.
+/// Request of an app to the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Ask {
@@ -42,7 +42,7 @@ impl Ask {
     }
 }
 
-/// [`Ask::what`].
+/// Values of [`Ask::what`].
 pub const OFFER: u32 = 0;
 pub const WAIT: u32 = 1;
 pub const SLEEP: u32 = 2;
@@ -53,7 +53,7 @@ impl DriverRequest for Ask {
     const COMMAND: DriverCommand = DriverCommand::new::<64>();
 }
 
-/// The driver.
+/// A driver that does all that one can.
 pub struct Everything {
     named: SpinLock<Option<NamedEvent>>,
     watching: AtomicBool,
@@ -64,7 +64,7 @@ macro_rules! loaded {
     ($driver:ty) => {
         static IMAGE: AtomicPtr<Late<Channel<$driver>>> = AtomicPtr::new(std::ptr::null_mut());
 
-        /// `DriverEntry` of an image that was just loaded.
+        /// Calls `DriverEntry` of an image that was just loaded.
         pub fn entry(driver: *mut nt::DRIVER_OBJECT) -> nt::NTSTATUS {
             let image = Box::leak(Box::new(Late::new(Channel::NEW)));
             IMAGE.store(image, Ordering::SeqCst);
@@ -91,7 +91,7 @@ impl Driver for Everything {
     };
 
     type Job = Ask;
-    /// How many are to come.
+    /// Request that the ticks are for; its `header.spare` counts those that came.
     type Tick = Ask;
 
     fn names() -> [Name; 2] {

@@ -1,5 +1,5 @@
-//! Each function of the kernel's that a driver of ours imports, by its name: held to its highest level, counted, and made to fail where it
-//! can. The linker finds these where on Windows it finds the kernel's.
+//! Functions of the kernel's that a driver of ours imports, each by its name: held to its highest level, counted, and
+//! made to fail where it can. The linker finds these where on Windows it finds the kernel's.
 use crate::kernel::{
     APC, Block, DISPATCH, ENDED, FREED, GUARD, HELD, HIGH, Handle, Kind, LEVEL, NO_MEMORY, PASSIVE,
     PROCESS, REGIONS, broken, end_of, enter, fails, is_kernel_handle, unlocked, until, with,
@@ -13,7 +13,7 @@ use std::ffi::c_void;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// A type of objects, which nobody looks into.
+/// Type of objects, which nobody looks into.
 #[repr(transparent)]
 pub struct TypePointer(*const OBJECT_TYPE);
 
@@ -25,7 +25,7 @@ pub static ExEventObjectType: TypePointer = TypePointer(0x1000 as *const OBJECT_
 #[unsafe(no_mangle)]
 pub static PsThreadType: TypePointer = TypePointer(0x2000 as *const OBJECT_TYPE);
 
-/// Each function with its highest level, and the table of these.
+/// Defines each function with its highest level, and the table of these.
 macro_rules! imports {
     ($($level:ident fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)? $body:block)+) => {
         $(
@@ -36,7 +36,8 @@ macro_rules! imports {
             }
         )+
 
-        /// The highest level of each function, as its documentation has it; where that depends, for what ours do with it.
+        /// Names of the functions with the highest level of each, as its documentation has it; where that depends, for
+        /// what ours do with it.
         pub const LEVELS: &[(&str, u8)] = &[$((stringify!($name), $level)),+];
     };
 }
@@ -55,7 +56,7 @@ fn text(name: *const UNICODE_STRING) -> String {
     String::from_utf16_lossy(units)
 }
 
-/// Whether a handle of the driver's is kept out of the app's hands.
+/// Checks that a handle of the driver's is kept out of the app's hands.
 fn is_own(attributes: u32) {
     if attributes & nt::OBJ_KERNEL_HANDLE == 0 {
         broken("a handle of the driver's that an app can use");
@@ -97,7 +98,7 @@ fn release(lock: &AtomicUsize, level: KIRQL) {
     LEVEL.set(level);
 }
 
-/// The I/O manager's own.
+/// Takes the I/O manager's own cancel lock.
 pub fn acquire_cancel_lock() -> KIRQL {
     acquire(&CANCEL)
 }
@@ -106,7 +107,7 @@ pub fn release_cancel_lock(level: KIRQL) {
     release(&CANCEL, level);
 }
 
-/// The level of a wait: one that takes time is for the lowest ones.
+/// Checks the level of a wait: one that takes time is for the lowest ones.
 fn waits(function: &str) {
     if LEVEL.get() >= DISPATCH {
         broken(format!("{function}: waits at DISPATCH_LEVEL"));
@@ -118,7 +119,7 @@ fn wait_end(timeout: *const i64) -> Option<Instant> {
     unsafe { timeout.as_ref() }.map(|timeout| end_of(*timeout))
 }
 
-/// What a machine without a driver does with an app's handle.
+/// Looks a handle up, as the kernel does: an app's is checked in its process.
 fn look_up(
     handle: HANDLE,
     access: u32,
@@ -618,7 +619,8 @@ imports! {
     }
 }
 
-/// A block between two words that nobody may write to. Its memory stays when it is freed, so that who still writes to it is found.
+/// Allocates a block between two words that nobody may write to. Its memory stays when it is freed, so that who still
+/// writes to it is found.
 fn allocate(kernel: &mut crate::kernel::Kernel, bytes: usize, tag: u32) -> usize {
     let mut memory = vec![0_u128; bytes.div_ceil(16) + 2];
     let last = memory.len() - 1;

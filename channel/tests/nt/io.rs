@@ -14,12 +14,12 @@ use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// An app of a user, one of another, and an administrator's.
+/// Processes: an app of a user, one of another, and an administrator's.
 pub const USER: u32 = 4;
 pub const OTHER: u32 = 8;
 pub const ADMINISTRATOR: u32 = 12;
 
-/// The functions of a kernel are the program's: one machine at a time.
+/// Lock of the machine: the functions of a kernel are the program's, so there is one at a time.
 static ONE: Mutex<()> = Mutex::new(());
 
 /// A machine with a driver. Dropped, it says which rules were broken.
@@ -29,14 +29,14 @@ pub struct Machine {
     _one: MutexGuard<'static, ()>,
 }
 
-/// Who sends requests to a driver's device.
+/// Sender of requests to a driver's device.
 #[derive(Clone, Copy)]
 struct Sender {
     driver: usize,
     device: usize,
 }
 
-/// A request's memory: what lies in it is the driver's until it completes the request.
+/// Memory of a request: what lies in it is the driver's until it completes the request.
 struct Packet {
     irp: IRP,
     stack: IO_STACK_LOCATION,
@@ -53,20 +53,20 @@ pub struct File {
 #[derive(Clone, Copy, Debug)]
 pub struct Sent(usize);
 
-/// What was seen of a driver that is gone.
+/// Findings about a driver that is gone.
 #[derive(Debug, Default)]
 pub struct Gone {
-    /// Of its entry, or of one that was unloaded.
+    /// Status of its entry, or of one that was unloaded.
     pub status: NTSTATUS,
-    /// Which call was made to fail.
+    /// Name of the call that was made to fail.
     pub failed: Option<&'static str>,
-    /// The functions that it called.
+    /// Names of the functions that the driver called.
     pub called: BTreeSet<&'static str>,
-    /// The links that are left, and whether the driver has made them.
+    /// Links that are left, and whether the driver has made each.
     pub links: HashMap<String, bool>,
 }
 
-/// How a request ended: its status, and its answer.
+/// End of a request: its status, and its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
     pub status: NTSTATUS,
@@ -78,7 +78,7 @@ fn zeroed<T>() -> Box<T> {
     unsafe { Box::new_zeroed().assume_init() }
 }
 
-/// Runs in an app's context.
+/// Runs a closure in an app's context.
 fn as_process<R>(process: u32, run: impl FnOnce() -> R) -> R {
     let before = PROCESS.replace(process);
     let result = run();
@@ -87,7 +87,7 @@ fn as_process<R>(process: u32, run: impl FnOnce() -> R) -> R {
 }
 
 impl Machine {
-    /// Loads a driver by its entry, where this one of the calls that can fail does.
+    /// Loads a driver by its entry; the call of number `fails`, of those that can fail, does.
     pub fn load(
         fails: Option<usize>,
         entry: impl FnOnce(*mut DRIVER_OBJECT) -> NTSTATUS,
@@ -95,7 +95,7 @@ impl Machine {
         Self::load_beside(fails, |_| {}, entry)
     }
 
-    /// The same on a machine that is not as it was.
+    /// Loads a driver, as [`Machine::load`] does, on a machine that `prepare` has changed.
     pub fn load_beside(
         fails: Option<usize>,
         prepare: impl FnOnce(&mut Kernel),
@@ -175,13 +175,13 @@ impl Machine {
         Ok(file)
     }
 
-    /// Closes it: CLEANUP at once, CLOSE once no request is left.
+    /// Closes a file: CLEANUP at once, CLOSE once no request is left.
     pub fn close(&self, file: File) {
         self.clean_up(file);
         self.close_late(file);
     }
 
-    /// The app's last handle goes; its requests may go on.
+    /// Sends CLEANUP: the app's last handle goes; its requests may go on.
     pub fn clean_up(&self, file: File) {
         self.send(file, nt::IRP_MJ_CLEANUP, 0, &[], 0).end();
     }
@@ -199,7 +199,8 @@ impl Machine {
         self.send(file, nt::IRP_MJ_DEVICE_CONTROL, code, input, output)
     }
 
-    /// Sends one from a thread of its own, and comes back once it is completed, whether its routine has or not.
+    /// Sends a control request from a thread of its own, and comes back once it is completed, whether its routine has
+    /// or not.
     pub fn send_beside(&self, file: File, code: u32, input: &[u8]) -> std::thread::JoinHandle<()> {
         let before = with(|kernel| kernel.requests.len());
         let (sender, input) = (self.sender(), input.to_vec());
@@ -224,7 +225,7 @@ impl Machine {
         self.sender().send(file, major, code, input, output)
     }
 
-    /// An event of an app's, and its handle, opened for these rights.
+    /// Makes an event of an app's, and returns its handle, opened for these rights.
     pub fn event(&self, process: u32, rights: u32) -> u64 {
         with(|kernel| {
             let object = kernel.object(Kind::Event { automatic: true }, true);
@@ -232,7 +233,7 @@ impl Machine {
         })
     }
 
-    /// Whether an app's event was signalled, which takes the signal.
+    /// Returns whether an app's event was signalled, and takes the signal.
     pub fn was_signalled(&self, process: u32, handle: u64) -> bool {
         with(|kernel| {
             let object = kernel.handles[&(process, handle as usize)].object;
@@ -240,7 +241,7 @@ impl Machine {
         })
     }
 
-    /// The app sets its own event.
+    /// Sets an app's event, as the app itself does.
     pub fn set(&self, process: u32, handle: u64) {
         with(|kernel| {
             let object = kernel.handles[&(process, handle as usize)].object;
@@ -250,7 +251,7 @@ impl Machine {
         });
     }
 
-    /// A process starts: whoever asked for it is told.
+    /// Starts a process: whoever asked for it is told.
     pub fn process_starts(&self, process: u32) {
         let routine = with(|kernel| {
             kernel.notifying += u32::from(kernel.notify.is_some());
@@ -271,7 +272,7 @@ impl Machine {
         with(|kernel| kernel.notifying -= 1);
     }
 
-    /// The service is stopped: no file is open any more.
+    /// Unloads the driver, as when its service is stopped: no file is open any more.
     pub fn unload(self) -> Gone {
         // SAFETY: the driver's object lives as long as the program.
         let unload = unsafe { (*self.driver()).DriverUnload };
@@ -284,7 +285,7 @@ impl Machine {
         self.gone(nt::STATUS_SUCCESS)
     }
 
-    /// Threads keep the device, and so the image; then it goes, and nothing of it may be left.
+    /// Waits for the threads, which keep the device, and so the image; then it goes, and nothing of it may be left.
     fn gone(self, status: NTSTATUS) -> Gone {
         until(None, |kernel| (kernel.threads == 0).then_some(()));
         with(|kernel| {
@@ -388,7 +389,7 @@ impl Drop for Machine {
 }
 
 impl Sent {
-    /// When it was completed.
+    /// Waits until the request was completed; returns its end.
     pub fn end(self) -> End {
         let end = until(None, |kernel| {
             let request = kernel.requests.get(&self.0)?;
@@ -400,7 +401,7 @@ impl Sent {
         end.expect("a request is completed")
     }
 
-    /// `IoCancelIrp`.
+    /// Cancels the request, as `IoCancelIrp` does.
     pub fn cancel(self) {
         let irp = self.0 as *mut IRP;
         let level = acquire_cancel_lock();
@@ -432,7 +433,7 @@ impl Sent {
     }
 }
 
-/// What a thread has left of the driver's code: nothing raised, held or entered.
+/// Checks the state in which a thread has left the driver's code: nothing raised, held or entered.
 fn left(what: &str) {
     if LEVEL.get() != PASSIVE || REGIONS.get() != 0 || HELD.with_borrow(|held| !held.is_empty()) {
         broken(format!(
@@ -443,7 +444,7 @@ fn left(what: &str) {
     }
 }
 
-/// `IofCompleteRequest`.
+/// Completes a request, as `IofCompleteRequest` does.
 pub fn complete(irp: *mut IRP) {
     with(|kernel| {
         let Some(request) = kernel.requests.get_mut(&irp.addr()) else {
@@ -497,7 +498,8 @@ pub fn complete(irp: *mut IRP) {
 }
 
 impl Kernel {
-    /// Nobody has written to a request that was completed, and each that was marked as pending was returned as such.
+    /// Checks that nobody has written to a request that was completed, and that each that was marked as pending was
+    /// returned as such.
     fn check_completed(&mut self) {
         for (address, request) in &self.requests {
             if request.end.is_none() {
@@ -525,7 +527,7 @@ impl Kernel {
     }
 }
 
-/// The processor's clock: runs what is due at DISPATCH_LEVEL, until the machine is off.
+/// Runs what is due at DISPATCH_LEVEL, as the processor's clock does, until the machine is off.
 fn timers() {
     loop {
         let due = with(|kernel| {

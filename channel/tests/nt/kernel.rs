@@ -1,4 +1,5 @@
-//! What the model of NT keeps, and the rules that it holds a driver to. A rule that is broken is written down, and fails the test.
+//! State of the model of NT, and the rules that it holds a driver to. A rule that is broken is written down, and fails
+//! the test.
 
 use channel::driver::wdm::nt::{self, DeferredRoutine, NTSTATUS, ProcessNotify};
 use std::cell::{Cell, RefCell};
@@ -12,20 +13,20 @@ pub const APC: u8 = 1;
 pub const DISPATCH: u8 = 2;
 pub const HIGH: u8 = 15;
 
-/// No wait of a test is longer: one that is never ended is a broken rule.
+/// Longest wait of a test: one that is never ended is a broken rule.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 thread_local! {
-    /// What NT knows of a thread.
+    /// Interrupt level of the thread.
     pub static LEVEL: Cell<u8> = const { Cell::new(PASSIVE) };
     pub static REGIONS: Cell<u32> = const { Cell::new(0) };
-    /// The process in whose context it runs; 0 is the system's.
+    /// Process in whose context the thread runs; 0 is the system's.
     pub static PROCESS: Cell<u32> = const { Cell::new(0) };
-    /// The spin locks that it holds, the last one last.
+    /// Spin locks that the thread holds, the last one last.
     pub static HELD: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
-    /// It runs a deferred routine.
+    /// `true` while the thread runs a deferred routine.
     pub static DEFERRED: Cell<bool> = const { Cell::new(false) };
-    /// It has called `PsTerminateSystemThread`, which does not return on NT.
+    /// `true` after the thread has called `PsTerminateSystemThread`, which does not return on NT.
     pub static ENDED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -36,15 +37,15 @@ pub struct Block {
     pub freed: bool,
 }
 
-/// What a word of pool that nobody may use holds.
+/// Word of pool that nobody may write to.
 pub const GUARD: u128 = 0xFD_FD_FD_FD_FD_FD_FD_FD_FD_FD_FD_FD_FD_FD_FD_FD;
-/// What memory holds that was given back.
+/// Byte that fills memory that was given back.
 pub const FREED: u8 = 0xDD;
 
-/// What an object is.
+/// Kind of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Reset by whoever is woken, or not.
+    /// An event, `automatic` if whoever is woken resets it.
     Event {
         automatic: bool,
     },
@@ -55,11 +56,11 @@ pub enum Kind {
 pub struct Object {
     pub kind: Kind,
     pub signalled: bool,
-    /// References that the driver holds.
+    /// Number of references that the driver holds.
     pub referenced: u32,
-    /// Rights that it asked for with each of them.
+    /// Rights that the driver asked for with each of them.
     pub rights: u32,
-    /// Whether an app made it.
+    /// `true` if an app made the object.
     pub apps: bool,
 }
 
@@ -77,7 +78,7 @@ pub struct User {
 #[derive(Default)]
 pub struct Request {
     pub end: Option<(NTSTATUS, usize)>,
-    /// Whether it was marked as pending, and whether its routine said so.
+    /// `true` if the request was marked as pending; the next field, if its routine said so.
     pub marked: bool,
     pub pending_returned: bool,
     pub buffer: usize,
@@ -86,14 +87,14 @@ pub struct Request {
     pub file: usize,
 }
 
-/// The machine.
+/// State of the machine.
 #[derive(Default)]
 pub struct Kernel {
-    /// Whether the driver's image is in memory.
+    /// `true` while the driver's image is in memory.
     pub image: bool,
     pub broken: Vec<String>,
     pub called: BTreeSet<&'static str>,
-    /// Which of the calls that can fail does, and how many there were.
+    /// Number of the call to fail, of those that can; the next field counts them.
     pub fails: Option<usize>,
     pub could_fail: usize,
     pub failed: Option<&'static str>,
@@ -115,14 +116,14 @@ pub struct Kernel {
     pub notifying: u32,
     pub requests: HashMap<usize, Request>,
     pub names: HashSet<String>,
-    /// Which lock was taken while which was held.
+    /// Locks that were taken while each lock was held.
     pub order: BTreeMap<usize, BTreeSet<usize>>,
     /// Threads of tests, to be waited for.
     pub joins: Vec<std::thread::JoinHandle<()>>,
     pub off: bool,
-    /// Whether requests are cancelled before the driver gets them.
+    /// `true` if requests are cancelled before the driver gets them.
     pub cancelled_early: bool,
-    /// For how long whoever starts a thread is held up in the kernel after that has started.
+    /// Time for which whoever starts a thread is held up in the kernel after that has started.
     pub held_up: Duration,
 }
 
@@ -140,7 +141,7 @@ pub fn with<R>(run: impl FnOnce(&mut Kernel) -> R) -> R {
     result
 }
 
-/// Waits until there is something, or a time is over.
+/// Waits until `look` finds something, or a time is over.
 pub fn until<R>(end: Option<Instant>, mut look: impl FnMut(&mut Kernel) -> Option<R>) -> Option<R> {
     let last = Instant::now() + PATIENCE;
     let mut kernel = lock();
@@ -174,7 +175,7 @@ pub fn broken(rule: impl Into<String>) {
     with(|kernel| kernel.broken.push(rule));
 }
 
-/// What holds for each function of the kernel's.
+/// Checks the rules that hold for each function of the kernel's.
 pub fn enter(function: &'static str, highest: u8) {
     let (level, ended) = (LEVEL.get(), ENDED.get());
     with(|kernel| {
@@ -194,7 +195,7 @@ pub fn enter(function: &'static str, highest: u8) {
     });
 }
 
-/// Whether this call, which can fail, does.
+/// Counts a call that can fail, and returns whether it does.
 pub fn fails(function: &'static str) -> bool {
     with(|kernel| {
         let now = kernel.fails == Some(kernel.could_fail);
@@ -206,7 +207,8 @@ pub fn fails(function: &'static str) -> bool {
     })
 }
 
-/// With no spin lock held; but in a deferred routine that of its own place, which nobody waits for but who stops it.
+/// Checks that no spin lock is held; but in a deferred routine that of its own place, which nobody waits for but who
+/// stops it.
 pub fn unlocked(function: &'static str) {
     let its_own = usize::from(DEFERRED.get());
     if HELD.with_borrow(|held| held.len() > its_own) {
@@ -215,7 +217,7 @@ pub fn unlocked(function: &'static str) {
 }
 
 impl Kernel {
-    /// A new object, by an address that nothing else has.
+    /// Makes an object, at an address that nothing else has.
     pub fn object(&mut self, kind: Kind, apps: bool) -> usize {
         let address = Box::leak(Box::new([0_u64; 8])).as_ptr().addr();
         let object = Object {
@@ -229,7 +231,7 @@ impl Kernel {
         address
     }
 
-    /// A handle of a process, or one of the kernel's own.
+    /// Makes a handle of a process, or one of the kernel's own.
     pub fn handle(&mut self, process: u32, object: usize, rights: u32) -> usize {
         self.next_handle += 4;
         let own = if process == 0 { KERNEL_HANDLE } else { 0 };
@@ -239,7 +241,7 @@ impl Kernel {
         number
     }
 
-    /// Whether a wait for an object is over; whoever waits for an event that resets itself takes its signal.
+    /// Returns `Some` if a wait for an object is over; whoever waits for an event that resets itself takes its signal.
     pub fn take_signal(&mut self, object: usize) -> Option<()> {
         let Some(object) = self.objects.get_mut(&object) else {
             self.broken.push("a wait for what is no object".to_owned());
@@ -252,7 +254,7 @@ impl Kernel {
         was.then_some(())
     }
 
-    /// A right that the driver must have asked for when it took an app's object.
+    /// Checks that the driver asked for this right when it took an app's object.
     pub fn asks_for(&mut self, function: &str, object: usize, right: u32) {
         match self.objects.get(&object) {
             None => self
@@ -270,7 +272,7 @@ impl Kernel {
         }
     }
 
-    /// Takes note that a lock is taken while others are held: never the other way round too.
+    /// Notes that a lock is taken while others are held: never the other way round too.
     pub fn locks(&mut self, held: &[usize], lock: usize) {
         for other in held {
             if *other == lock {
@@ -296,7 +298,7 @@ impl Kernel {
         false
     }
 
-    /// Once the driver is gone: nothing of it is left.
+    /// Checks, once the driver is gone, that nothing of it is left.
     pub fn balances(&mut self) {
         let left: [(&str, usize); 9] = [
             (
@@ -336,7 +338,7 @@ impl Kernel {
     }
 }
 
-/// The bit by which the kernel's own handles are told.
+/// Bit by which the kernel's own handles are told.
 const KERNEL_HANDLE: usize = 1 << 31;
 
 pub fn is_kernel_handle(handle: usize) -> bool {
@@ -344,7 +346,7 @@ pub fn is_kernel_handle(handle: usize) -> bool {
 }
 
 impl Block {
-    /// Nobody wrote beside it, or into it after it was freed.
+    /// Returns whether nobody wrote beside the block, or into it after it was freed.
     pub fn is_whole(&self) -> bool {
         let guards = [self.memory.first(), self.memory.last()];
         let freed = u128::from_ne_bytes([FREED; 16]);
@@ -354,11 +356,11 @@ impl Block {
     }
 }
 
-/// As a time that the kernel is given: from now on.
+/// Returns the end of a time that the kernel is given: from now on.
 pub fn end_of(timeout: i64) -> Instant {
     assert!(timeout <= 0, "a time from now on");
     Instant::now() + Duration::from_nanos(timeout.unsigned_abs() * 100)
 }
 
-/// What a failing call says.
+/// Status of a call that is made to fail.
 pub const NO_MEMORY: NTSTATUS = nt::STATUS_INSUFFICIENT_RESOURCES;

@@ -26,14 +26,14 @@ impl App<'_> {
         )
     }
 
-    /// The same with numbers that may mean nothing, and so much room for an answer.
+    /// Sends numbers that may have no meaning, with `room` bytes for the answer.
     fn send(&self, operate: &Operate, room: usize) -> Sent {
         let code = AnyCommand::from(Operate::COMMAND).control_code();
         self.machine
             .control(self.file, code, operate.as_bytes(), room)
     }
 
-    /// What the driver saw.
+    /// Has the driver operate the app's event, and returns what the driver saw.
     fn seen(&self, operation: Operation, count: u32, interval_us: u32) -> Seen {
         seen(&self.operate(operation, count, interval_us).end())
     }
@@ -45,7 +45,7 @@ fn seen(end: &End) -> Seen {
     answer.expect("an answer of its length").seen
 }
 
-/// Its operations on the event, and what it refuses.
+/// Operates the event in each way, and makes requests that the driver refuses.
 pub fn operates_the_event(app: &App<'_>) {
     for (operation, before, after) in [
         (Operation::Query, 0, 0),
@@ -84,7 +84,7 @@ pub fn operates_the_event(app: &App<'_>) {
     }
 }
 
-/// Notices: few from within the request, many from a thread, and from a timer.
+/// Asks for notices: few from within the request, many from a thread, and from a timer.
 pub fn notifies(app: &App<'_>) {
     // From within, and from threads: without time between and with it.
     for (count, interval_us) in [(5, 0), (70, 0), (3, 100)] {
@@ -113,7 +113,7 @@ pub fn notifies(app: &App<'_>) {
     assert_eq!(app.drain().records, 1, "of the process");
 }
 
-/// The driver waits until the app sets its event, and until whatever else ends that.
+/// Has the driver wait until the app sets its event, and until whatever else ends that.
 pub fn waits(app: &App<'_>) {
     let long = sample_abi::MAX_INTERVAL_US;
     app.seen(Operation::Clear, 0, 0);

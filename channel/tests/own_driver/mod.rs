@@ -1,4 +1,4 @@
-//! A driver of somebody's own, on the model: its record, its commands, and what it does with them.
+//! A driver of one's own, on the model: its record, its commands, and its answers.
 
 use channel::driver::table::{Buffer, Signal};
 use channel::sys::model::{Kernel, Request};
@@ -7,9 +7,9 @@ use channel_abi::{DriverCommand, DriverRequest, RequestHeader};
 use std::time::Duration;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// What its records are: a number.
+/// Kind of the driver's records: a number.
 pub const NUMBER: Kind = Kind::new::<40>();
-/// Records that nobody asks for here.
+/// Kind of records that nobody asks for here.
 pub const OTHER: Kind = Kind::new::<41>();
 
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -38,7 +38,7 @@ impl Number {
     }
 }
 
-/// What it does with the app's event.
+/// Values of [`Touch::what`]: what the driver does with the app's event.
 pub const SET: u32 = 1;
 pub const CLEAR: u32 = 2;
 pub const PULSE: u32 = 3;
@@ -46,15 +46,15 @@ pub const LOOK: u32 = 4;
 pub const WAIT: u32 = 5;
 pub const SEND: u32 = 6;
 
-/// Its one command.
+/// Request of the driver's one command.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Touch {
     pub header: RequestHeader,
     pub what: u32,
-    /// How many records to send.
+    /// Number of records to send.
     pub count: u32,
-    /// What the driver saw: 1 signalled, 0 not.
+    /// State of the event that the driver saw before: 1 signalled, 0 not.
     pub before: u32,
     pub after: u32,
     pub waiting: u64,

@@ -1,4 +1,4 @@
-//! The documents show what is compiled.
+//! Checks that the documents show what is compiled.
 
 /// Both pages are compiled as documentation; the program that they show is the one that runs on a kernel.
 #[test]

@@ -1,4 +1,4 @@
-//! How an attachment ends: by the app, by its death, by the driver.
+//! Ends of an attachment: by the app, by its death, by the driver.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! An app that waits and drains: what it hears, and what it loses.
+//! Waits and drains of an app: the records that it gets, and those that it loses.
 
 use super::*;
 use channel::Header;
@@ -31,7 +31,7 @@ fn a_spinning_reader_misses_neither_a_record_nor_its_own_signal_nor_the_end() {
     );
 }
 
-/// How long this thread has kept a processor busy.
+/// Returns the time for which this thread has kept a processor busy.
 #[cfg(target_os = "linux")]
 fn busy() -> Duration {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
@@ -62,7 +62,7 @@ fn a_reader_that_has_spun_for_its_time_sleeps_and_misses_nothing() {
     assert_eq!(drain_numbers(&mut attachment), [7]);
 }
 
-/// The longest record that any driver may make.
+/// A record of the longest kind that any driver may make.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 struct Longest {
@@ -161,7 +161,7 @@ fn a_stopped_reader_loses_exactly_what_does_not_fit() {
     );
 }
 
-/// What an app's loop comes to that waits without end, as README has it.
+/// Reads to the end, as README's loop does: returns the numbers that came, and the end.
 fn read_to_the_end(attachment: &mut Attachment<Model>) -> (Vec<u64>, Ending) {
     let mut numbers = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! What apps ask of a driver, and how it is refused.
+//! Requests of apps to a driver, and its refusals.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Several apps at one driver.
+//! Shares of several apps at one driver.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! A written model of the kernel's half of a ring (`kernel/bpf/ringbuf.c`), for loom and for shuttle.
+//! Model of the kernel's half of a ring (`kernel/bpf/ringbuf.c`), for loom and for shuttle.
 
 use channel::orderings;
 use channel::ring::Memory;
@@ -16,7 +16,7 @@ use shuttle::sync::{
     atomic::{AtomicBool, AtomicU32, AtomicU64, fence},
 };
 
-/// loom's, without its watch over who is there: shuttle lets one thread run at a time.
+/// A cell as loom's, without its watch over who is there: shuttle lets one thread run at a time.
 #[cfg(shuttle)]
 struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
@@ -36,15 +36,15 @@ impl<T> UnsafeCell<T> {
 }
 
 const BUSY: u32 = 1 << 31;
-/// The kernel's half: one ring, its lock, and the waiter's signal.
+/// The kernel's half of a ring: the ring, its lock, and the waiter's signal.
 pub struct Kernel {
     size: u64,
     consumer: AtomicU64,
     producer: AtomicU64,
-    /// Who reserves has it; who commits has not.
+    /// Lock of producers: who reserves has it; who commits has not.
     lock: Mutex<()>,
     words: Vec<Word>,
-    /// What `irq_work_queue` leads to: set by the kernel, taken by the reader before it drains.
+    /// Signal to the reader, which `irq_work_queue` leads to: set by the kernel, taken by the reader before it drains.
     pub signal: AtomicBool,
     fenced: bool,
 }
@@ -61,7 +61,7 @@ unsafe impl Sync for Kernel {}
 unsafe impl Send for Kernel {}
 
 impl Kernel {
-    /// Empty; `fenced` says whether the reader looks again behind its barrier.
+    /// Makes an empty ring. `fenced`: the reader looks again behind its barrier.
     pub fn new(size: u64, fenced: bool) -> Self {
         let words = (0..size / 8)
             .map(|_| Word {
@@ -85,7 +85,7 @@ impl Kernel {
         &self.words[(position % self.size / 8) as usize]
     }
 
-    /// `__bpf_ringbuf_reserve`: no room, no record.
+    /// Reserves a record, as `__bpf_ringbuf_reserve` does: no room, no record.
     pub fn reserve(&self, length: u32) -> Option<u64> {
         let _one = self.lock.lock().expect("no producer panics");
         let free_from = self.consumer.load(Ordering::Acquire);
@@ -100,7 +100,7 @@ impl Kernel {
         Some(position)
     }
 
-    /// `bpf_ringbuf_commit`: `xchg` is a full barrier, which loom only knows as a fence.
+    /// Commits a record, as `bpf_ringbuf_commit` does: `xchg` is a full barrier, which loom only knows as a fence.
     pub fn commit(&self, position: u64, length: u32, payload: u64) {
         let payload = payload.to_ne_bytes();
         for at in (position + 8..).step_by(8).take(length as usize / 8) {
