@@ -3,7 +3,7 @@
 
 use channel::{Ending, Error, Item, Mask, Wake};
 
-/// Reads until the driver ends it.
+/// Reads records until the driver ends the attachment.
 pub fn read(device: &str) -> Result<Ending, Error> {
     let mut app = channel::open(device)?.attach(64 * 1024, Mask::ALL)?; // dropped, it is detached
     loop {

@@ -1,4 +1,4 @@
-//! `pager WORDS` says them to everybody, `pager` tells what others say, until the driver ends.
+//! An app of the pager: `pager WORDS` sends words to everybody, `pager` prints what others send, until the driver ends.
 
 use channel::{Ending, Error, Item, Mask, RequestHeader, Wake};
 use pager_record::{PAGED, Page, Paged, WORDS};

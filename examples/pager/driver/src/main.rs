@@ -1,4 +1,4 @@
-//! A WDM driver: what one app says, all that are attached are told. `\\.\Pager`.
+//! A WDM driver, `\\.\Pager`: what one app sends, all apps that are attached get.
 #![no_std]
 #![no_main]
 
@@ -8,7 +8,7 @@ use channel::driver::wdm::{Channel, Driver, Name, OpenFile, Reply};
 use channel::{DriverCommand, DriverRequest, Header, Refusal, wide_name};
 use pager_record::{PAGED, Page, Paged};
 
-/// It keeps nothing of its own: who is attached, and their rings, the channel keeps.
+/// A driver without state of its own: the channel keeps who is attached, and their rings.
 struct Pager;
 
 channel::wdm_driver!(Pager);

@@ -1,21 +1,21 @@
-//! What the pager's apps say to its driver, and the driver to its apps: a few words.
+//! Request and record of the pager: a few words, which an app sends to the driver, and the driver to all apps.
 #![no_std]
 
 use channel_abi::{DriverCommand, DriverRequest, Header, Kind, RequestHeader};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// The only kind of record there is.
+/// Kind of the only records that there are: [`Paged`].
 pub const PAGED: Kind = Kind::new::<0>();
-/// The most that is said at once, in bytes; what is left is zero.
+/// Length of the words, in bytes; what is left is zero.
 pub const WORDS: usize = 64;
 
-/// A request: to be told to everybody.
+/// Request to send words to all apps.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Page {
-    /// The app's half of the channel writes it.
+    /// Header of the request, which the app's half of the channel writes.
     pub header: RequestHeader,
-    /// UTF-8.
+    /// Words in UTF-8.
     pub words: [u8; WORDS],
 }
 
@@ -23,12 +23,12 @@ impl DriverRequest for Page {
     const COMMAND: DriverCommand = DriverCommand::new::<64>();
 }
 
-/// A record: integers only, no padding, and the header first.
+/// Record with the words of an app: integers only, no padding, and the header first.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Paged {
-    /// The driver's half of the channel writes it.
+    /// Header of the record, which the driver's half of the channel writes.
     pub header: Header,
-    /// As an app said it: it can be anything.
+    /// Words as an app sent them: they can be anything.
     pub words: [u8; WORDS],
 }

@@ -1,4 +1,4 @@
-//! Says who opens a file, as it happens: `tripwire DRIVER SOCKET FILE`, as root, until the driver ends.
+//! Prints who opens a file, as it happens: `tripwire DRIVER SOCKET FILE`, as root, until the driver ends.
 
 use anyhow::{Context, Result};
 use aya::EbpfLoader;
@@ -9,7 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 use tripwire_record::{NAME_WORDS, OPENED, Opened};
 
-/// Loads the driver, and tells what it says of `file`. The device is there for other apps too, at `socket`.
+/// Loads the driver, and calls `told` each time that `file` is opened. The device is there for other apps too, at
+/// `socket`.
 pub fn watch(object: &Path, socket: &Path, file: &str, told: impl Fn(&Opened)) -> Result<Ending> {
     let mut name = [0; 8 * NAME_WORDS];
     let room = name.get_mut(..file.len()).context("the name is too long")?;
@@ -42,7 +43,7 @@ pub fn watch(object: &Path, socket: &Path, file: &str, told: impl Fn(&Opened)) -
     }
 }
 
-/// `tripwire DRIVER SOCKET FILE`
+/// Runs `tripwire DRIVER SOCKET FILE`.
 pub fn main() -> Result<()> {
     let said: Vec<String> = std::env::args().collect();
     let [_, object, socket, file] = &said[..] else {

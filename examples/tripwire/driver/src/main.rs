@@ -14,12 +14,12 @@ use channel::driver::ebpf;
 use core::ptr::read_volatile;
 use tripwire_record::{NAME_WORDS, OPENED, Opened};
 
-/// The file's name. The app sets it before the driver is loaded.
+/// Name of the file. The app sets it before the driver is loaded.
 #[unsafe(no_mangle)]
 static NAME: [u64; NAME_WORDS] = [0; NAME_WORDS];
 
-/// The kernel calls it as a program asks to open a file; /sys/kernel/tracing/events/syscalls/sys_enter_openat/format has
-/// the places of its arguments.
+/// Runs as a program asks to open a file; /sys/kernel/tracing/events/syscalls/sys_enter_openat/format has the places of
+/// its arguments.
 #[tracepoint(category = "syscalls", name = "sys_enter_openat")]
 pub fn opens(ctx: TracePointContext) -> u32 {
     let mut name = [0u64; NAME_WORDS];

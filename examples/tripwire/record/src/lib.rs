@@ -1,22 +1,22 @@
-//! What the tripwire's driver tells its app: a program is about to open the file.
+//! Record of the tripwire: its driver tells its app that a program is about to open the file.
 #![no_std]
 
 use channel_abi::{Header, Kind};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// The only kind of record there is.
+/// Kind of the only records that there are: [`Opened`].
 pub const OPENED: Kind = Kind::new::<0>();
-/// The longest name that is watched, in words of eight bytes; what is left is zero.
+/// Length of the longest name that is watched, in words of eight bytes; what is left is zero.
 pub const NAME_WORDS: usize = 8;
 
-/// A record: integers only, no padding, and the header first.
+/// Record of a program that opens the file: integers only, no padding, and the header first.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Opened {
-    /// The driver's half of the channel writes it.
+    /// Header of the record, which the driver's half of the channel writes.
     pub header: Header,
-    /// The process that opens the file.
+    /// Number of the process that opens the file.
     pub pid: u32,
-    /// Its user.
+    /// User of that process.
     pub user: u32,
 }
