@@ -1,4 +1,4 @@
-//! What the article's sample and its driver send to and fro: operations on the event object, notices, new processes.
+//! Requests and records of the article's sample and its driver: operations on the event object, notices, new processes.
 //!
 //! It may depend on `channel_abi` and `zerocopy` alone.
 //!

@@ -1,30 +1,30 @@
-//! What the article's sample sends to and fro: operations on the event object, and notices with a payload.
+//! Operations on the event object, and notices with a payload.
 
 use channel_abi::{DriverCommand, DriverRequest, Header, Refusal, RequestHeader};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// An operation of the driver on the app's event, asked for by the app.
+/// An operation of the driver on the app's event, which the app asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum Operation {
-    /// `KeSetEvent`. Linux: a forced wake.
+    /// Sets the event (`KeSetEvent`). Linux: a forced wake.
     Set = 1,
-    /// `KeClearEvent`. Linux: refused, [`channel_abi::Refusal::ReaderOwnsState`].
+    /// Resets the event (`KeClearEvent`). Linux: refused, [`channel_abi::Refusal::ReaderOwnsState`].
     Clear = 2,
-    /// `KeSetEvent`, then `KeClearEvent`: the article's pulse. Linux: a forced wake.
+    /// Sets and resets the event (`KeSetEvent`, then `KeClearEvent`): the article's pulse. Linux: a forced wake.
     Pulse = 3,
-    /// `KeReadStateEvent`. Linux: whether data is available.
+    /// Reads the event's state (`KeReadStateEvent`). Linux: whether data is available.
     Query = 4,
-    /// `count` notices from within the request, `interval_us` apart (0: at once).
+    /// Sends `count` notices from within the request, `interval_us` apart (0: at once).
     Notify = 5,
-    /// `count` notices from a timer of the driver, `interval_us` apart.
+    /// Sends `count` notices from a timer of the driver, `interval_us` apart.
     NotifyFromTimer = 6,
-    /// The other way round: the driver waits (`KeWaitForSingleObject`) until the app sets the event, at most
+    /// Waits in the driver (`KeWaitForSingleObject`), the other way round, until the app sets the event, at most
     /// `interval_us`. Linux: the driver notes that it waits; [`Operation::AppSet`] meets it.
     Wait = 7,
-    /// Linux: the app tells the waiting driver that it has set the event. Windows: `SetEvent` does, no request.
+    /// Tells the waiting driver that the app has set the event (Linux). Windows: `SetEvent` does, no request.
     AppSet = 8,
-    /// Pulse the driver's own named event, as at a process creation (for the comparison of the three ways).
+    /// Pulses the driver's own named event, as at a process creation (for the comparison of the three ways).
     PulseNamed = 9,
 }
 
@@ -47,28 +47,28 @@ impl TryFrom<u32> for Operation {
     }
 }
 
-/// The most notices that one request may ask for.
+/// Largest number of notices that one request may ask for.
 pub const MAX_COUNT: u32 = 1_000_000;
-/// The longest interval or wait, in microseconds: a request can't keep the driver busy for ever.
+/// Longest interval or wait, in microseconds: a request can't keep the driver busy for ever.
 pub const MAX_INTERVAL_US: u32 = 60_000_000;
 
-/// The app asks the sample's driver to operate the event.
+/// Request to the sample's driver to operate the event.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
 pub struct Operate {
-    /// Stands first in every request.
+    /// Header of the request, its first field.
     pub header: RequestHeader,
-    /// An [`Operation`].
+    /// Number of the [`Operation`].
     pub operation: u32,
-    /// How many notices, at most [`MAX_COUNT`].
+    /// Number of notices, at most [`MAX_COUNT`].
     pub count: u32,
-    /// Microseconds between notices, or that the driver may wait.
+    /// Time between notices, or for which the driver may wait, in microseconds.
     pub interval_us: u32,
-    /// Fills the word.
+    /// Padding up to a multiple of 8 bytes.
     pub spare: u32,
-    /// Filled by the driver: what it saw.
+    /// Findings of the driver, which it fills in.
     pub seen: Seen,
 }
 
@@ -77,7 +77,7 @@ impl DriverRequest for Operate {
 }
 
 impl Operate {
-    /// A request for `operation`, with `count` and `interval_us` where it has such.
+    /// Makes a request for `operation`, with `count` and `interval_us` where it has such.
     #[must_use]
     pub fn new(operation: Operation, count: u32, interval_us: u32) -> Self {
         Self {
@@ -89,45 +89,45 @@ impl Operate {
     }
 }
 
-/// What the driver saw of the event as it operated it.
+/// Findings of the driver about the event as it operated it.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
 pub struct Seen {
-    /// The event's state before: 1 signalled, 0 not.
+    /// State of the event before: 1 signalled, 0 not.
     pub before: u32,
-    /// The event's state after.
+    /// State of the event after.
     pub after: u32,
-    /// Notices that were offered (committed or lost) by this request.
+    /// Number of notices that were offered (committed or lost) by this request.
     pub offered: u32,
-    /// Linux: bytes that wait in the ring. Windows: records that wait in the queue.
+    /// Amount that waits: on Linux bytes in the ring, on Windows records in the queue.
     pub waiting: u32,
 }
 
-/// A notice with a payload: kind [`crate::kind::NOTICE`].
+/// Record of a notice with a payload: kind [`crate::kind::NOTICE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Notice {
-    /// Stands first in every record.
+    /// Header of the record, its first field.
     pub header: Header,
-    /// Which of the request's notices this is, from 0.
+    /// Number of this notice among the request's, from 0.
     pub number: u64,
     /// 1 if a timer sent it, 0 if the request did.
     pub from_timer: u64,
 }
 
-/// What the driver saw, as a record: kind [`crate::kind::OPERATED`].
+/// Record of an operation and the driver's findings: kind [`crate::kind::OPERATED`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Operated {
-    /// Stands first in every record.
+    /// Header of the record, its first field.
     pub header: Header,
-    /// The [`Operation`].
+    /// Number of the [`Operation`].
     pub operation: u32,
-    /// 0, or a [`channel_abi::Refusal`].
+    /// Number of the [`channel_abi::Refusal`], or 0 if it was done.
     pub refusal: u32,
-    /// What the driver saw.
+    /// Findings of the driver.
     pub seen: Seen,
 }
 

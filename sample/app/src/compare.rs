@@ -1,4 +1,4 @@
-//! The three ways of the article, side by side: how many of so many notices arrive, under load?
+//! Comparison of the article's three ways: how many of so many notices arrive, under load.
 //!
 //! A reader works a little for each notice it hears of, while busy threads occupy every processor half of the time. The
 //! article's ways get one request per signal, as fast as the driver answers; ours gets one request for all the notices,
@@ -14,50 +14,50 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Notices for each way.
+/// Number of notices for each way.
 pub const NOTICES: u32 = 10_000;
-/// What the reader does with each notice it hears of.
+/// Time for which the reader works for each notice that it hears of.
 const WORK: Duration = Duration::from_micros(20);
-/// How long the reader waits for more after the last was sent.
+/// Time for which the reader waits for more after the last was sent.
 const GRACE: Duration = Duration::from_millis(200);
-/// No way may take longer.
+/// Longest time that a way may take.
 const AT_MOST: Duration = Duration::from_secs(90);
-/// How long a busy thread is busy, and then is not.
+/// Time for which a busy thread is busy, and then is not.
 const BUSY: Duration = Duration::from_micros(500);
 
-/// What came of it.
+/// Result of a comparison.
 #[derive(Debug, Serialize)]
 pub struct Comparison {
-    /// Which kernel.
+    /// Name of the kernel.
     pub kernel: &'static str,
-    /// What "under load" was.
+    /// Load under which the notices were sent, in words.
     pub load: String,
-    /// One for each way.
+    /// Results of the ways, one for each.
     pub ways: Vec<Way>,
 }
 
-/// One way, and how it fared.
+/// Result of one way.
 #[derive(Debug, Serialize)]
 pub struct Way {
-    /// What it is.
+    /// Name of the way.
     pub name: &'static str,
-    /// Notices that the driver was asked for, and that it did not refuse.
+    /// Number of notices that the driver was asked for, and that it did not refuse.
     pub sent: u64,
-    /// Notices that the app heard of.
+    /// Number of notices that the app heard of.
     pub arrived: u64,
-    /// Notices that the app knows it has lost.
+    /// Number of notices that the app knows it has lost.
     pub counted_lost: u64,
-    /// Notices that nobody can say anything about.
+    /// Number of notices that nobody can say anything about.
     pub unaccounted: u64,
-    /// How long it took.
+    /// Time that it took, in seconds.
     pub seconds: f64,
-    /// Why it could not be tried here.
+    /// Reason for which the way could not be tried here, or `None` if it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<&'static str>,
 }
 
 impl Way {
-    /// How it fared, in a log's line.
+    /// Returns the result in words, for a line of the log.
     pub fn words(&self) -> String {
         let Self {
             sent,
@@ -78,7 +78,7 @@ impl Way {
 }
 
 impl Comparison {
-    /// Whether each notice of ours arrived or was counted.
+    /// Returns whether each notice of ours arrived or was counted.
     pub fn holds(&self) -> bool {
         self.ways
             .iter()
@@ -122,7 +122,7 @@ impl fmt::Display for Comparison {
     }
 }
 
-/// The ways, as the article has them, and ours with much and with little room.
+/// A way to try: the article's two, and ours with much and with little room.
 #[derive(Clone, Copy)]
 enum Plan {
     Named,
@@ -220,7 +220,8 @@ fn attach<S: Kernel>(
         .map(|attachment| attachment.with_pace(Pace::Prompt))
 }
 
-/// The background: an event of the driver's, set and cleared at once. The app hears what it waits for just then.
+/// Tries the background's way: an event of the driver's, set and cleared at once. The app hears what it waits for just
+/// then.
 fn named<S: Kernel>(device: &Device<S>, notices: u32) -> Result<Count, Error> {
     let mut named = S::open_named(device)?;
     race(device, Operation::PulseNamed, notices, move |sending| {
@@ -237,7 +238,7 @@ fn named<S: Kernel>(device: &Device<S>, notices: u32) -> Result<Count, Error> {
     })
 }
 
-/// The article's solution as it stands there: the app's event, set. Ten signals before the app wakes are one.
+/// Tries the article's solution as it stands there: the app's event, set. Ten signals before the app wakes are one.
 fn bare<S: Kernel>(mut attachment: Attachment<S>, notices: u32) -> Result<Count, Error>
 where
     Attachment<S>: Send,
@@ -257,7 +258,7 @@ where
     })
 }
 
-/// Ours: each notice is a record, and a record that found no room is counted.
+/// Tries our way: each notice is a record, and a record that found no room is counted.
 fn ours<S: Kernel>(mut attachment: Attachment<S>, notices: u32) -> Result<Count, Error>
 where
     Attachment<S>: Send,
@@ -287,15 +288,15 @@ where
     })
 }
 
-/// What the sender is at.
+/// Progress of the sender.
 #[derive(Default)]
 struct Sending {
-    /// Signals begun.
+    /// Number of signals begun.
     begun: AtomicU64,
     done: AtomicBool,
 }
 
-/// What a reader heard that has only its wakes to count.
+/// Signals heard by a reader that has only its wakes to count.
 ///
 /// It may wake twice within one pulse, between the set and the clear: so it is told which signal is being sent, which no
 /// real app could know, and counts each once.
@@ -366,7 +367,7 @@ fn send<S: Kernel>(
     Ok(sent.into())
 }
 
-/// The reader's work for one notice.
+/// Does the reader's work for one notice.
 fn work() {
     spin(WORK);
 }
@@ -378,7 +379,7 @@ fn spin(time: Duration) {
     }
 }
 
-/// Keeps every processor busy for half of the time, until it is dropped, and not for ever.
+/// Load on the machine: keeps every processor busy for half of the time, until it is dropped, and not for ever.
 struct Load {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,

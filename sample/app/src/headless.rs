@@ -1,4 +1,4 @@
-//! All operations, one after the other, with no display: the same log lines on the standard output.
+//! Runs all operations, one after the other, with no display: the same log lines on the standard output.
 
 use crate::kernel::Kernel;
 use crate::log::{Line, Log};
@@ -8,18 +8,18 @@ use channel::{Attachment, Error, Refusal};
 use serde::Serialize;
 use std::fmt;
 
-/// How a run went.
+/// Result of a run.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
-    /// Which kernel.
+    /// Name of the kernel.
     pub kernel: &'static str,
-    /// Operations that were asked for.
+    /// Number of operations that were asked for.
     pub operations: usize,
-    /// Those that ended otherwise than they must.
+    /// Operations that ended otherwise than they must, in words.
     pub unexpected: Vec<String>,
 }
 
-/// Runs the script.
+/// Runs the script of all operations.
 pub fn run<S: Kernel>(device: &str, log: Log) -> Result<Outcome, Error>
 where
     Attachment<S>: Send,
@@ -37,7 +37,7 @@ where
     })
 }
 
-/// What is wrong with a line, if anything is.
+/// Returns what is wrong with a line, or `None` if nothing is.
 fn surprise(act: &Act, line: &Line) -> Option<String> {
     let wanted = act.refusal.map(Refusal::name);
     if line.refusal != wanted {

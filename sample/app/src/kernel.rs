@@ -1,4 +1,4 @@
-//! What differs between the kernels, as far as the sample shows it.
+//! Differences between the kernels, as far as the sample shows them.
 //!
 //! Everything else here is written once, for [`Kernel`]. The article's background, a *named* event that the driver
 //! makes, is not part of the channel: only this sample opens it.
@@ -10,29 +10,29 @@ use std::time::Duration;
 
 /// A kernel, with what the sample needs besides the channel.
 pub trait Kernel: System {
-    /// The name in logs.
+    /// Name of the kernel in logs.
     const NAME: &'static str;
-    /// The device of the sample's driver.
+    /// Name of the sample driver's device.
     const DEVICE: &'static str;
-    /// Whether the driver reports process creations.
+    /// `true` if the driver reports process creations.
     const REPORTS_PROCESSES: bool;
-    /// Whether the driver's wait holds its request up. Else the driver notes that it waits, and the app tells it when
+    /// `true` if the driver's wait holds its request up. Else the driver notes that it waits, and the app tells it when
     /// it has set the event.
     const WAIT_BLOCKS: bool;
-    /// Whether the event stays signalled after a pulse that nobody waited for.
+    /// `true` if the event stays signalled after a pulse that nobody waited for.
     const PULSE_STAYS: bool;
-    /// The named event, opened by the app.
+    /// The driver's named event, opened by the app.
     type Named: Send;
 
-    /// Opens the device.
+    /// Opens the device of the sample's driver.
     fn open_device(name: &str) -> Result<Device<Self>, Error>;
     /// Opens the driver's named event: to wait on it, no more.
     fn open_named(device: &Device<Self>) -> Result<Self::Named, Error>;
-    /// Waits for a pulse of it. False: none was heard in time.
+    /// Waits for a pulse of the named event. Returns `false` if none was heard in time.
     fn wait_named(named: &mut Self::Named, timeout: Duration) -> Result<bool, Error>;
-    /// Tries to reset it, which an app may not.
+    /// Tries to reset the named event, which an app may not.
     fn reset_named(named: &Self::Named) -> Result<(), Error>;
-    /// With which refusal this kernel answers an operation always, if it does.
+    /// Returns the refusal with which this kernel always answers an operation, or `None` if it does not.
     fn refuses(operation: Operation) -> Option<Refusal>;
 }
 
@@ -99,7 +99,7 @@ mod linux {
             named.reset()
         }
 
-        /// What is signalled in a ring is cleared by its reader alone.
+        /// Refuses to clear: what is signalled in a ring is cleared by its reader alone.
         fn refuses(operation: Operation) -> Option<Refusal> {
             (operation == Operation::Clear).then_some(Refusal::ReaderOwnsState)
         }

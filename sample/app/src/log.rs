@@ -1,4 +1,4 @@
-//! The log: each operation on the event object, when, what the app saw and what the driver saw.
+//! Log of the operations on the event object: each with its time, and what the app and the driver saw.
 //!
 //! The window shows these lines and `--headless` prints them; both are told of each by the same [`Log`].
 
@@ -9,10 +9,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// Lines that are kept; the oldest make room.
+/// Number of lines that are kept; the oldest make room.
 const MAX_LINES: usize = 10_000;
 
-/// Who did what a line tells of.
+/// Actor that a line tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum By {
@@ -25,7 +25,7 @@ pub enum By {
 }
 
 impl By {
-    /// The word in the log.
+    /// Returns the actor's word in the log.
     pub const fn name(self) -> &'static str {
         match self {
             Self::App => "app",
@@ -35,28 +35,28 @@ impl By {
     }
 }
 
-/// One line of the log.
+/// A line of the log.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Line {
-    /// Seconds since the log was begun.
+    /// Time since the log was begun, in seconds.
     pub at: f64,
-    /// Who.
+    /// Actor of the operation.
     pub by: By,
-    /// Which operation.
+    /// Operation, in words.
     pub did: String,
-    /// What the app saw of it.
+    /// Findings of the app.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub app: String,
-    /// What the driver saw of it: the event's state before and after.
+    /// Findings of the driver: the event's state before and after.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub driver: String,
-    /// The name of the refusal, if it was refused.
+    /// Name of the refusal, or `None` if the operation was not refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refusal: Option<&'static str>,
 }
 
 impl Line {
-    /// All but the time: what two runs of the same operations have in common.
+    /// Returns the line without its time: what two runs of the same operations have in common.
     pub fn told(&self) -> String {
         let mut told = format!("{:<6}  {}", self.by.name(), self.did);
         for (who, saw) in [("app", &self.app), ("driver", &self.driver)] {
@@ -87,7 +87,7 @@ struct Shared {
 }
 
 impl Log {
-    /// An empty log that calls `listener` for each line.
+    /// Makes an empty log that calls `listener` for each line.
     pub fn new(listener: impl Fn(&Line) + Send + 'static) -> Self {
         let lines = Mutex::new(VecDeque::new());
         Self(Arc::new(Shared {
@@ -97,7 +97,7 @@ impl Log {
         }))
     }
 
-    /// Adds a line, with the time it is now.
+    /// Adds a line, with the present time.
     pub fn add(&self, mut line: Line) -> Line {
         line.at = self.0.begun.elapsed().as_secs_f64();
         let mut lines = self.lines();
@@ -113,14 +113,14 @@ impl Log {
         line
     }
 
-    /// The lines there are.
+    /// Returns the lines of the log.
     pub fn lines(&self) -> MutexGuard<'_, VecDeque<Line>> {
         self.0.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Line {
-    /// A line that tells of something.
+    /// Makes a line of an operation.
     pub fn of(by: By, did: &str) -> Self {
         Self {
             at: 0.0,
@@ -132,19 +132,19 @@ impl Line {
         }
     }
 
-    /// With what the app saw.
+    /// Adds what the app saw.
     pub fn app(mut self, saw: &str) -> Self {
         saw.clone_into(&mut self.app);
         self
     }
 
-    /// With what the driver saw.
+    /// Adds what the driver saw.
     pub fn driver(mut self, saw: &str) -> Self {
         saw.clone_into(&mut self.driver);
         self
     }
 
-    /// With why it was not done: by the refusal's name if the driver refused.
+    /// Adds why the operation was not done: by the refusal's name if the driver refused.
     pub fn failed(mut self, error: &Error) -> Self {
         self.refusal = Some(error.refusal().map_or("failed", Refusal::name));
         match error.refusal() {

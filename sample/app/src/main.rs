@@ -35,7 +35,7 @@ use log::Log;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Set in the environment of the program that is started only to be seen by the driver.
+/// Name of the variable that marks, in its environment, the program that is started only to be seen by the driver.
 const MARK: &str = "GATEBELL_SAMPLE_CHILD";
 
 /// A window with a log of the operations on the event object that the sample's driver has referenced.

@@ -6,7 +6,7 @@ use channel::{DriverCommand, DriverRequest, Header, Refusal};
 use sample_abi::{MAX_COUNT, Notice, Operate, Operation, Seen, kind};
 use std::time::Duration;
 
-/// A machine that has it loaded.
+/// Makes a kernel of the model that has the driver loaded.
 pub fn kernel() -> Kernel {
     Kernel::with_commands(control)
 }

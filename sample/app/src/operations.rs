@@ -1,4 +1,4 @@
-//! What each operation does, and what the app and the driver see of it. No window in here.
+//! Operations of the app: each is done here, with what the app and the driver see of it. No window in here.
 
 use crate::compare::{self, Way};
 use crate::kernel::Kernel;
@@ -12,15 +12,15 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The room for records that the app gives its event.
+/// Room for records that the app gives its event, in bytes.
 pub const RING_BYTES: u32 = 1 << 20;
-/// What it wants to be told of. New processes only on demand: they come when they like, and signal the event.
+/// Kinds of records that the app wants. New processes only on demand: they come when they like, and signal the event.
 const NOTICES: Mask = Mask::of(kind::NOTICE);
-/// How long one wait of the app takes at most.
+/// Longest time of one wait of the app.
 const ONE_WAIT: Duration = Duration::from_millis(50);
-/// How long the driver waits until the app sets the event.
+/// Time after which the app sets the event that the driver waits for.
 const SET_AFTER: Duration = Duration::from_millis(100);
-/// How long something may take to arrive that is on its way.
+/// Longest time that something takes to arrive that is on its way.
 const ARRIVES_IN: Duration = Duration::from_secs(3);
 
 /// The app's side of the sample: one open device, one event.
@@ -33,23 +33,23 @@ pub struct Session<S: Kernel> {
     view: View<S>,
 }
 
-/// Who has the attachment.
+/// Holder of the attachment.
 enum Registration<S: Kernel> {
     Nobody,
     Session(Attachment<S>),
     Thread(Waiter<S>),
 }
 
-/// What a window shows beside the log.
+/// State that a window shows beside the log, shared with the session.
 pub struct View<S: Kernel>(Arc<Mutex<Shown<S>>>);
 
-/// See [`View`].
+/// State that a window shows beside the log.
 pub struct Shown<S: Kernel> {
-    /// The event, as long as it is referenced.
+    /// Event that is referenced, if there is one.
     pub event: Option<Event<S>>,
-    /// Whether the thread waits.
+    /// `true` while a thread of the app waits.
     pub waiting: bool,
-    /// The books as they were last asked for.
+    /// Account as it was last asked for.
     pub account: Option<Account>,
 }
 
@@ -60,7 +60,7 @@ impl<S: Kernel> Clone for View<S> {
 }
 
 impl<S: Kernel> View<S> {
-    /// What is to be shown now.
+    /// Returns the state that is to be shown now.
     pub fn shown(&self) -> MutexGuard<'_, Shown<S>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -89,7 +89,7 @@ where
         })
     }
 
-    /// What a window shows beside the log.
+    /// Returns the state that a window shows beside the log.
     pub fn view(&self) -> View<S> {
         self.view.clone()
     }
@@ -145,7 +145,8 @@ where
         }
     }
 
-    /// `CreateEvent`, then `DeviceIoControl(device, IO_REFERENCE_EVENT, event)`.
+    /// References an event, by the article's words: `CreateEvent`, then `DeviceIoControl(device, IO_REFERENCE_EVENT,
+    /// event)`.
     fn reference(&mut self, wanted: Mask) -> Result<Saw, Error> {
         let event = self.device.create_event(RING_BYTES)?;
         let attachment = self.device.attach_event(event.clone(), wanted)?;
@@ -154,7 +155,7 @@ where
         self.looks()
     }
 
-    /// `IO_DEREFERENCE_EVENT`.
+    /// Dereferences the event: `IO_DEREFERENCE_EVENT`.
     fn dereference(&mut self) -> Result<Saw, Error> {
         self.stop_thread()?;
         let Registration::Session(attachment) = &mut self.hold else {
@@ -207,7 +208,7 @@ where
         })
     }
 
-    /// `KeWaitForSingleObject` in the driver: the thread must not take the signal from it.
+    /// Has the driver wait (`KeWaitForSingleObject`): the thread must not take the signal from it.
     fn driver_waits(
         &mut self,
         set_after: Option<Duration>,
@@ -289,7 +290,7 @@ where
         }
     }
 
-    /// What the thread saw, if there was one.
+    /// Stops the thread and returns what it saw, or `None` if there was none.
     fn stop_thread(&mut self) -> Result<Option<String>, Error> {
         match std::mem::replace(&mut self.hold, Registration::Nobody) {
             Registration::Thread(waiter) => {
@@ -364,7 +365,7 @@ where
             .cloned()
     }
 
-    /// The background's way, when it works: the app waits at the very moment of the pulse.
+    /// Pulses the named event when that works: the app waits at the very moment of the pulse.
     fn named_heard(&mut self) -> Result<Saw, Error> {
         self.operate(Operation::PulseNamed, 0, 0)?;
         let mut named = S::open_named(&self.device)?;
@@ -380,7 +381,7 @@ where
         })
     }
 
-    /// And when it does not: the pulse comes a moment too early.
+    /// Pulses the named event when that does not work: the pulse comes a moment too early.
     fn named_unheard(&mut self) -> Result<Saw, Error> {
         let mut named = S::open_named(&self.device)?;
         self.operate(Operation::PulseNamed, 0, 0)?;
@@ -432,7 +433,7 @@ where
         })
     }
 
-    /// On a device and an event of its own.
+    /// Compares the three ways, on a device and an event of their own.
     fn compare(&self) -> Result<Saw, Error> {
         let log = self.log.clone();
         let tell = |way: &Way| drop(log.add(Line::of(By::App, way.name).app(&way.words())));
@@ -456,7 +457,7 @@ where
         }
     }
 
-    /// Notices that the thread has seen, if there is one.
+    /// Returns the number of notices that the thread has seen, or `None` if there is no thread.
     fn notices_seen(&self) -> Option<u64> {
         match &self.hold {
             Registration::Thread(waiter) => Some(waiter.seen.notices.load(Ordering::SeqCst)),
@@ -477,7 +478,7 @@ impl<S: Kernel> Drop for Session<S> {
     }
 }
 
-/// What was seen of an operation that was done.
+/// Findings about an operation that was done.
 #[derive(Default)]
 struct Saw {
     app: String,
@@ -527,7 +528,7 @@ fn heard_words(heard: bool) -> String {
     words.to_owned()
 }
 
-/// The app's own refusal, by the same name: it has nothing to ask the driver about.
+/// Makes the app's own refusal, by the driver's name: there is nothing to ask the driver about.
 fn not_referenced() -> Error {
     Error::Refused {
         command: Operate::COMMAND.into(),
@@ -535,7 +536,7 @@ fn not_referenced() -> Error {
     }
 }
 
-/// Looks every few milliseconds, for so long at most.
+/// Looks every few milliseconds whether it is done, for `at_most` at most.
 fn until(at_most: Duration, mut done: impl FnMut() -> bool) {
     let end = Instant::now() + at_most;
     while !done() && Instant::now() < end {

@@ -1,12 +1,12 @@
-//! A picture of a comparison: one bar for each way, as SVG.
+//! Picture of a comparison: one bar for each way, as SVG.
 
 use crate::compare::{Comparison, Way};
 use std::fmt::Write;
 
-/// Where the bars begin and how long the longest is.
+/// Position at which the bars begin; the next constant is how long the longest is.
 const LEFT: f64 = 24.0;
 const WIDTH: f64 = 720.0;
-/// From one way to the next.
+/// Distance from one way to the next.
 const STEP: f64 = 58.0;
 const TOP: f64 = 84.0;
 
@@ -16,7 +16,7 @@ const UNACCOUNTED: &str = "#f0d6d3";
 const INK: &str = "#1f2430";
 const QUIET: &str = "#5d6473";
 
-/// Draws it. `seen` says on what it was seen.
+/// Draws a comparison. `seen` says on what it was seen.
 pub fn svg(comparison: &Comparison, seen: &str) -> String {
     let mut out = String::new();
     let height = TOP + STEP * comparison.ways.len() as f64 + 40.0;

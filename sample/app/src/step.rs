@@ -1,17 +1,17 @@
-//! The operations that a user can ask for: one button each, and the order in which `--headless` asks for them.
+//! Steps that a user can ask for: one button each, and the order in which `--headless` asks for them.
 
 use crate::kernel::Kernel;
 use channel::Refusal;
 use sample_abi::Operation;
 
-/// One thing to do.
+/// One step of the sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// The app creates an event and has the driver reference it.
     Reference,
-    /// The same, and the app wants to be told of new processes too.
+    /// The app creates an event, has the driver reference it, and wants to be told of new processes too.
     ReferenceForProcesses,
-    /// The driver lets go of it.
+    /// The driver dereferences the event.
     Dereference,
     /// The driver operates the event at once.
     Driver(Operation),
@@ -19,19 +19,19 @@ pub enum Step {
     Notify(Burst),
     /// The driver waits while the app sets the event.
     DriverWaits,
-    /// The driver waits and nobody sets it.
+    /// The driver waits and nobody sets the event.
     DriverWaitsInVain,
     /// The app sets its event.
     AppSets,
-    /// The app clears it.
+    /// The app clears its event.
     AppClears,
-    /// The app looks at its state.
+    /// The app looks at its event's state.
     AppLooks,
     /// The app waits once, for a moment, and drains.
     AppWaits,
     /// A thread of the app waits from now on.
     StartThread,
-    /// It stops.
+    /// The thread of the app stops waiting.
     StopThread,
     /// A process is created.
     StartProcess,
@@ -41,25 +41,25 @@ pub enum Step {
     NamedUnheard,
     /// The app tries to reset the driver's named event.
     NamedReset,
-    /// Both sides' books.
+    /// The app shows both sides' counters.
     Account,
-    /// The three ways of the article, side by side.
+    /// The app compares the three ways of the article.
     Compare,
 }
 
-/// Notices to send.
+/// A burst of notices to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Burst {
-    /// How many.
+    /// Number of notices.
     pub count: u32,
-    /// Microseconds between two.
+    /// Time between two notices, in microseconds.
     pub interval_us: u32,
-    /// Sent by a timer of the driver; else from within the request.
+    /// `true` if a timer of the driver sends them; else they come from within the request.
     pub from_timer: bool,
 }
 
 impl Step {
-    /// The buttons, by the group that they stand in.
+    /// Buttons of the window, by the group that they stand in.
     pub const GROUPS: &[(&str, &[Self])] = &[
         (
             "The event",
@@ -104,7 +104,7 @@ impl Step {
         ("The three ways", &[Self::Compare]),
     ];
 
-    /// What stands on its button.
+    /// Returns the label of the step's button.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Reference => "Create and reference",
@@ -142,20 +142,20 @@ impl Step {
 /// A step of the script, and how it must end.
 #[derive(Clone, Copy, Debug)]
 pub struct Act {
-    /// What to do.
+    /// Step to take.
     pub step: Step,
-    /// The refusal that must come; `None`: it must be done.
+    /// Refusal that must come, or `None` if the step must be done.
     pub refusal: Option<Refusal>,
-    /// What the app must see, where every kernel agrees.
+    /// Findings that the app must have, where every kernel agrees.
     pub app: Option<&'static str>,
 }
 
-/// The words for an event's state.
+/// Returns the words for an event's state.
 pub const fn state(set: bool) -> &'static str {
     if set { "signalled" } else { "not signalled" }
 }
 
-/// All operations, in an order that shows what each does.
+/// Returns all operations, in an order that shows what each does.
 pub fn script<S: Kernel>() -> Vec<Act> {
     use Step::{
         Account, AppClears, AppLooks, AppSets, AppWaits, Dereference, Driver, DriverWaits,

@@ -1,5 +1,5 @@
-//! The article's thread: "wait the event object to be signaled. After this function … get information and deal with
-//! it."
+//! Thread of the app that waits on the event, the article's: "wait the event object to be signaled. After this function
+//! … get information and deal with it."
 
 use crate::kernel::Kernel;
 use crate::log::{By, Line, Log};
@@ -10,21 +10,21 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-/// What a drain handed over, in a few words.
+/// Summary of what a drain handed over.
 #[derive(Debug, Default)]
 pub struct Digest {
     notices: u64,
     first: u64,
     last: u64,
-    /// Losses that records told of.
+    /// Number of losses that records told of.
     pub lost: u64,
-    /// Processes that were created.
+    /// Processes that were created, each in words.
     pub processes: Vec<String>,
     others: u64,
 }
 
 impl Digest {
-    /// Drains until nothing is left.
+    /// Drains until nothing is left; returns the summary.
     pub fn drain<S: Kernel>(
         attachment: &mut Attachment<S>,
     ) -> Result<(Self, channel::Drain), Error> {
@@ -54,7 +54,7 @@ impl Digest {
         }
     }
 
-    /// What the app saw.
+    /// Returns the summary in words, as what the app saw.
     pub fn words(&self) -> String {
         let mut words = Vec::new();
         match self.notices {
@@ -80,7 +80,7 @@ impl Digest {
         }
     }
 
-    /// A line for each process that the driver reported.
+    /// Adds a line to the log for each process that the driver reported.
     pub fn log_processes(&self, log: &Log) {
         for process in &self.processes {
             log.add(Line::of(By::Driver, "reports a new process").driver(process));
@@ -88,7 +88,7 @@ impl Digest {
     }
 }
 
-/// A process's program and number; control characters shown as such.
+/// Returns a process's program and number; control characters shown as such.
 fn name(process: &Process) -> String {
     let text = |bytes: &[u8]| {
         let whole = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
@@ -107,28 +107,28 @@ fn name(process: &Process) -> String {
     format!("{program} (pid {})", process.pid)
 }
 
-/// What the thread has seen so far, for others to look at.
+/// Findings of the thread so far, for others to look at.
 #[derive(Default)]
 pub struct Seen {
     stop: AtomicBool,
-    /// How often it woke.
+    /// Number of times that it woke.
     pub wakes: AtomicU64,
-    /// Notices that arrived.
+    /// Number of notices that arrived.
     pub notices: AtomicU64,
     /// Processes that were reported, the newest last.
     pub processes: Mutex<Vec<String>>,
 }
 
-/// The thread, while it waits.
+/// A thread that waits on the event.
 pub struct Waiter<S: Kernel> {
     thread: JoinHandle<Attachment<S>>,
     event: channel::Event<S>,
-    /// What it has seen.
+    /// Findings of the thread.
     pub seen: Arc<Seen>,
 }
 
 impl<S: Kernel> Waiter<S> {
-    /// Starts to wait.
+    /// Starts the thread.
     pub fn start(attachment: Attachment<S>, log: Log) -> Self
     where
         Attachment<S>: Send,
@@ -145,7 +145,7 @@ impl<S: Kernel> Waiter<S> {
         }
     }
 
-    /// Stops to wait: the app sets its own event, so that the thread wakes and looks.
+    /// Stops the thread: the app sets its own event, so that the thread wakes and looks.
     pub fn stop(self) -> Result<Attachment<S>, Error> {
         // Pairs with the load in `wait`: whoever wakes by this signal sees the wish.
         self.seen.stop.store(true, Ordering::SeqCst);

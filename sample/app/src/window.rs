@@ -1,4 +1,4 @@
-//! The window: buttons for the operations, the event's state, and the log.
+//! Window of the app: buttons for the operations, the event's state, and the log.
 //!
 //! It shows and asks. What is asked for is done by a thread of its own, because a driver may take its time.
 
@@ -12,16 +12,16 @@ use egui_extras::{Column, TableBuilder};
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// Lines that come close together are painted together.
+/// Time after which lines are painted: those that come close together are painted together.
 const PAINT_AFTER: Duration = Duration::from_millis(40);
-/// How often the event's state is looked at while nothing is logged.
+/// Time between two looks at the event's state while nothing is logged.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// When it is painted once more.
+/// Time after which the window is painted once more, where the table has to move to its end.
 const AT_ONCE: Duration = Duration::from_millis(1);
 const ROW: f32 = 20.0;
 const SIDE: f32 = 320.0;
 
-/// The columns of the log.
+/// Headings of the log's columns.
 const COLUMNS: [&str; 5] = ["Time", "By", "Operation", "The app saw", "The driver saw"];
 
 /// Opens the window and stays until it is closed.
@@ -45,14 +45,14 @@ where
         .map_err(|error| anyhow::anyhow!("can't show a window: {error}; --headless needs none"))
 }
 
-/// The window's own state.
+/// State of the window.
 pub struct Window<S: Kernel> {
     title: String,
     steps: mpsc::Sender<Step>,
     log: Log,
     view: View<S>,
     burst: Burst,
-    /// How many lines were painted last, and how high their table was.
+    /// Number of lines that were painted last, and the height of their table.
     painted: (usize, f32),
 }
 
@@ -89,7 +89,7 @@ where
         })
     }
 
-    /// The log, as the window shows it.
+    /// Returns the log, as the window shows it.
     #[cfg(test)]
     pub fn log(&self) -> &Log {
         &self.log
@@ -236,7 +236,7 @@ where
     }
 }
 
-/// The event's state, as colour and as words.
+/// Shows the event's state, as colour and as words.
 fn lamp(ui: &mut Ui, set: Option<bool>) {
     let (colour, words) = match set {
         None => (
@@ -262,7 +262,7 @@ fn caption(ui: &mut Ui, words: &str) {
     ui.label(RichText::new(words).size(11.0));
 }
 
-/// Text that is there to be read is as bright as a button's.
+/// Makes text that is there to be read as bright as a button's.
 fn brighten(ui: &mut Ui) {
     let visuals = ui.visuals_mut();
     visuals.widgets.noninteractive.fg_stroke = visuals.widgets.inactive.fg_stroke;

@@ -1,4 +1,4 @@
-//! The window, clicked through without a display, against the model of a kernel.
+//! Clicks through the window, without a display, against the model of a kernel.
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use super::*;
@@ -40,12 +40,12 @@ fn click(window: &mut Clicked, step: Step) {
     window.step();
 }
 
-/// When it asks to be painted again.
+/// Returns the time after which the window asks to be painted again.
 fn wish(window: &Clicked) -> Duration {
     window.output().viewport_output[&egui::ViewportId::ROOT].repaint_delay
 }
 
-/// What the log tells of the operations. The thread's own lines come when they come.
+/// Returns the lines of the log about the user's operations. The thread's own lines come when they come.
 fn by_user(log: &Log) -> Vec<String> {
     log.lines()
         .iter()

@@ -1,4 +1,4 @@
-//! How this driver is linked.
+//! Links the crate as a WDM driver.
 
 use channel_link::About;
 

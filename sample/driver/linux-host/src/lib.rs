@@ -1,4 +1,4 @@
-//! What the article left out: it installs and starts the sample's driver. And it is the device server.
+//! Loader of the sample's driver, which the article left out, and its device server.
 //!
 //! It may depend on `channel` (with `aya` behind it) alone. The driver answers the apps; this program only loads it,
 //! lets apps in and, as the owner of the driver's *named* event, clears it.
@@ -18,51 +18,51 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How often the named event is looked after.
+/// Longest time between two looks after the named event.
 const TURN: Duration = Duration::from_millis(100);
 
-/// How the driver is to be started.
+/// Configuration of the driver's start.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The driver: an eBPF object.
+    /// Path of the driver: an eBPF object.
     pub object: PathBuf,
-    /// Where the device server shall be.
+    /// Path of the device server's socket.
     pub socket: PathBuf,
-    /// The control group whose process creations are reported. `None`: none are.
+    /// Control group whose process creations are reported, or `None` if none are.
     pub zone: Option<PathBuf>,
-    /// Who may come in.
+    /// Limits of the device server.
     pub policy: Policy,
 }
 
-/// Why the driver could not be started.
+/// Error of starting or serving the driver.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The object could not be loaded.
     #[error("can't load the driver {object}: {source}")]
     Load {
-        /// Which.
+        /// Path of the object.
         object: PathBuf,
-        /// What aya says of it.
+        /// Error of aya.
         source: Box<aya::EbpfError>,
     },
     /// The kernel would not call the driver at process creations.
     #[error("can't have the kernel call the driver at process creations: {0}")]
     Attach(String),
-    /// The control group is none, or the driver has no map for it.
+    /// The control group does not exist, or the driver has no map for it.
     #[error("can't take {zone} as the zone: {source}")]
     Zone {
-        /// Which.
+        /// Path of the control group.
         zone: PathBuf,
-        /// What the kernel said.
+        /// Error of the kernel.
         source: io::Error,
     },
     /// The driver has no named event that could be cleared.
     #[error("can't clear the driver's named event: {0}")]
     Named(io::Error),
-    /// The device server.
+    /// The device server could not be opened.
     #[error(transparent)]
     DeviceServer(#[from] DoorError),
-    /// The device server, while it was served.
+    /// The device server failed while it served.
     #[error(transparent)]
     Channel(#[from] channel::Error),
 }
@@ -110,7 +110,7 @@ impl Sample {
         Ok(())
     }
 
-    /// The device server, to look at its books.
+    /// Returns the device server, to look at its counters.
     #[must_use]
     pub fn server(&self) -> &DeviceServer {
         &self.server

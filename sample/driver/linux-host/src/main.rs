@@ -1,4 +1,5 @@
-//! `gatebell-sample-host`: installs and starts the sample's driver, and serves its device until it is told to stop.
+//! Program `gatebell-sample-host`: installs and starts the sample's driver, and serves its device until it is told to
+//! stop.
 
 #[cfg(target_os = "linux")]
 mod stop;

@@ -1,4 +1,4 @@
-//! The driver's named event as its owner sees it: the one who can clear it.
+//! Named event of the driver, as its owner sees it: the one who can clear it.
 
 use aya::{Ebpf, maps::Map};
 use channel::ring::Memory;
@@ -7,10 +7,10 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-/// A pulse stays for so long, so that a busy machine has time to run whoever waited for it.
+/// Time for which a pulse stays, so that a busy machine has time to run whoever waited for it.
 const STAYS: Duration = Duration::from_secs(1);
 
-/// The named event, and when its owner last looked.
+/// Named event of the driver, and when its owner last looked.
 #[derive(Debug)]
 pub struct Named {
     ring: Ring,
@@ -19,7 +19,7 @@ pub struct Named {
 }
 
 impl Named {
-    /// Opens it in a loaded driver.
+    /// Opens the named event in a loaded driver.
     pub fn of(driver: &Ebpf) -> io::Result<Self> {
         let Some(Map::RingBuf(map)) = driver.map("NAMED") else {
             return Err(io::ErrorKind::NotFound.into());
@@ -32,7 +32,8 @@ impl Named {
         })
     }
 
-    /// `KeClearEvent`, a while after the last pulse, or when pulses have taken half of the ring's room.
+    /// Clears the event (`KeClearEvent`), a while after the last pulse, or when pulses have taken half of the ring's
+    /// room.
     pub fn look_after(&mut self) {
         let pulsed = self.ring.producer();
         if pulsed.wrapping_sub(self.ring.consumer()) > self.ring.size() / 2 {

@@ -1,4 +1,4 @@
-//! The signals that end the program, as a descriptor beside the device server's.
+//! Signals that end the program, as a descriptor beside the device server's.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 pub struct Signals(OwnedFd);
 
 impl Signals {
-    /// Holds them back, for this thread and those that it starts.
+    /// Holds the signals back, for this thread and those that it starts.
     pub fn block() -> io::Result<Self> {
         let mut set = empty();
         for signal in [libc::SIGINT, libc::SIGTERM] {
@@ -26,7 +26,7 @@ impl Signals {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    /// Whether one came.
+    /// Returns whether a signal came.
     pub fn came(&self) -> io::Result<bool> {
         let mut entry = libc::pollfd {
             fd: self.0.as_raw_fd(),

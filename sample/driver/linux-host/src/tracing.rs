@@ -1,4 +1,4 @@
-//! The kernel names its tracepoints in a file system that need not be mounted.
+//! Mount of tracefs: the kernel names its tracepoints in this file system, which need not be mounted.
 
 use std::ffi::CStr;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 const PLACE: &CStr = c"/sys/kernel/tracing";
 
-/// Does `work` where that file system is mounted: here, or in a mount namespace that only a thread of ours sees.
+/// Runs `work` where tracefs is mounted: here, or in a mount namespace that only a thread of ours sees.
 pub fn with_tracefs<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
     if Path::new("/sys/kernel/tracing/events").exists()
         || Path::new("/sys/kernel/debug/tracing/events").exists()

@@ -24,38 +24,39 @@ use aya_ebpf::programs::{TcContext, TracePointContext};
 use channel::driver::ebpf;
 use sample_abi::Operate;
 
-/// The named event, the background's way. The service hands it out read-only: an app can wait on it and look, but
-/// only its owner can clear it. Large, since its owner comes by ten times a second, and each pulse until then takes room.
+/// Named event of the driver, as in the article's background. The service hands it out read-only: an app can wait on it
+/// and look, but only its owner can clear it. Large, since its owner comes by ten times a second, and each pulse until
+/// then takes room.
 #[btf_map]
 static NAMED: RingBuf<(), 1048576> = RingBuf::new();
 
-/// The device's control routine. Returns 0 when the request is done; else n: "run me again after n - 1 µs, with what
-/// I gave back", because a program may neither sleep nor run for long.
+/// Runs as the device's control routine. Returns 0 when the request is done; else n: "run me again after n - 1 µs, with
+/// what I gave back", because a program may neither sleep nor run for long.
 #[classifier]
 pub fn operate(mut ctx: TcContext) -> i32 {
     ebpf::request::<Operate>(&mut ctx).map_or(0, operations::run)
 }
 
-/// The callback at each process creation.
+/// Runs at each process creation: the article's callback.
 #[tracepoint(category = "sched", name = "sched_process_exec")]
 pub fn process_created(ctx: TracePointContext) -> u32 {
     process::report(&ctx);
     0
 }
 
-/// `KeSetEvent`, `KeClearEvent`: who does not wait in between misses it.
+/// Pulses the named event (`KeSetEvent`, `KeClearEvent`): who does not wait in between misses it.
 fn pulse_named() {
     let ring = core::ptr::from_ref(&NAMED).cast_mut().cast();
     // SAFETY: a ring buffer of the program's own.
     unsafe { ebpf::ring_event(ring) };
 }
 
-/// Licensed so that the kernel lends its tracepoint helpers.
+/// Licence of the programs, by which the kernel lends its tracepoint helpers.
 #[used]
 #[unsafe(link_section = "license")]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 
-/// No path leads here: the kernel's verifier refuses an object in which one does, for its endless loop.
+/// Panic handler, to which no path leads: the kernel's verifier refuses an object in which one does, for its endless loop.
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {}

@@ -1,4 +1,4 @@
-//! The operations on the event object, one by one.
+//! Operations on the event object, one by one.
 
 use crate::{pulse_named, timer};
 use channel::driver::ebpf::{self, Offered};
@@ -6,7 +6,7 @@ use channel_abi::Refusal;
 use channel_abi::command::NO_USER;
 use sample_abi::{MAX_COUNT, MAX_INTERVAL_US, Notice, Operate, Operated, Operation, Seen, kind};
 
-/// Notices in one run of the program; the kernel lets others run in between.
+/// Number of notices in one run of the program; the kernel lets others run in between.
 const BATCH: u32 = 32;
 
 /// Does what the app asks and writes the answer into the request. Returns when to run again, see [`crate::operate`].
@@ -23,7 +23,7 @@ pub fn run(request: &mut Operate) -> i32 {
     }
 }
 
-/// Every number in the request is untrusted.
+/// Checks the request, of which every number is untrusted, and performs it.
 fn checked(request: &mut Operate) -> Result<i32, Refusal> {
     let slot = request.header.slot;
     ebpf::check(slot, request.header.token)?;
@@ -60,7 +60,7 @@ fn perform(operation: Operation, slot: u32, request: &mut Operate) -> Result<i32
     Ok(0)
 }
 
-/// Notices from within the request: a batch now, the next when the program is run again.
+/// Sends notices from within the request: a batch now, the next when the program is run again.
 fn notify(slot: u32, request: &mut Operate) -> i32 {
     let most = if request.interval_us == 0 { BATCH } else { 1 };
     for n in 0..BATCH {
@@ -79,7 +79,7 @@ fn notify(slot: u32, request: &mut Operate) -> i32 {
     }
 }
 
-/// One notice with a payload.
+/// Sends one notice with a payload.
 #[inline(always)]
 pub fn send(slot: u32, number: u64, from_timer: bool) -> Offered {
     ebpf::offer_to(slot, kind::NOTICE, NO_USER, |notice: &mut Notice| {
@@ -88,7 +88,7 @@ pub fn send(slot: u32, number: u64, from_timer: bool) -> Offered {
     })
 }
 
-/// What the driver saw, as a record too: the app's log shows both.
+/// Sends what the driver saw, as a record too: the app's log shows both.
 #[inline(always)]
 pub fn report(slot: u32, operation: u32, refusal: u32, seen: Seen) {
     ebpf::offer_to(slot, kind::OPERATED, NO_USER, |operated: &mut Operated| {
@@ -98,7 +98,7 @@ pub fn report(slot: u32, operation: u32, refusal: u32, seen: Seen) {
     });
 }
 
-/// The event's state, as `KeReadStateEvent` tells it: 1 while something waits in the ring.
+/// Returns the event's state, as `KeReadStateEvent` tells it: 1 while something waits in the ring.
 #[inline(always)]
 pub fn signalled(slot: u32) -> Result<u32, Refusal> {
     ebpf::waiting(slot).map(|bytes| u32::from(bytes > 0))

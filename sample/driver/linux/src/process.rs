@@ -1,4 +1,4 @@
-//! Process creation: who starts to run which program.
+//! Reports of processes: who starts to run which program.
 
 use crate::pulse_named;
 use aya_ebpf::EbpfContext;
@@ -10,11 +10,11 @@ use channel::driver::ebpf;
 use sample_abi::kind;
 use sample_abi::process::{PATH_BYTES, Process};
 
-/// The control group whose processes are reported: the zone. Empty until the service fills it: nothing is reported.
+/// Control group whose processes are reported: the zone. Empty until the service fills it: nothing is reported.
 #[btf_map]
 static ZONE: CgroupArray<1> = CgroupArray::new();
 
-/// Where `sched_process_exec` says where its file name stands (its low half: the offset). Fixed since the event exists.
+/// Place of the file name in the data of `sched_process_exec` (its low half: the offset). Fixed since the event exists.
 const FILENAME: usize = 8;
 
 /// Reports the program that the current process starts to run, if the process is of the zone.

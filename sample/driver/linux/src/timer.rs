@@ -1,4 +1,4 @@
-//! What the driver does later: notices from a timer, and waiting for the app.
+//! Timers of the driver, for what it does later: notices, and waiting for the app.
 
 use crate::operations;
 use aya_ebpf::bindings::bpf_timer;
@@ -10,16 +10,16 @@ use channel_abi::{Refusal, SLOTS};
 use core::ffi::c_void;
 use sample_abi::{Operate, Operation, Seen};
 
-/// A timer of one slot and what it is to do.
+/// Timer of one slot, and what it is to do.
 #[repr(C)]
 struct Timer {
     timer: bpf_timer,
-    /// Notices still to send; for a wait 1 while it lasts.
+    /// Number of notices still to send; for a wait 1 while it lasts.
     left: u64,
-    /// The next notice's number.
+    /// Number of the next notice.
     number: u64,
     interval_ns: u64,
-    /// Whose it is: it ends with the reference.
+    /// Token of the reference that the timer is for: it ends with that.
     token: u64,
 }
 
@@ -28,9 +28,9 @@ static NOTIFY: Array<Timer, SLOTS> = Array::new();
 #[btf_map]
 static WAIT: Array<Timer, SLOTS> = Array::new();
 
-/// `CLOCK_MONOTONIC`.
+/// Clock of the timers: `CLOCK_MONOTONIC`.
 const CLOCK: u64 = 1;
-/// The shortest pause between two ticks: a timer can't eat a processor.
+/// Shortest pause between two ticks, in nanoseconds: a timer can't eat a processor.
 const MIN_PAUSE_NS: u64 = 50_000;
 
 type Tick = extern "C" fn(*mut c_void, *mut u32, *mut Timer) -> i32;
@@ -47,7 +47,7 @@ pub fn notify(slot: u32, request: &Operate) -> Result<(), Refusal> {
     )
 }
 
-/// The driver waits (`KeWaitForSingleObject`), at most for the request's interval.
+/// Starts the driver's wait (`KeWaitForSingleObject`), at most for the request's interval.
 pub fn wait(slot: u32, request: &Operate) -> Result<(), Refusal> {
     start(
         &WAIT,
@@ -59,7 +59,7 @@ pub fn wait(slot: u32, request: &Operate) -> Result<(), Refusal> {
     )
 }
 
-/// The app has set the event: the driver's wait is over. Refused if the driver does not wait.
+/// Ends the driver's wait: the app has set the event. Refused if the driver does not wait.
 pub fn app_set(slot: u32, token: u64) -> Result<(), Refusal> {
     let timer = WAIT.get_ptr_mut(slot).ok_or(Refusal::Range)?;
     // SAFETY: the map's value outlives the program.

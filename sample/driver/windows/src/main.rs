@@ -1,4 +1,5 @@
-//! The article's driver, for Windows, as an image: `\\.\GatebellSample`. What it does is in `driver`, which a model of the kernel runs too.
+//! Image of the article's driver for Windows, `\\.\GatebellSample`. Its code is in `driver`, which a model of the
+//! kernel runs too.
 #![no_std]
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! What the article's driver for Windows does.
+//! The article's driver, for Windows.
 //!
 //! "A very simple kernel mode device driver. It can operate the event object as the app asked": it sets, clears, pulses
 //! and reads the app's event, sends notices through the channel, waits while the app sets, and reports processes. Beside
@@ -25,10 +25,10 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use operations::{Asked, Ticking};
 use sample_abi::{Operate, Operation};
 
-/// What the driver keeps beside its channel: the background's way.
+/// State of the driver beside its channel: the event of the article's background.
 pub struct Sample {
     named: SpinLock<Option<NamedEvent>>,
-    /// Whether the kernel calls us for processes.
+    /// `true` while the kernel calls us for processes.
     watching: AtomicBool,
 }
 
@@ -68,7 +68,7 @@ impl Driver for Sample {
         }
     }
 
-    /// What the app asks for with [`Operate`].
+    /// Does what the app asks for with [`Operate`].
     fn control(
         &'static self,
         channel: &'static Channel<Self>,
@@ -106,7 +106,7 @@ impl Driver for Sample {
             .map(Reply::Done)
     }
 
-    /// What takes time: in a system thread of its own.
+    /// Does what takes time, in a system thread of its own.
     fn work(
         &'static self,
         channel: &'static Channel<Self>,
@@ -131,7 +131,7 @@ impl Driver for Sample {
         asked.answer(channel.table(), file, before, offered, buffer)
     }
 
-    /// The timer's notices: those that are due by now.
+    /// Sends the timer's notices: those that are due by now.
     fn tick(
         &'static self,
         channel: &'static Channel<Self>,
@@ -143,7 +143,7 @@ impl Driver for Sample {
 }
 
 impl Sample {
-    /// `KeSetEvent`, `KeClearEvent`: who does not wait in between never hears of it.
+    /// Pulses the named event (`KeSetEvent`, `KeClearEvent`): who does not wait in between never hears of it. Returns
     /// `None` if there is no such event: see `start`.
     fn pulse_named(&'static self) -> Option<()> {
         self.named

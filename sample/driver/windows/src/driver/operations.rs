@@ -1,14 +1,14 @@
-//! What an app may ask of the sample's driver, checked, and the notices that it sends.
+//! Requests of an app to the sample's driver, checked, and the notices that it sends.
 
 use channel::driver::table::{Buffer, Platform, Table};
 use channel::driver::wdm::{Again, EventReference, Nt, OpenFile};
 use channel::{Header, Refusal};
 use sample_abi::{MAX_COUNT, MAX_INTERVAL_US, Notice, Operate, Operation, Seen, kind};
 
-/// Notices that are sent at most without a thread of the driver's own: by one tick of a timer, whose routine runs above
-/// all threads, or from within the request itself.
+/// Largest number of notices that are sent without a thread of the driver's own: by one tick of a timer, whose routine
+/// runs above all threads, or from within the request itself.
 const MOST_AT_ONCE: u32 = 64;
-/// The shortest time between ticks.
+/// Shortest time between ticks, in microseconds.
 const TICK_US: u32 = 1000;
 
 /// A request, checked: its numbers are within what the contract allows, and its answer has room.
@@ -20,7 +20,7 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Everything in the buffer is untrusted.
+    /// Checks a buffer, in which everything is untrusted.
     pub fn parse(buffer: &Buffer<'_>) -> Result<Self, Refusal> {
         let request: Operate = buffer.request()?;
         if buffer.output < size_of::<Operate>() {
@@ -38,7 +38,7 @@ impl Asked {
         })
     }
 
-    /// The request again, with what the driver saw.
+    /// Answers with the request again, with what the driver saw.
     pub fn answer(
         &self,
         table: &Table<Nt>,
@@ -62,7 +62,7 @@ impl Asked {
         buffer.answer(&answer)
     }
 
-    /// Whether the notices are few and at once: no thread is worth it.
+    /// Returns whether the notices are few and at once: no thread is worth it.
     pub fn is_short(&self) -> bool {
         self.interval_us == 0 && self.count <= MOST_AT_ONCE
     }
@@ -81,7 +81,7 @@ impl Asked {
     }
 }
 
-/// Notices from a timer.
+/// State of notices that come from a timer.
 pub struct Ticking {
     sent: u64,
     count: u64,
@@ -100,7 +100,7 @@ impl Ticking {
         }
     }
 
-    /// Sends what is due by now: a timer's ticks are coarser than an app's interval may be.
+    /// Sends the notices that are due by now: a timer's ticks are coarser than an app's interval may be.
     pub fn tick(&mut self, table: &Table<Nt>, file: &OpenFile) -> Again {
         let microseconds = Nt::now_ns().saturating_sub(self.started_ns) / 1000;
         let due = microseconds
@@ -121,7 +121,7 @@ impl Ticking {
     }
 }
 
-/// One notice with a payload, to one app.
+/// Sends one notice with a payload to one app.
 fn send(table: &Table<Nt>, file: &OpenFile, number: u64, from_timer: bool) -> Result<(), Refusal> {
     let notice = Notice {
         header: Header::default(),

@@ -1,4 +1,4 @@
-//! The article's callback at each process creation, and at each end.
+//! Callback of the article at each process creation, and at each end.
 
 use super::Sample;
 use channel::Kind;
@@ -15,13 +15,13 @@ pub fn watch() -> Result<(), NTSTATUS> {
     nt::check(unsafe { nt::PsSetCreateProcessNotifyRoutineEx(notify, 0) })
 }
 
-/// No call after this, and none under way.
+/// Ends the kernel's calls: none comes after this, and none is under way.
 pub fn unwatch() {
     // SAFETY: waits for calls under way.
     unsafe { nt::PsSetCreateProcessNotifyRoutineEx(notify, 1) };
 }
 
-/// At PASSIVE_LEVEL, in the context of the process's creator, or of its last thread.
+/// Reports a process; called at PASSIVE_LEVEL, in the context of the process's creator, or of its last thread.
 unsafe extern "system" fn notify(
     object: *mut nt::EPROCESS,
     id: nt::HANDLE,
@@ -48,7 +48,8 @@ unsafe extern "system" fn notify(
     tell(kind::PROCESS_START, &whose, &process);
 }
 
-/// A record for every app that asked for it and may know, and, as in the article, a pulse of the named event where a process starts.
+/// Offers a record to every app that asked for it and may know, and, as in the article, pulses the named event where a
+/// process starts.
 fn tell(kind: Kind, whose: &About<Sid>, process: &Process) {
     let Some(channel) = Sample::late().get() else {
         return;
