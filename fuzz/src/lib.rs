@@ -1,4 +1,4 @@
-//! What the fuzz targets share: the bytes that a fuzzer gives, taken apart, and a machine that rules are for.
+//! Parts that the fuzz targets share: the bytes that a fuzzer gives, taken apart, and a resolver for rules.
 //!
 //! Each file in `targets/` is a program that is fed any bytes at all, guided by what they reach. It asserts what holds for
 //! all of them; that nothing panics, overflows or hangs goes without saying. `cargo xtask fuzz` builds and runs them.
@@ -6,18 +6,18 @@
 
 use rules::{Resolver, SetFile};
 
-/// A fuzzer's bytes, taken from the front. What is no more there reads as zero.
+/// Bytes of a fuzzer, taken from the front. Beyond their end they read as zero.
 pub struct Bytes<'a>(pub &'a [u8]);
 
 impl<'a> Bytes<'a> {
-    /// At most so many.
+    /// Takes `count` bytes, or as many as there are.
     pub fn take(&mut self, count: usize) -> &'a [u8] {
         let (taken, rest) = self.0.split_at(count.min(self.0.len()));
         self.0 = rest;
         taken
     }
 
-    /// An array of them.
+    /// Takes an array of bytes.
     pub fn array<const N: usize>(&mut self) -> [u8; N] {
         let mut array = [0; N];
         let taken = self.take(N);
@@ -25,24 +25,24 @@ impl<'a> Bytes<'a> {
         array
     }
 
-    /// One.
+    /// Takes one byte.
     pub fn byte(&mut self) -> u8 {
         let [byte] = self.array();
         byte
     }
 
-    /// Whether none is left.
+    /// Returns whether no byte is left.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// A machine with one list, one user who has a name, and one program that may be there.
+/// Resolver of a machine with one list, one user who has a name, and one program that may be there.
 #[derive(Default)]
 pub struct Machine<'a> {
-    /// What stands in every file of a set.
+    /// Content of every file of a set.
     pub list: &'a [u8],
-    /// What the kernel calls every program.
+    /// Identity that the kernel gives every program, or `None` if there is none.
     pub program: Option<[u64; 2]>,
 }
 

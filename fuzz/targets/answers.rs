@@ -1,4 +1,4 @@
-//! Answers of DNS, as packets that anybody sends: read, kept, and asked for.
+//! Fuzzes answers of DNS, as packets that anybody sends: read, kept, and asked for.
 #![no_main]
 
 use gatebell_fuzz::Bytes;
@@ -58,7 +58,7 @@ fn can_be_shown(answered: &Answered) {
     }
 }
 
-/// The first addresses are those that a program tries: they stay.
+/// Checks that the first addresses, which a program tries, stay in the cache.
 fn is_kept(cache: &Cache, answered: &Answered, now: Instant) {
     for (address, _) in answered.addresses.iter().take(MOST_OF_A_NAME) {
         let name = cache.name_of(*address, now);

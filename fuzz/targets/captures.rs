@@ -1,4 +1,4 @@
-//! Captures, pcap and pcapng: read packet by packet, down to the headers of what their links carry.
+//! Fuzzes captures, pcap and pcapng: read packet by packet, down to the headers of what their links carry.
 #![no_main]
 
 use cli::capture::{Broken, Capture, Carried, Packet, carried};
@@ -14,7 +14,7 @@ fn any_bytes_are_a_capture_or_none(bytes: &[u8]) {
     assert_eq!(whole, dripped, "a pipe gives the same capture in pieces");
 }
 
-/// How many packets there were, and what ended it.
+/// Reads a capture to its end; returns the number of packets, and what ended it.
 fn read_through(source: impl Read + Send + 'static, size: usize) -> (u64, Result<(), Broken>) {
     let mut capture = match Capture::new(source) {
         Ok(capture) => capture,
@@ -43,7 +43,7 @@ fn any_frame_carries_something_or_not(packet: &Packet) {
     }
 }
 
-/// Gives seven bytes at most at once, as a pipe may.
+/// Reader that gives seven bytes at most at once, as a pipe may.
 struct Drip(Vec<u8>, usize);
 
 impl Read for Drip {

@@ -1,4 +1,4 @@
-//! Requests on the control socket: answered, refused by name or hung up on, in whatever bites they come.
+//! Fuzzes requests on the control socket: answered, refused by name or hung up on, in whatever bites they come.
 #![no_main]
 
 use gatebell_fuzz::Bytes;
@@ -6,7 +6,7 @@ use service::control_server::fuzzing::Talk;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| any_requests_are_answered_or_hung_up_on(bytes));
 
-/// Spaces before a request: with them it is longer than one who is not root may make it.
+/// Number of spaces before a request: with them it is longer than one who is not root may make it.
 const LONG: usize = 17 << 10;
 
 fn any_requests_are_answered_or_hung_up_on(bytes: &[u8]) {

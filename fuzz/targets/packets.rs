@@ -1,4 +1,4 @@
-//! Packets one after the other, of one zone: parsed, and decided on with the connections that they make.
+//! Fuzzes packets one after the other, of one zone: parsed, and decided on with the connections that they make.
 #![no_main]
 
 use engine::connection::{Connections, Known, Retired, decide, key_of};
@@ -14,10 +14,10 @@ use std::sync::LazyLock;
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| any_packets_are_parsed_and_decided_on(bytes));
 
 const RULES: &str = include_str!("../seeds/rules/packets.toml");
-/// How many packets of one input are looked at.
+/// Number of packets of one input that are looked at.
 const PACKETS: usize = 64;
 
-/// Two generations of the rules. The second has none but its defaults.
+/// Tables of two generations of the rules. The second has none but its defaults.
 static TABLES: LazyLock<[Table; 2]> = LazyLock::new(|| {
     let machine = Machine {
         list: b"203.0.113.0/24\n2001:db8:bad::/48\n",
@@ -67,7 +67,7 @@ fn any_packets_are_parsed_and_decided_on(bytes: &[u8]) {
     }
 }
 
-/// `more`: how much longer the packet was on the way than what is there of it.
+/// Checks that a packet is read the same however much of it is there. `more`: bytes by which it was longer on the way.
 fn any_packet_is_read_the_same_however_much_is_there(
     packet: &[u8],
     more: u32,
@@ -98,7 +98,7 @@ fn any_packet_is_read_the_same_however_much_is_there(
     parsed
 }
 
-/// Where it is rejected.
+/// Checks the answer to a packet where it is rejected: a packet itself, or none.
 fn any_packet_is_answered_by_a_packet_or_not(packet: &[u8], more: u32, direction: Direction) {
     let length = packet.len() as u32 + more;
     let Some(answer) = answer(packet, length, direction, |to| Some(*to)) else {

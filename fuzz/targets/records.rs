@@ -1,4 +1,4 @@
-//! A ring that somebody else has written, and the records in it.
+//! Fuzzes a ring that somebody else has written, and the records in it.
 #![no_main]
 
 use channel::Record;
@@ -91,7 +91,7 @@ fn any_bytes_are_a_record_or_none(bytes: &[u8]) {
     }
 }
 
-/// The smallest ring that holds the bytes, all zero behind them.
+/// A ring of the smallest size that holds the bytes, all zero behind them.
 struct Ring {
     bytes: Vec<u8>,
     consumer: Cell<u64>,

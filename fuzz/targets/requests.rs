@@ -1,4 +1,5 @@
-//! Requests to a driver's device, on the model of a kernel: served or refused by name, and the books are right afterwards.
+//! Fuzzes requests to a driver's device, on the model of a kernel: served or refused by name, and the counters are
+//! right afterwards.
 #![no_main]
 
 use channel::driver::table::Signal;
@@ -12,13 +13,13 @@ use zerocopy::{FromBytes, IntoBytes};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| any_requests_leave_the_books_right(bytes));
 
-/// How many requests of one input are made, and how many apps make them.
+/// Number of requests of one input. The next constant: number of apps that make them.
 const REQUESTS: usize = 64;
 const APPS: usize = 3;
-/// What the driver's records are about does not matter.
+/// Kind of the driver's records; what they are about does not matter.
 const ANY: Kind = Kind::new::<40>();
 
-/// A kernel whose driver answers its own commands too: each signals the event, and sends a record.
+/// Makes a kernel whose driver answers its own commands too: each signals the event, and sends a record.
 fn kernel() -> Kernel {
     Kernel::with_commands(|request, _, buffer| {
         let header: RequestHeader = buffer.request()?;
@@ -88,7 +89,7 @@ impl App {
         }
     }
 
-    /// A handle is a number that a fuzzer would have to guess.
+    /// Puts the right handle into a reference, which a fuzzer would have to guess.
     fn with_a_handle_that_is_right(&self, input: &[u8], how: u8) -> Vec<u8> {
         match Reference::read_from_bytes(input) {
             Ok(request) if how & 2 == 0 => {

@@ -1,4 +1,4 @@
-//! Rule files, and the lists that they name: taken or refused, and what was taken compiles and decides.
+//! Fuzzes rule files, and the lists that they name: taken or refused, and what was taken compiles and decides.
 #![no_main]
 
 use engine::{Shape, classify, parse};
@@ -10,13 +10,13 @@ libfuzzer_sys::fuzz_target!(
     |bytes: &[u8]| any_text_is_taken_or_refused_and_what_is_taken_compiles(bytes)
 );
 
-/// A first packet of TCP, and an echo's answer over IPv6.
+/// Packets to decide on: a first one of TCP, and an echo's answer over IPv6.
 const PACKETS: [&[u8]; 2] = [
     b"E\0\0\x28\0\0\0\0\x40\x06\0\0\x0A\x4D\0\x02\x0A\x4D\0\x01\xC0\0\0\x50\0\0\0\0\0\0\0\0\x50\x02\0\0\0\0\0\0",
     b"`\0\0\0\0\x08\x3A\x40\xFD\x77\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\xFD\x77\0\0\0\0\0\0\0\0\0\0\0\0\0\x02\x81\0\0\0\0\0\0\0",
 ];
 
-/// Up to the first zero byte it is the rule file, behind that the file of its sets.
+/// Splits the bytes at the first zero byte: up to it they are the rule file, behind it the file of its sets.
 fn any_text_is_taken_or_refused_and_what_is_taken_compiles(bytes: &[u8]) {
     let mut parts = bytes.splitn(2, |byte| *byte == 0);
     let text = String::from_utf8_lossy(parts.next().unwrap_or_default());

@@ -10,22 +10,23 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// Labs that this process has built: each has a name of its own.
+/// Number of labs that this process has built: each has a name of its own.
 static BUILT: AtomicU32 = AtomicU32::new(0);
 
-/// The zone's addresses, and those of the world outside it.
+/// IPv4 address of the zone.
 pub const INSIDE: &str = "10.77.0.2";
-/// See [`INSIDE`].
+/// IPv4 address of the world outside the zone.
 pub const OUTSIDE: &str = "10.77.0.1";
-/// See [`INSIDE`].
+/// IPv6 address of the zone.
 pub const INSIDE_V6: &str = "fd77::2";
-/// See [`INSIDE`].
+/// IPv6 address of the world outside the zone.
 pub const OUTSIDE_V6: &str = "fd77::1";
-/// The zone's device.
+/// Name of the zone's network device.
 pub const DEVICE: &str = "gb0";
 const OUTSIDE_DEVICE: &str = "gb1";
 
-/// A folder as it stands in an address of D-Bus, and in a file of XML: a blank or a comma in its name would end it there.
+/// Returns a folder as it stands in an address of D-Bus, and in a file of XML: a blank or a comma in its name would end
+/// it there.
 #[must_use]
 pub fn in_bus_address(folder: &Path) -> String {
     let mut escaped = String::new();
@@ -39,14 +40,15 @@ pub fn in_bus_address(folder: &Path) -> String {
     escaped
 }
 
-/// How long the lab waits at most for what is to come about. A net under it: on a busy machine that takes longer than elsewhere.
+/// Longest time that the lab waits for something to come about. A safety net: on a busy machine that takes longer than
+/// elsewhere.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Why this machine can't have a lab.
+/// Reason for which this machine can't have a lab.
 #[derive(Debug)]
 pub struct Why(pub String);
 
-/// Whether this kernel lets us make namespaces, control groups and BPF programs. Leaves nothing behind.
+/// Checks that this kernel lets us make namespaces, control groups and BPF programs. Leaves nothing behind.
 pub fn possible() -> std::result::Result<(), Why> {
     let refused = |why: String| Why(why);
     let status = fs::read_to_string("/proc/self/status")
@@ -82,16 +84,16 @@ pub fn possible() -> std::result::Result<(), Why> {
     Ok(())
 }
 
-/// Both verdicts, by one judge.
+/// Packet counts of both verdicts, by one judge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
-    /// Packets refused.
+    /// Number of packets refused.
     pub blocked: u64,
-    /// Packets that went on.
+    /// Number of packets that went on.
     pub allowed: u64,
 }
 
-/// The lab. Dropped, it is gone, with every program that still runs in it.
+/// A lab: its namespaces, control groups and folder. Dropped, it is gone, with every program that still runs in it.
 pub struct Lab {
     name: String,
     folder: PathBuf,
@@ -99,7 +101,7 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Builds it: namespaces, devices, addresses, control groups, the judge, and servers on both sides.
+    /// Builds the lab: namespaces, devices, addresses, control groups, the judge, and servers on both sides.
     pub fn build() -> Result<Self> {
         let name = format!(
             "gb{}x{}",
@@ -128,37 +130,37 @@ impl Lab {
         Ok(lab)
     }
 
-    /// The zone's control group.
+    /// Returns the zone's control group.
     pub fn cgroup(&self) -> PathBuf {
         self.cgroups.join("zone")
     }
 
-    /// The zone's network namespace.
+    /// Returns the zone's network namespace.
     pub fn netns(&self) -> PathBuf {
         self.netns_of("i")
     }
 
-    /// A folder that goes with the lab.
+    /// Returns a folder that goes with the lab.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// A folder in a bpffs of the lab's own, for what outlives the service; it goes with the lab.
+    /// Returns a folder in a bpffs of the lab's own, for what outlives the service; it goes with the lab.
     pub fn pins(&self) -> PathBuf {
         self.bpffs().join("gatebell")
     }
 
-    /// A program inside the zone: in its namespace and its control group.
+    /// Returns the command of a program inside the zone: in its namespace and its control group.
     pub fn inside(&self, program: &[&str]) -> Command {
         within(&self.netns(), &self.cgroup(), program)
     }
 
-    /// A program outside of it.
+    /// Returns the command of a program outside of the zone.
     pub fn outside(&self, program: &[&str]) -> Command {
         within(&self.netns_of("o"), &self.cgroups.join("outside"), program)
     }
 
-    /// What nftables has counted since it was built.
+    /// Returns the packets that nftables has counted since the lab was built.
     pub fn judged(&self) -> Result<Counted> {
         let mut sum = Counted::default();
         for side in ["i", "o"] {
@@ -254,8 +256,8 @@ impl Lab {
         Ok(())
     }
 
-    /// What examples/lab.toml says, written by hand for nftables: outbound is counted in the zone before the driver sees
-    /// it, inbound as it leaves the other side.
+    /// Has nftables count packets by the rules of examples/lab.toml, written by hand: outbound is counted in the zone
+    /// before the driver sees it, inbound as it leaves the other side.
     fn judge_by_nft(&self) -> Result<()> {
         let frame = |device: &str, rules: &str| {
             format!(
@@ -296,7 +298,8 @@ impl Lab {
         self.reachable(&self.netns(), "8080")
     }
 
-    /// One more server outside, on another port, once it answers. It ends with its control group, as all do.
+    /// Starts one more server outside, on another port, and waits until it answers. It ends with its control group, as
+    /// all do.
     pub fn serve_outside(&self, port: &str) -> Result<()> {
         detached(
             self.outside(&["busybox", "httpd", "-f", "-p", port, "-h"])
@@ -340,7 +343,7 @@ impl Drop for Lab {
     }
 }
 
-/// One round of what people do: some of it allowed, some refused, over both IP versions.
+/// Makes one round of the traffic that people make: some of it allowed, some refused, over both IP versions.
 pub fn traffic(lab: &Lab) {
     let web = |address: &str| format!("http://{address}/");
     let get = |url: &str| {
@@ -390,14 +393,14 @@ fn words(line: &str) -> Vec<String> {
     line.split(' ').map(str::to_owned).collect()
 }
 
-/// A datagram, sent by bash itself.
+/// Returns the command that sends a datagram, by bash itself.
 fn send(to: &str) -> Vec<String> {
     ["bash", "-c", &format!("echo hello > {to}")]
         .map(str::to_owned)
         .to_vec()
 }
 
-/// The cgroup2 mount, wherever this machine has it.
+/// Returns the place where cgroup2 is mounted, wherever this machine has it.
 fn cgroup_root() -> Result<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").context("can't read /proc/self/mounts")?;
     let mount = mounts
@@ -409,7 +412,8 @@ fn cgroup_root() -> Result<PathBuf> {
         .context("control groups of version 2 are not mounted here")
 }
 
-/// The shell joins the control group and becomes the program: nothing but the program ever runs there.
+/// Returns the command of a program in this control group: the shell joins the group and becomes the program, so
+/// nothing but the program ever runs there.
 fn within(netns: &Path, cgroup: &Path, program: &[&str]) -> Command {
     let mut command = within_net(netns);
     command
@@ -473,7 +477,7 @@ fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&done.stdout).into_owned())
 }
 
-/// The packets of a named counter, in nft's own words.
+/// Returns the packets of a named counter, out of what nft prints.
 fn counter(text: &str, name: &str) -> Result<u64> {
     let (_, after) = text
         .split_once(&format!("counter {name} {{"))
