@@ -1,4 +1,4 @@
-//! Linked as a driver, for Wine's loader.
+//! Links the stand-in as a driver, for Wine's loader.
 
 fn main() {
     for argument in [

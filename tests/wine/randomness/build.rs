@@ -1,4 +1,4 @@
-//! A library without a C runtime.
+//! Links a library without a C runtime.
 
 fn main() {
     for argument in ["/DLL", "/NODEFAULTLIB", "/NOENTRY", "/EXPORT:ProcessPrng"] {

@@ -1,4 +1,4 @@
-//! A driver's own events, which it may use whatever their security descriptor says.
+//! Events of a driver's own, which it may use whatever their security descriptor says.
 //!
 //! On Windows a pointer that a driver referenced is past all checks. Wine's kernel opens a handle on the object for each
 //! use, and the descriptor's list is held against that too: a driver could not set an event that only it may set.
@@ -9,7 +9,7 @@ use core::ffi::c_void;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-/// The driver's one own event: its handle, with every right, and its object.
+/// Handle of the driver's one own event, with every right; the next static is its object.
 static HANDLE_OF: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 static OBJECT: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
@@ -30,14 +30,14 @@ pub unsafe extern "system" fn create(
     status
 }
 
-/// After the driver has referenced an object by a handle of its own.
+/// Notes the driver's own event, after the driver has referenced an object by a handle of its own.
 pub fn referenced(handle: HANDLE, object: *mut c_void) {
     if handle == HANDLE_OF.load(Ordering::SeqCst) {
         OBJECT.store(object, Ordering::SeqCst);
     }
 }
 
-/// The driver's handle on its own event, if it is that one.
+/// Returns the driver's handle on its own event, or `None` if the event is another one.
 fn own(event: *mut KEVENT) -> Option<HANDLE> {
     let own = !event.is_null() && event.cast() == OBJECT.load(Ordering::SeqCst);
     own.then(|| HANDLE_OF.load(Ordering::SeqCst))

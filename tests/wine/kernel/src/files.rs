@@ -1,4 +1,4 @@
-//! CLEANUP before CLOSE, and no unload while a file is open.
+//! Order of a file's ends: CLEANUP before CLOSE, and no unload while a file is open.
 
 use crate::{threads, verify, wine};
 use channel::driver::wdm::nt::{
@@ -8,10 +8,10 @@ use channel::driver::wdm::nt::{
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-/// Milliseconds between two looks whether the last file was closed.
+/// Time between two looks whether the last file was closed, in milliseconds.
 const LOOK_EVERY_MS: u32 = 5;
 
-/// The one driver under test.
+/// Routines of the one driver under test.
 struct Watched {
     create: Option<Dispatch>,
     close: Option<Dispatch>,
@@ -30,7 +30,7 @@ static WATCHED: Place = Place(UnsafeCell::new(Watched {
 }));
 static OPEN: AtomicU32 = AtomicU32::new(0);
 
-/// After the driver's `DriverEntry` has succeeded.
+/// Puts our routines before the driver's, after its `DriverEntry` has succeeded.
 pub fn watch(driver: &mut DRIVER_OBJECT) {
     let [create, close] = [
         driver.MajorFunction[IRP_MJ_CREATE],
@@ -83,7 +83,7 @@ unsafe extern "system" fn closed(device: *mut DEVICE_OBJECT, irp: *mut IRP) -> N
     status
 }
 
-/// A request of its own, completed before this returns or the test fails.
+/// Sends CLEANUP, in a request of its own, which is completed before this returns, or the test fails.
 fn send_cleanup(device: *mut DEVICE_OBJECT, file: *mut FILE_OBJECT) {
     // SAFETY: one stack location: the driver under test is alone on its device.
     let irp = unsafe { wine::IoAllocateIrp(1, 0) };
@@ -100,7 +100,7 @@ fn send_cleanup(device: *mut DEVICE_OBJECT, file: *mut FILE_OBJECT) {
     unsafe { wine::IofCallDriver(device, irp) };
 }
 
-/// Windows calls a driver's unload routine when its last file is closed; until then the service is stopping.
+/// Unloads the driver when its last file is closed, as Windows does; until then the service is stopping.
 unsafe extern "system" fn unloaded(driver: *mut DRIVER_OBJECT) {
     while OPEN.load(Ordering::SeqCst) != 0 {
         // SAFETY: plain number.

@@ -9,10 +9,10 @@ use core::ffi::CStr;
 
 type Entry = unsafe extern "system" fn(*mut DRIVER_OBJECT, *const UNICODE_STRING) -> NTSTATUS;
 
-/// Machine code: `mov rax, address; jmp rax`.
+/// Length of a jump, in bytes of machine code: `mov rax, address; jmp rax`.
 const JUMP: usize = 12;
 
-/// What stands at the entry of the image that was loaded last: Wine loads one driver at a time.
+/// Code at the entry of the image that was loaded last, before the jump: Wine loads one driver at a time.
 struct Saved(UnsafeCell<([u8; JUMP], *mut u8)>);
 
 // SAFETY: written when an image is loaded, read when its entry is called: one after the other.
@@ -20,7 +20,7 @@ unsafe impl Sync for Saved {}
 
 static SAVED: Saved = Saved(UnsafeCell::new(([0; JUMP], core::ptr::null_mut())));
 
-/// Called by the kernel for each image, before its entry.
+/// Changes an image's imports and entry; called by the kernel for each image, before its entry.
 pub unsafe extern "system" fn loaded(
     _: *const UNICODE_STRING,
     _: HANDLE,
@@ -38,7 +38,7 @@ pub unsafe extern "system" fn loaded(
     wrap_entry(base, field(base, header + 0x28) as usize);
 }
 
-/// 32 bits of an image.
+/// Reads 32 bits of an image.
 fn field(base: *mut u8, at: usize) -> u32 {
     // SAFETY: within a loaded image.
     let place = unsafe { base.add(at) };
@@ -53,13 +53,13 @@ fn text(base: *mut u8, at: usize) -> &'static CStr {
     unsafe { CStr::from_ptr(place.cast()) }
 }
 
-/// Has a loaded image call our routines where it imports the kernel's that we stand in for.
+/// Puts our routines into a loaded image where it imports the kernel's that we stand in for.
 pub fn patch(base: *mut u8) {
     let header = field(base, 0x3C) as usize;
     patch_imports(base, field(base, header + 0x90) as usize);
 }
 
-/// Each import descriptor: names at 0, the DLL's name at 12, addresses at 16.
+/// Puts our routines in by each import descriptor: names at 0, the DLL's name at 12, addresses at 16.
 fn patch_imports(base: *mut u8, mut descriptor: usize) {
     while descriptor != 0 && field(base, descriptor + 12) != 0 {
         if text(base, field(base, descriptor + 12) as usize) == c"ntoskrnl.exe" {
@@ -81,7 +81,7 @@ fn patch_imports_of_kernel(base: *mut u8, names: usize, addresses: usize) {
     }
 }
 
-/// The routine of ours that stands in for a kernel's.
+/// Returns the routine of ours that stands in for a kernel's, or `None` if there is none.
 fn replacement(name: &CStr) -> Option<usize> {
     match name.to_bytes() {
         b"ObReferenceObjectByHandle" => Some(objects::reference as *const () as usize),

@@ -1,4 +1,4 @@
-//! Test only: what Wine 8's kernel lacks, as strict as Windows.
+//! Test only: functions that Wine 8's kernel lacks, as strict as Windows.
 //!
 //! Wine loads drivers for real, but some of what a driver of ours rests on is missing there. This driver, which is never
 //! shipped, is started first, in the same load order group, so that Wine loads both into one process. It asks the
@@ -43,7 +43,7 @@ mod wine;
 
 use channel::driver::wdm::nt::{DRIVER_OBJECT, NTSTATUS, UNICODE_STRING};
 
-/// Called once when the stand-in is loaded.
+/// Starts the stand-in; called once when it is loaded.
 ///
 /// # Safety
 /// Called by the kernel.
@@ -69,6 +69,6 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     unsafe { wine::ExitProcess(101) }
 }
 
-/// What the compiler wants of a program that might use floating point.
+/// Symbol that the compiler wants of a program that might use floating point.
 #[unsafe(no_mangle)]
 pub static _fltused: i32 = 0;

@@ -1,4 +1,4 @@
-//! `ObReferenceObjectByHandle`, strict.
+//! Stand-in for `ObReferenceObjectByHandle`, strict.
 
 use crate::{events, verify, wine};
 use channel::driver::wdm::nt::{self, HANDLE, NTSTATUS, OBJECT_TYPE};
@@ -6,12 +6,12 @@ use core::ffi::c_void;
 use core::ptr::null_mut;
 use core::sync::atomic::Ordering;
 
-/// This process, as its own calls name it.
+/// Handle of this process, as its own calls name it.
 const SELF: HANDLE = usize::MAX as HANDLE;
 const OBJECT_BASIC: u32 = 0;
 const OBJECT_TYPE_NAME: u32 = 2;
 
-/// With `UserMode`: as if the process that asks had used the handle itself.
+/// References an object by its handle; with `UserMode`, as if the process that asks had used the handle itself.
 pub unsafe extern "system" fn reference(
     handle: HANDLE,
     access: u32,
@@ -59,7 +59,7 @@ pub unsafe extern "system" fn reference(
     status
 }
 
-/// The caller's handle, as one of this process.
+/// Duplicates the caller's handle into this process.
 fn duplicate(handle: HANDLE) -> Result<HANDLE, NTSTATUS> {
     // -1 and -2 name the caller's process and thread: objects, but no events.
     if handle.addr() == usize::MAX || handle.addr() == usize::MAX - 1 {

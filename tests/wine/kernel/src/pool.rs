@@ -1,4 +1,4 @@
-//! `ExAllocatePool2`.
+//! Stand-in for `ExAllocatePool2`.
 
 use crate::{verify, wine};
 use channel::driver::wdm::nt::{POOL_FLAG_NON_PAGED, POOL_FLAG_USE_QUOTA};
@@ -6,8 +6,8 @@ use core::ffi::c_void;
 use core::ptr::null_mut;
 use core::sync::atomic::Ordering;
 
-/// Zeroed memory. Nothing for no bytes, and nothing but non-paged pool that is charged to the app that asks, as our drivers
-/// want it.
+/// Allocates zeroed memory. Returns null for no bytes, and for anything but non-paged pool that is charged to the app
+/// that asks, as our drivers want it.
 pub unsafe extern "system" fn allocate(flags: u64, bytes: usize, tag: u32) -> *mut c_void {
     if bytes == 0 || flags != POOL_FLAG_NON_PAGED | POOL_FLAG_USE_QUOTA {
         return null_mut();

@@ -1,4 +1,4 @@
-//! `PsSetCreateProcessNotifyRoutineEx`, calling back.
+//! Stand-in for `PsSetCreateProcessNotifyRoutineEx`, which calls back.
 
 use crate::wine;
 use channel::driver::wdm::nt::{
@@ -8,13 +8,13 @@ use core::cell::UnsafeCell;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-/// Milliseconds between two looks at the list of processes.
+/// Time between two looks at the list of processes, in milliseconds.
 const LOOK_EVERY_MS: u32 = 5;
 const MOST_PROCESSES: usize = 512;
 const SYSTEM_PROCESSES: u32 = 5;
 
-/// The routine that is registered, and what it knows of. Behind a lock that is held during calls, so that a routine
-/// that was removed is not called any more, as on Windows.
+/// State of the routine that is registered: what it knows of. Behind a lock that is held during calls, so that a
+/// routine that was removed is not called any more, as on Windows.
 struct Watch {
     lock: UnsafeCell<usize>,
     state: UnsafeCell<State>,
@@ -41,7 +41,7 @@ static WATCH: Watch = Watch {
 };
 static LOOKING: AtomicBool = AtomicBool::new(false);
 
-/// One routine at a time.
+/// Registers a routine, or removes it: one at a time.
 pub unsafe extern "system" fn notify(routine: ProcessNotify, remove: u8) -> NTSTATUS {
     with_state(|state| {
         if remove != 0 {
@@ -133,7 +133,7 @@ impl State {
         (self.known, self.count) = (seen, count);
     }
 
-    /// Eight bytes of the list: Wine's entries start anywhere, also at odd places.
+    /// Reads eight bytes of the list: Wine's entries start anywhere, also at odd places.
     fn word(&self, at: usize) -> u64 {
         assert!(at + 8 <= size_of_val(&self.list));
         // SAFETY: within the list.

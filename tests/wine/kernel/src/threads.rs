@@ -8,7 +8,7 @@ use channel::driver::wdm::nt::{self, HANDLE, NTSTATUS, OBJECT_ATTRIBUTES, Thread
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-/// Threads that have not ended.
+/// Number of threads that have not ended.
 static RUNNING: AtomicU32 = AtomicU32::new(0);
 
 pub unsafe extern "system" fn create(
@@ -43,7 +43,8 @@ pub unsafe extern "system" fn terminate(status: NTSTATUS) -> NTSTATUS {
     unsafe { nt::PsTerminateSystemThread(status) }
 }
 
-/// After an unload routine: the kernel keeps the image until the driver's devices are gone, which each thread keeps.
+/// Waits for all threads, after an unload routine: the kernel keeps the image until the driver's devices are gone,
+/// which each thread keeps.
 pub fn wait_for_all() {
     while RUNNING.load(Ordering::SeqCst) != 0 {
         // SAFETY: plain number.

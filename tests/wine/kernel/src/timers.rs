@@ -7,17 +7,17 @@ use core::ffi::c_void;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
-/// Words of a KTIMER: where its list entry and its deferred call are on Windows too.
+/// Words of a KTIMER that we use: those of its list entry and its deferred call on Windows too.
 const POOL_TIMER: usize = 4;
 const DEFERRED: usize = 6;
 
 const MOST_TIMERS: usize = 256;
 
-/// Every pool timer made for the driver under test.
+/// Pool timers made for the driver under test.
 static MADE: [AtomicPtr<c_void>; MOST_TIMERS] = [const { AtomicPtr::new(null_mut()) }; MOST_TIMERS];
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
-/// The words of a KDPC that its initialisation wrote: type and list, then routine and context.
+/// Words of a KDPC that its initialisation wrote: type and list, then routine and context.
 const ROUTINE: usize = 3;
 const CONTEXT: usize = 4;
 

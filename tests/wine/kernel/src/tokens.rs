@@ -1,4 +1,4 @@
-//! Whose a process is: its token, which Wine keeps for the process as Windows does, but gives no driver.
+//! Tokens of processes, which Wine keeps as Windows does, but gives no driver.
 
 use crate::{verify, wine};
 use channel::driver::wdm::nt::{self, EPROCESS, NTSTATUS, TOKEN_USER_CLASS};
@@ -8,18 +8,19 @@ use core::sync::atomic::Ordering;
 
 const TOKEN_GROUPS: u32 = 2;
 const GROUP_ENABLED: u32 = 4;
-/// S-1-5-32-544.
+/// Identifier of the administrators' group: S-1-5-32-544.
 const ADMINISTRATORS: [u8; 16] = [1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 0x20, 2, 0, 0];
-/// More than a token's user or groups take.
+/// Room for a token's user or groups, in bytes: more than they take.
 const ROOM: usize = 2048;
 
-/// A process object is its number here; a driver looks into none.
+/// Returns the process that asks: a process object is its number here; a driver looks into none.
 pub unsafe extern "system" fn current_process() -> *mut EPROCESS {
     // SAFETY: in a dispatch routine's thread, Wine answers with the client's process.
     unsafe { wine::PsGetCurrentProcessId() }.cast()
 }
 
-/// A token is a handle of this process on it; null if the process is gone, which Windows would not let happen meanwhile.
+/// References a token: a handle of this process on it; null if the process is gone, which Windows would not let happen
+/// meanwhile.
 pub unsafe extern "system" fn reference(process: *mut EPROCESS) -> *mut c_void {
     verify::passive("PsReferencePrimaryToken");
     let pid = process.addr() as u32;
@@ -48,7 +49,7 @@ pub unsafe extern "system" fn dereference(token: *mut c_void) {
     }
 }
 
-/// Allocates what it gives, and its caller frees it.
+/// Reads a token's user into memory that it allocates, and that its caller frees.
 pub unsafe extern "system" fn query(
     token: *mut c_void,
     class: i32,
@@ -78,7 +79,7 @@ pub unsafe extern "system" fn query(
     status
 }
 
-/// Whether the group is there and enabled: a filtered token has it, but only to be denied by.
+/// Returns whether the administrators' group is there and enabled: a filtered token has it, but only to be denied by.
 pub unsafe extern "system" fn is_admin(token: *mut c_void) -> u8 {
     let mut words = [0_u64; ROOM / 8];
     let mut used = 0;

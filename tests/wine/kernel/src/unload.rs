@@ -1,4 +1,4 @@
-//! `ZwUnloadDriver`, which refuses what NT refuses.
+//! Stand-in for `ZwUnloadDriver`, which refuses what NT refuses.
 //!
 //! NT marks a driver as legacy when it loads an image without `IMAGE_DLLCHARACTERISTICS_WDM_DRIVER`, and unloads on request
 //! only such. A driver with the bit is PnP's to unload: a request is refused, and its service runs on.
@@ -7,10 +7,10 @@ use crate::{image, wine};
 use channel::driver::wdm::nt::{NTSTATUS, STATUS_INVALID_DEVICE_REQUEST, UNICODE_STRING};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-/// `IMAGE_DLLCHARACTERISTICS_WDM_DRIVER`.
+/// Bit of an image that says that it is a PnP driver: `IMAGE_DLLCHARACTERISTICS_WDM_DRIVER`.
 const WDM_DRIVER: u16 = 0x2000;
 
-/// Whether the driver that was loaded last is PnP's. Wine loads one at a time, and a test stops none but the last.
+/// `true` if the driver that was loaded last is PnP's. Wine loads one at a time, and a test stops none but the last.
 static PNP: AtomicBool = AtomicBool::new(false);
 
 /// Puts [`unload`] in the place of Wine's for the program that serves requests to stop a driver.
@@ -20,12 +20,12 @@ pub fn stand_in() {
     image::patch(program.cast());
 }
 
-/// Before an image's entry: notes what NT would mark its driver as.
+/// Notes what NT would mark an image's driver as, before its entry.
 pub fn loaded(characteristics: u16) {
     PNP.store(characteristics & WDM_DRIVER != 0, Ordering::SeqCst);
 }
 
-/// In place of Wine's.
+/// Unloads a driver in place of Wine's function, unless it is PnP's.
 pub unsafe extern "system" fn unload(service: *const UNICODE_STRING) -> NTSTATUS {
     if PNP.load(Ordering::SeqCst) {
         return STATUS_INVALID_DEVICE_REQUEST;

@@ -1,4 +1,4 @@
-//! What Driver Verifier would stop a machine for: interrupt levels, and what is left when a driver is gone.
+//! Rules for which Driver Verifier would stop a machine: interrupt levels, and what is left when a driver is gone.
 //!
 //! A rule that is broken is a line in [`LOG`], which the promises read at their end. The level is a thread's own count of
 //! spin locks and deferred routines: Wine has none.
@@ -8,18 +8,18 @@ use channel::driver::wdm::nt::{self, IRP, KIRQL, NTSTATUS};
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
-/// Where broken rules are written: `C:\gatebell-broken-rules.txt`.
+/// Path of the file of broken rules: `C:\gatebell-broken-rules.txt`.
 const LOG: &[u8] = b"C:\\gatebell-broken-rules.txt\0";
 
-/// A thread's two counts, in slots of its own: its level, and the critical regions that it is in.
+/// Slots of a thread's two counts: its level, and the critical regions that it is in.
 static LEVEL: AtomicU32 = AtomicU32::new(0);
 static REGIONS: AtomicU32 = AtomicU32::new(0);
 
-/// What a driver has of the kernel's: blocks of pool, and references and handles.
+/// Number of blocks of pool that a driver has; the next static counts its references and handles.
 pub static POOL: AtomicI32 = AtomicI32::new(0);
 pub static REFERENCES: AtomicI32 = AtomicI32::new(0);
 
-/// Once, when the stand-in is loaded.
+/// Allocates the slots, once, when the stand-in is loaded.
 pub fn prepare() {
     // SAFETY: no arguments.
     LEVEL.store(unsafe { wine::TlsAlloc() }, Ordering::SeqCst);
@@ -41,7 +41,7 @@ fn change(of: &AtomicU32, by: isize) -> isize {
     now
 }
 
-/// Notes a broken rule, and gives the status of a request that can't be.
+/// Notes a broken rule, and returns the status of a request that can't be.
 pub fn broken(rule: &str) -> NTSTATUS {
     // SAFETY: a terminated name; FILE_APPEND_DATA, shared with readers and writers, OPEN_ALWAYS.
     let file = unsafe {
@@ -74,7 +74,7 @@ pub fn broken(rule: &str) -> NTSTATUS {
     nt::STATUS_INVALID_DEVICE_REQUEST
 }
 
-/// The function is one of PASSIVE_LEVEL alone.
+/// Checks the level of a function that is one of PASSIVE_LEVEL alone.
 pub fn passive(function: &str) {
     if count(&LEVEL) != 0 {
         broken(function);
@@ -82,7 +82,7 @@ pub fn passive(function: &str) {
     }
 }
 
-/// The function is called by an app's thread in the driver, which must be in a critical region.
+/// Checks that an app's thread, which calls the function in the driver, is in a critical region.
 pub fn not_suspended(function: &str) {
     if count(&REGIONS) == 0 {
         broken(function);
@@ -90,7 +90,7 @@ pub fn not_suspended(function: &str) {
     }
 }
 
-/// One region more or less.
+/// Counts one region more or less.
 pub fn region(by: isize) {
     if change(&REGIONS, by) < 0 {
         broken("KeLeaveCriticalRegion without KeEnterCriticalRegion");
@@ -105,14 +105,14 @@ pub fn at_dispatch<R>(run: impl FnOnce() -> R) -> R {
     result
 }
 
-/// After a dispatch routine: the thread is as it was.
+/// Checks after a dispatch routine that the thread is as it was.
 pub fn left() {
     if count(&LEVEL) != 0 || count(&REGIONS) != 0 {
         broken("a dispatch routine left its thread at a raised level, or in a critical region");
     }
 }
 
-/// After an unload routine: nothing of the driver's is left.
+/// Checks after an unload routine that nothing of the driver's is left.
 pub fn unloaded() {
     if POOL.swap(0, Ordering::SeqCst) != 0 {
         broken("a driver was unloaded that had not freed all its pool");
@@ -137,7 +137,7 @@ pub unsafe extern "system" fn release(lock: *mut usize, level: KIRQL) {
     unsafe { nt::KeReleaseSpinLock(lock, level) };
 }
 
-/// Completes a request: its cancel routine is gone, and no lock is held.
+/// Completes a request, and checks that its cancel routine is gone, and that no lock is held.
 pub unsafe extern "system" fn complete(irp: *mut IRP, boost: i8) {
     passive("IofCompleteRequest");
     // SAFETY: a live request of the driver's.

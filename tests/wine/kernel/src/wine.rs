@@ -1,4 +1,5 @@
-//! What the stand-in uses of Wine itself. A driver under Wine runs in an ordinary process, so user-mode calls work.
+//! Functions of Wine itself that the stand-in uses. A driver under Wine runs in an ordinary process, so user-mode calls
+//! work.
 #![allow(non_snake_case, reason = "the names are Microsoft's")]
 
 use channel::driver::wdm::nt::{
@@ -7,7 +8,7 @@ use channel::driver::wdm::nt::{
 };
 use core::ffi::c_void;
 
-/// What an image notification brings.
+/// Input of an image notification.
 #[repr(C)]
 pub struct ImageInfo {
     pub properties: u32,

@@ -1,4 +1,4 @@
-//! The other apps: processes of their own.
+//! Other apps, in processes of their own.
 
 use crate::operations::{ask, request};
 use crate::{NOTICES, attach, receive};
@@ -9,11 +9,11 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// Another app that runs, killed when dropped.
+/// Process of another app, killed when dropped.
 pub struct App(Child);
 
 impl App {
-    /// Starts one, and waits until it says that it is ready.
+    /// Starts an app, and waits until it says that it is ready.
     pub fn start(role: &str) -> Result<Self> {
         let program = std::env::current_exe()?;
         let mut child = Command::new(program)
@@ -32,14 +32,14 @@ impl App {
         self.0.id()
     }
 
-    /// Ends it at once, whatever it does.
+    /// Ends the app at once, whatever it does.
     pub fn kill(mut self) -> Result<()> {
         self.0.kill()?;
         self.0.wait()?;
         Ok(())
     }
 
-    /// Waits until it ends by itself; an error if it was not content.
+    /// Waits until the app ends by itself; an error if it was not content.
     pub fn finish(mut self) -> Result<()> {
         let status = self.0.wait()?;
         ensure!(status.success(), "the app ended with {status}");
@@ -55,7 +55,7 @@ impl Drop for App {
     }
 }
 
-/// What this program does when another one started it.
+/// Plays the role of another app, when a program like this one has started it.
 pub fn play(role: &str) -> Result<()> {
     match role {
         "sleeper" => sleeper(),
@@ -66,7 +66,7 @@ pub fn play(role: &str) -> Result<()> {
     }
 }
 
-/// Has its event referenced, and sleeps until it is killed.
+/// Has an event referenced, and sleeps until it is killed.
 fn sleeper() -> Result<()> {
     let _attachment = attach(64 * 1024, Mask::ALL)?;
     println!("ready");
@@ -99,7 +99,7 @@ fn counter() -> Result<()> {
     Ok(())
 }
 
-/// A process that others are told of.
+/// Sleeps for a moment, as a process that others are told of.
 fn passer_by() -> Result<()> {
     println!("ready");
     std::thread::sleep(Duration::from_millis(500));

@@ -1,4 +1,4 @@
-//! An app that awaits, in no runtime but a thread that parks.
+//! Promises to an app that awaits, in no runtime but a thread that parks.
 
 use crate::operations::{ask, request};
 use crate::{NOTICES, Promise, SOON, attach, open};
@@ -16,7 +16,7 @@ pub const ALL: &[Promise] = &[(
     awaits,
 )];
 
-/// How long nothing comes, where nothing shall.
+/// Time for which nothing comes, where nothing shall.
 const QUIET: Duration = Duration::from_millis(100);
 
 struct Unpark(Thread);
@@ -27,7 +27,7 @@ impl Wakes for Unpark {
     }
 }
 
-/// What the attachment says within this time; none: nothing, and the wait is dropped.
+/// Awaits the attachment's signal; returns `None` if there is none within this time, and the wait is dropped.
 fn wait(app: &mut AwaitedAttachment, most: Duration) -> Option<Result<Wake, Error>> {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let (mut waiting, end) = (pin!(app.wait()), Instant::now() + most);

@@ -1,4 +1,4 @@
-//! The examples that people start from, as they are shown.
+//! Promises of the examples that people start from, as they are shown.
 
 use crate::{DEVICE, GROUP, Promise, SOON};
 use anyhow::{Context, Result, ensure};
@@ -12,7 +12,7 @@ pub const ALL: &[Promise] = &[("a_c_program_reads_what_the_driver_tells_it", a_c
 const PAGER_IMAGE: &str = r"C:\windows\system32\drivers\pager.sys";
 const PAGER: DriverService<'static> = DriverService::new("Pager");
 
-/// `examples/c/notices.c`, which lies beside this program with the library.
+/// Runs `examples/c/notices.c`, which lies beside this program with the library.
 fn a_c_program() -> Result<()> {
     let program = std::env::current_exe()?.with_file_name("notices.exe");
     let output = Command::new(program).args([DEVICE, "20"]).output()?;
@@ -25,7 +25,8 @@ fn a_c_program() -> Result<()> {
     Ok(())
 }
 
-/// `examples/pager`: its driver, and three of its apps. The stand-in knows one driver at a time: the sample's has to be gone.
+/// Runs `examples/pager`: its driver, and three of its apps. The stand-in knows one driver at a time: the sample's has
+/// to be gone.
 pub fn pager() -> Result<()> {
     PAGER.install(&Install {
         display_name: "Pager",
@@ -49,7 +50,7 @@ pub fn pager() -> Result<()> {
     Ok(PAGER.remove()?)
 }
 
-/// `target/windows/pager.exe`: this program lies in `target/wine`.
+/// Returns the path of `target/windows/pager.exe`: this program lies in `target/wine`.
 fn pager_app() -> Result<PathBuf> {
     let built = std::env::current_exe()?;
     let built = built.ancestors().nth(2).context("a folder above")?;

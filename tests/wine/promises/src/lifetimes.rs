@@ -1,4 +1,4 @@
-//! Apps that come, go, die and are told to go.
+//! Promises about apps that come, go, die and are told to go.
 
 use crate::apps::App;
 use crate::operations::{ask, request};
@@ -9,7 +9,7 @@ use channel::{Ending, Mask, Refusal, Wake};
 use sample_abi::Operation;
 use std::time::{Duration, Instant};
 
-/// How soon nothing of a dead app may be left.
+/// Time within which nothing of a dead app may be left.
 const GONE: Duration = Duration::from_secs(1);
 
 pub const ALL: &[Promise] = &[

@@ -22,22 +22,22 @@ use std::time::{Duration, Instant};
 
 const DEVICE: &str = r"\\.\GatebellSample";
 const SERVICE: DriverService<'static> = DriverService::new("GatebellSample");
-/// Where `tests/src/wine.rs` has put the driver, where Windows loads its copy from, and the group in which Wine loads it beside the
-/// stand-in.
+/// Path where `tests/src/wine.rs` has put the driver. The next constants: where Windows loads its copy from, further
+/// files, and the group in which Wine loads it beside the stand-in.
 const IMAGE: &str = r"C:\windows\system32\drivers\gatebell_sample.sys";
 const COPY: &str = r"C:\windows\system32\drivers\GatebellSample.sys";
 const BROKEN_RULES: &str = r"C:\gatebell-broken-rules.txt";
 const PNP_IMAGE: &str = r"C:\windows\system32\drivers\gatebell_pnp.sys";
 const GROUP: &str = "Gatebell";
 
-/// No promise takes longer: a hundred thousand signals take Wine half a minute on a busy machine.
+/// Longest time of a promise: a hundred thousand signals take Wine half a minute on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(150);
-/// What most promises are about.
+/// Mask of the records that most promises are about.
 const NOTICES: Mask = Mask::of(kind::NOTICE);
 
-/// "At once", for a machine with other things to do: far less than what is not meant to be waited for.
+/// Time of "at once", for a machine with other things to do: far less than what is not meant to be waited for.
 const SOON: Duration = Duration::from_secs(20);
-/// How long what is refused is tried.
+/// Time for which a stop that is refused is tried.
 const TRIED: Duration = Duration::from_secs(5);
 
 type Promise = (&'static str, fn() -> Result<()>);
@@ -77,7 +77,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// In a thread, so that a promise that hangs is a broken one.
+/// Tries a promise in a thread, so that one that hangs is a broken one.
 fn try_to_keep(name: &str, promise: fn() -> Result<()>) {
     let (done, wait) = std::sync::mpsc::channel();
     let started = Instant::now();
@@ -115,7 +115,7 @@ fn install_and_start() -> Result<()> {
     open().map(drop)
 }
 
-/// An error says what to do.
+/// Checks that an error says what to do.
 fn says(outcome: Result<(), channel::Error>, hint: &str) -> Result<()> {
     let said = outcome.err().map(|why| why.to_string());
     let said = said.context("nothing was wrong")?;
@@ -135,7 +135,7 @@ fn restart() -> Result<()> {
     Ok(())
 }
 
-/// An app that still has the named event from the driver's last run, or made one by its name before.
+/// Starts the driver while an app still has the named event from its last run, or made one by its name before.
 fn a_taken_name() -> Result<()> {
     let held = NamedEvent::open(r"Global\GatebellSampleProcess")?;
     SERVICE.stop(DEVICE, SOON)?;
@@ -156,7 +156,7 @@ fn a_taken_name() -> Result<()> {
     Ok(())
 }
 
-/// What the stand-in for the kernel has written down: see its `verify`.
+/// Checks that the stand-in for the kernel has written no broken rule down: see its `verify`.
 fn no_broken_rule() -> Result<()> {
     match std::fs::read_to_string(BROKEN_RULES) {
         Ok(rules) => anyhow::bail!("{rules}"),
@@ -176,7 +176,7 @@ fn remove() -> Result<()> {
     })
 }
 
-/// The same driver, but its image says that it is a PnP driver, which Windows does not unload.
+/// Stops a driver whose image says that it is a PnP driver, which Windows does not unload; else it is the same driver.
 fn refused_stop() -> Result<()> {
     std::fs::write(PNP_IMAGE, pnp(std::fs::read(IMAGE)?)?)?;
     let service = DriverService::new("GatebellSamplePnp");
@@ -212,13 +212,13 @@ fn open() -> Result<Device<Windows>> {
     Ok(Device::open(DEVICE)?)
 }
 
-/// Opens the device and has it reference a new event with a queue of so many bytes.
+/// Opens the device and has it reference a new event with a queue of `ring_bytes` bytes.
 fn attach(ring_bytes: u32, mask: Mask) -> Result<Attachment<Windows>> {
     let device = open()?;
     Ok(device.attach(ring_bytes, mask)?)
 }
 
-/// Waits and drains until so many records were delivered; returns the losses that were told of.
+/// Waits and drains until `records` records were delivered; returns the losses that were told of.
 fn receive(attachment: &mut Attachment<Windows>, records: u64) -> Result<u64> {
     let (mut seen, mut lost) = (0, 0);
     while seen < records {
@@ -237,7 +237,7 @@ fn receive(attachment: &mut Attachment<Windows>, records: u64) -> Result<u64> {
     Ok(lost)
 }
 
-/// Tries until it is so.
+/// Tries until `so` is true, for `patience` at most.
 fn until(what: &str, patience: Duration, mut so: impl FnMut() -> Result<bool>) -> Result<()> {
     let end = Instant::now() + patience;
     while !so().context(what.to_owned())? {

@@ -1,4 +1,4 @@
-//! What the driver does with the event, and that both sides' books agree.
+//! Promises of the driver's operations on the event, and that both sides' counters agree.
 
 use crate::apps::App;
 use crate::{NOTICES, Promise, SOON, attach, receive, until};
@@ -17,9 +17,9 @@ use windows_sys::Win32::System::IO::{
 };
 use zerocopy::IntoBytes;
 
-/// As the driver's `wide_name!` has it, seen from an app.
+/// Name of the driver's named event, seen from an app: as its `wide_name!` has it.
 const NAMED: &str = r"Global\GatebellSampleProcess";
-/// EVENT_MODIFY_STATE: to set or reset.
+/// Right to set or reset an event: EVENT_MODIFY_STATE.
 const MODIFY: u32 = 2;
 
 pub const ALL: &[Promise] = &[
@@ -178,7 +178,8 @@ fn a_wait_ends() -> Result<()> {
     Ok(())
 }
 
-/// As whoever cancels a request wants to hear it: libraries take nothing else for a cancelled one.
+/// Cancels a request, which ends as whoever cancels it wants to hear it: libraries take nothing else for a cancelled
+/// one.
 fn cancelled() -> Result<()> {
     let attachment = attach(4096, NOTICES)?;
     let device = attachment.device();
@@ -253,7 +254,8 @@ fn one_at_a_time() -> Result<()> {
     Ok(())
 }
 
-/// I1, exact: what the driver offered, committed and lost, and what the app got.
+/// Checks I1, exact, over a hundred thousand records: what the driver offered, committed and lost, and what the app
+/// got.
 fn one_hundred_thousand() -> Result<()> {
     const SIGNALS: u32 = 100_000;
     let mut attachment = attach(64 * 1024, NOTICES)?;

@@ -1,4 +1,4 @@
-//! What a driver refuses, each by its name. Nothing of it changes anything.
+//! Promises of a driver's refusals, each by its name. Nothing that is refused changes anything.
 
 use crate::operations::{ask, request};
 use crate::{NOTICES, Promise, attach, open};
@@ -302,7 +302,7 @@ fn detach_all() -> Result<()> {
     Ok(())
 }
 
-/// A request that would be granted, but for its event.
+/// Makes a request that would be granted, but for its event.
 fn good() -> Result<Reference> {
     Ok(Reference {
         version: VERSION,
@@ -317,7 +317,7 @@ fn reference(event: u64) -> Result<()> {
     send(Reference { event, ..good()? })
 }
 
-/// On a device of its own, of which nothing may be left.
+/// Sends a request on a device of its own, of which nothing may be left.
 fn send(request: Reference) -> Result<()> {
     let device = open()?;
     let before = device.references()?;
@@ -345,7 +345,7 @@ fn raw(
     Ok(())
 }
 
-/// A control code that may be no command's.
+/// Sends a control code that may be no command's; returns the refusal, or `None` if it was done.
 fn raw_code(device: &Device<Windows>, code: u32) -> Option<Refusal> {
     let mut answer = [0_u8; 64];
     let mut used = 0;
@@ -375,7 +375,7 @@ fn raw_code(device: &Device<Windows>, code: u32) -> Option<Refusal> {
     }
 }
 
-/// Whether it was refused, and for this.
+/// Checks that the request was refused, and for this.
 fn refuses<T>(result: Result<T>, refusal: Refusal) -> Result<()> {
     let Err(error) = result else {
         anyhow::bail!("not refused: expected {refusal:?}")

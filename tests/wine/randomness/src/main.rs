@@ -4,7 +4,7 @@
 
 #[link(name = "advapi32.dll", kind = "raw-dylib", modifiers = "+verbatim")]
 unsafe extern "system" {
-    /// `RtlGenRandom`, under the name that it is exported by.
+    /// Function `RtlGenRandom`, under the name that it is exported by.
     fn SystemFunction036(buffer: *mut u8, bytes: u32) -> u8;
 }
 
