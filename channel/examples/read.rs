@@ -18,7 +18,7 @@ pub fn read(device: &str) -> Result<Ending, Error> {
     }
 }
 
-/// Whatever the driver's records are about: their headers.
+/// Whatever the driver's records are about, prints their headers.
 pub fn main() {
     let Some(device) = std::env::args().nth(1) else {
         return eprintln!("which device?");

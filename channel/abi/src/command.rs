@@ -19,7 +19,7 @@ pub enum Command {
     Drain = 3,
     /// Reads the app's ledger, also after the reference ended; no input, answers with a [`crate::Ledger`].
     Account = 4,
-    /// Counts the driver's references to apps' events; no input, answers with [`References`].
+    /// Reads the counts of the driver's references to apps' events; no input, answers with [`References`].
     References = 5,
     /// Ends every app's reference, before the driver is stopped; neither input nor output. Needs the right to change
     /// the driver.
@@ -202,7 +202,7 @@ pub const MIN_RING: u32 = 4096;
 /// The largest ring or queue, in bytes.
 pub const MAX_RING: u32 = 8 << 20;
 
-/// User of a record whose user is not known: such a record goes to all apps.
+/// Number that stands for no known user: a record about it goes to all apps.
 pub const NO_USER: u32 = u32::MAX;
 
 /// Value of [`Reference::users`] for all users. On Linux only root gets all; others get their own whatever they ask.

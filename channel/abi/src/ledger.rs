@@ -17,7 +17,7 @@ pub const PROCESSORS: usize = 64;
 pub enum Cause {
     /// The app's ring had no room: the app reads too slowly or not at all.
     NoRoom = 0,
-    /// The reference was being let go while the record was on its way.
+    /// The app's reference was ending while the record was on its way.
     Closing = 1,
     /// The record is larger than the app's whole ring.
     TooLarge = 2,

@@ -55,7 +55,7 @@ refusals! {
     NoSlot = 11, "no_slot";
     /// The ring or queue is smaller or larger than the driver allows, or not a power of two.
     Size = 12, "size";
-    /// The caller lacks the right to this request.
+    /// The caller lacks the right for this request.
     NotPermitted = 13, "not_permitted";
     /// The kernel gave no memory.
     Memory = 14, "memory";

@@ -14,28 +14,28 @@
 #include <stdint.h>
 
 /**
- * Why records were lost, as an index into `lost` of GbHeader and GbAccount. This many.
+ * Number of causes of loss: the length of `lost` in GbHeader and GbAccount, whose index is a GbCause.
  */
 #define GB_CAUSES 3
 
 /**
- * How a call went.
+ * Result of a call.
  */
 typedef enum GbStatus {
   /**
-   * As asked.
+   * The call did what it was asked for.
    */
   GB_STATUS_OK = 0,
   /**
-   * The device is not there, or not for this user.
+   * The device does not exist, or this user may not open it.
    */
   GB_STATUS_OPEN = 1,
   /**
-   * The driver, or what stands before it, refused: gb_error_refusal() says which rule.
+   * The driver, or the device server before it, refused the request: gb_error_refusal() says which rule was broken.
    */
   GB_STATUS_REFUSED = 2,
   /**
-   * This machine's kernel refused something.
+   * The machine's kernel refused something that the library needs for itself.
    */
   GB_STATUS_SYSTEM = 3,
   /**
@@ -43,7 +43,7 @@ typedef enum GbStatus {
    */
   GB_STATUS_CONTRACT = 4,
   /**
-   * A pointer is missing, a text is not UTF-8, or a number means nothing.
+   * A pointer is missing, a text is not UTF-8, or a number has no meaning.
    */
   GB_STATUS_ARGUMENT = 5,
   /**
@@ -51,13 +51,13 @@ typedef enum GbStatus {
    */
   GB_STATUS_BUSY = 6,
   /**
-   * A fault of this library's own.
+   * A fault of this library's own: a panic, whose message is on standard error.
    */
   GB_STATUS_BUG = 7,
 } GbStatus;
 
 /**
- * What a wait found.
+ * Result of a wait.
  */
 typedef enum GbWake {
   /**
@@ -65,7 +65,7 @@ typedef enum GbWake {
    */
   GB_WAKE_READY = 0,
   /**
-   * The time was over.
+   * The timeout is over.
    */
   GB_WAKE_TIMED_OUT = 1,
   /**
@@ -75,15 +75,15 @@ typedef enum GbWake {
 } GbWake;
 
 /**
- * How an attachment ended.
+ * Reason for which an attachment ended.
  */
 typedef enum GbEnding {
   /**
-   * It stands.
+   * The attachment has not ended.
    */
   GB_ENDING_NONE = 0,
   /**
-   * The app asked for it.
+   * The app asked for the end.
    */
   GB_ENDING_DETACHED = 1,
   /**
@@ -97,7 +97,7 @@ typedef enum GbEnding {
 } GbEnding;
 
 /**
- * Why records were lost.
+ * Cause of a loss: the reason for which a record did not get into the app's ring or queue.
  */
 typedef enum GbCause {
   /**
@@ -105,7 +105,7 @@ typedef enum GbCause {
    */
   GB_CAUSE_NO_ROOM = 0,
   /**
-   * The attachment was being let go while the record was on its way.
+   * The attachment was ending while the record was on its way.
    */
   GB_CAUSE_CLOSING = 1,
   /**
@@ -115,7 +115,7 @@ typedef enum GbCause {
 } GbCause;
 
 /**
- * An event of this app's, attached to a driver. Freed by gb_release().
+ * An event of this app's own, attached to a driver. Freed by gb_release().
  */
 typedef struct GbAttachment GbAttachment;
 
@@ -125,98 +125,98 @@ typedef struct GbAttachment GbAttachment;
 typedef struct GbDevice GbDevice;
 
 /**
- * Stands at the start of every record. The driver's own fields follow; `length` counts them too.
+ * Header of a record, its first field. The driver's own fields follow; `length` counts them too.
  */
 typedef struct GbHeader {
   /**
-   * The whole record in bytes, this header included: a multiple of 8, at most 1024.
+   * Length of the whole record in bytes, this header included: a multiple of 8, at most 1024.
    */
   uint32_t length;
   /**
-   * What it is about: a number from 0 to 63 that the driver chose.
+   * Kind of the record: its subject, a number from 0 to 63 that the driver chooses.
    */
   uint32_t kind;
   /**
-   * The version of the channel that the driver was built with.
+   * Version of the channel that the driver was built with.
    */
   uint32_t version;
   /**
-   * The processor that made the record.
+   * Number of the processor that made the record.
    */
   uint32_t processor;
   /**
-   * The number of this attempt for this app on this processor, from 0: a gap is a loss.
+   * Sequence number: the number of this attempt for this app on this processor, from 0. A gap is a loss.
    */
   uint64_t sequence;
   /**
-   * When, in nanoseconds of the machine's monotonic clock that includes sleep.
+   * Time of the record, in nanoseconds of the machine's monotonic clock that includes sleep.
    */
   uint64_t stamp_ns;
   /**
-   * Losses so far, by GbCause.
+   * Number of losses for this app on this processor before this attempt, by GbCause.
    */
   uint64_t lost[GB_CAUSES];
 } GbHeader;
 
 /**
- * Called for each record, with the context that the drain was given. The record lies there until this returns, at an address that
- * is a multiple of 8. Returns whether the drain goes on.
+ * Callback for each record, with the context that the drain was given. The record lies there until the callback
+ * returns, at an address that is a multiple of 8. Returns whether the drain goes on.
  */
 typedef bool (*GbOnRecord)(void*, const struct GbHeader*);
 
 /**
- * Records that did not reach this app, where it happened.
+ * A loss: records that did not reach this app, told where it happened.
  */
 typedef struct GbLost {
   /**
-   * On which processor.
+   * Number of the processor on which the records were lost.
    */
   uint32_t processor;
   /**
-   * Why.
+   * Cause of the loss.
    */
   enum GbCause cause;
   /**
-   * How many.
+   * Number of records lost.
    */
   uint64_t count;
 } GbLost;
 
 /**
- * Called where records were lost, before the record that told of it. Returns whether the drain goes on.
+ * Callback for each loss, before the record that told of it. Returns whether the drain goes on.
  */
 typedef bool (*GbOnLost)(void*, const struct GbLost*);
 
 /**
- * What both sides counted. Neither number is derived from the other side's.
+ * Counters of both sides, driver and app. Neither side's numbers are derived from the other's.
  */
 typedef struct GbAccount {
   /**
-   * The driver's: records that it had for this app.
+   * Number of records that the driver had for this app, by its own count.
    */
   uint64_t offered;
   /**
-   * The driver's: those that it put into the app's ring or queue.
+   * Number of records that the driver put into the app's ring or queue, by its own count.
    */
   uint64_t committed;
   /**
-   * The driver's: those that it could not, by GbCause.
+   * Number of records that the driver could not put there, by GbCause, by its own count.
    */
   uint64_t lost[GB_CAUSES];
   /**
-   * The app's: those that drains handed over.
+   * Number of records that drains handed over, by the app's count.
    */
   uint64_t delivered;
   /**
-   * Counted in the ring or queue itself: those that wait.
+   * Number of records that wait, counted in the ring or queue itself.
    */
   uint64_t in_ring;
   /**
-   * Sequence numbers that never came.
+   * Number of sequence numbers that never came.
    */
   uint64_t gaps;
   /**
-   * Whether the two sides agree. Exact once things are quiet.
+   * true if the two sides' numbers agree. Exact once things are quiet.
    */
   bool balances;
 } GbAccount;
@@ -235,7 +235,7 @@ enum GbStatus gb_open(const char *name,
                       struct GbDevice **device);
 
 /**
- * Closes a device. What is attached through it stays attached until it is released. NULL is nothing to close.
+ * Closes a device. What is attached through it stays attached until it is released. Does nothing for NULL.
  *
  * # Safety
  * `device` is NULL, or came from gb_open() and was not closed yet.
@@ -255,8 +255,8 @@ enum GbStatus gb_attach(const struct GbDevice *device,
                         struct GbAttachment **attachment);
 
 /**
- * Detaches, if that was not done, and frees the attachment. GB_STATUS_BUSY, and nothing was done, while another thread waits or
- * drains, or from within a callback. NULL is nothing to release.
+ * Detaches the event, if that was not done, and frees the attachment. Returns GB_STATUS_BUSY, and does nothing, while
+ * another thread waits or drains, or from within a callback. Does nothing for NULL.
  *
  * # Safety
  * `attachment` is NULL, or came from gb_attach() and was not released yet.
@@ -264,10 +264,10 @@ enum GbStatus gb_attach(const struct GbDevice *device,
 enum GbStatus gb_release(struct GbAttachment *attachment);
 
 /**
- * Chooses how wake-ups are traded for latency, for the next wait: while records follow each other closely let more gather, for
- * `gather_us` microseconds at most; or, if that is 0, look again and again for `spin_us` microseconds in each wait before it sleeps
- * (UINT64_MAX: it never does). With both 0 each signal wakes at once. An attachment begins with 4000 and 0. Both not 0 is
- * GB_STATUS_ARGUMENT. While records gather, the app's own signal and the end wait too.
+ * Chooses, for the next wait, how wake-ups are traded for latency: while records follow each other closely let more
+ * gather, for `gather_us` microseconds at most; or, if that is 0, look again and again for `spin_us` microseconds in
+ * each wait before it sleeps (UINT64_MAX: it never does). With both 0 each signal wakes at once. An attachment begins
+ * with 4000 and 0. Both not 0 is GB_STATUS_ARGUMENT. While records gather, the app's own signal and the end wait too.
  *
  * # Safety
  * `attachment` is NULL, or came from gb_attach() and is not released.
@@ -277,8 +277,8 @@ enum GbStatus gb_set_pace(const struct GbAttachment *attachment,
                           uint64_t spin_us);
 
 /**
- * Sleeps until the driver signals, or for `timeout_ms` milliseconds; a negative number waits for ever. With GB_WAKE_ENDED, `ending`
- * says why.
+ * Sleeps until the driver signals, or for `timeout_ms` milliseconds; a negative number waits for ever. `ending` gets
+ * the reason of GB_WAKE_ENDED, otherwise GB_ENDING_NONE.
  *
  * # Safety
  * `attachment` is NULL, or came from gb_attach() and is not released; `wake` and `ending` are NULL or have room for what they point to.
@@ -289,8 +289,9 @@ enum GbStatus gb_wait(const struct GbAttachment *attachment,
                       enum GbEnding *ending);
 
 /**
- * Hands over everything that is there, in order, until nothing is left, a ring full was handed over or a callback returns false; what was
- * not handed over stays for the next drain. `on_lost` may be NULL: losses are in the account too. `records`, if it is not NULL, gets how many were handed over.
+ * Hands over every record and loss that is there, in order, until nothing is left, a ring full was handed over or a
+ * callback returns false; what was not handed over stays for the next drain. `on_lost` may be NULL: losses are in the
+ * account too. `records`, if it is not NULL, gets the number of records handed over.
  *
  * # Safety
  * `attachment` is NULL, or came from gb_attach() and is not released; the callbacks can be called with `context` and do not unwind;
@@ -303,7 +304,7 @@ enum GbStatus gb_drain(const struct GbAttachment *attachment,
                        uint64_t *records);
 
 /**
- * Signals the app's own event: a thread that waits wakes. Any thread may.
+ * Signals the app's own event: a thread that waits wakes. Any thread may call it.
  *
  * # Safety
  * `attachment` is NULL, or came from gb_attach() and is not released.
@@ -311,7 +312,7 @@ enum GbStatus gb_drain(const struct GbAttachment *attachment,
 enum GbStatus gb_signal(const struct GbAttachment *attachment);
 
 /**
- * Has the driver let go. What is in the ring can still be drained; the account stays readable.
+ * Detaches the event from the driver. What is in the ring can still be drained; the account stays readable.
  *
  * # Safety
  * `attachment` is NULL, or came from gb_attach() and is not released.
@@ -319,7 +320,7 @@ enum GbStatus gb_signal(const struct GbAttachment *attachment);
 enum GbStatus gb_detach(const struct GbAttachment *attachment);
 
 /**
- * What both sides counted.
+ * Reads the counters of both sides, driver and app.
  *
  * # Safety
  * `attachment` is NULL, or came from gb_attach() and is not released; `account` is NULL or has room for one.
@@ -328,8 +329,9 @@ enum GbStatus gb_account(const struct GbAttachment *attachment,
                          struct GbAccount *account);
 
 /**
- * Sends the driver a request of its own, by its number (64 to 2047): `length` bytes, of which the first 24 are the request's header,
- * which this fills in. The driver's answer takes their place. On Linux something has to be attached first.
+ * Sends the driver a request of its own, by its number (64 to 2047): `length` bytes, of which the first 24 are the
+ * request's header, which the library fills in. The driver's answer takes their place. On Linux something has to be
+ * attached first.
  *
  * # Safety
  * `device` is NULL, or came from gb_open() and is not closed; `bytes` is NULL, or has `length` bytes that nobody else uses meanwhile.
@@ -341,8 +343,8 @@ enum GbStatus gb_request(const struct GbDevice *device,
 
 #if defined(__unix__)
 /**
- * One descriptor for a loop of the app's own (poll, epoll): when it can be read, gb_wait() with no time says what there is. It is the
- * attachment's: not to be closed. -1 without an attachment, or while it is used.
+ * Returns one descriptor for a loop of the app's own (poll, epoll): when it can be read, gb_wait() with a timeout of 0
+ * says what there is. The attachment owns it: don't close it. -1 without an attachment, or while it is used.
  *
  * # Safety
  * `attachment` is NULL, or came from gb_attach() and is not released.
@@ -352,8 +354,8 @@ int32_t gb_descriptor(const struct GbAttachment *attachment);
 
 #if defined(_WIN32)
 /**
- * The event's handle, for WaitForMultipleObjects(). Such a wait takes the signal: gb_drain() follows. It is the attachment's: not to be
- * closed. NULL without an attachment, or while it is used.
+ * Returns the event's handle, for WaitForMultipleObjects(). Such a wait takes the signal: call gb_drain() then. The
+ * attachment owns the handle: don't close it. NULL without an attachment, or while it is used.
  *
  * # Safety
  * `attachment` is NULL, or came from gb_attach() and is not released.
@@ -362,13 +364,14 @@ void *gb_handle(const struct GbAttachment *attachment);
 #endif
 
 /**
- * What went wrong in this thread's last call that failed, and what to do about it: a terminated text in UTF-8, the library's own, which
- * stays until this thread's next call that fails. Never NULL.
+ * Returns what went wrong in this thread's last call that failed, and what to do about it: a terminated text in UTF-8,
+ * owned by the library, which stays until this thread's next call that fails. Never NULL.
  */
 const char *gb_error_text(void);
 
 /**
- * The number of the rule by which this thread's last call that failed was refused; 0 if it failed otherwise.
+ * Returns the number of the rule by which this thread's last call that failed was refused, or 0 if it failed
+ * otherwise.
  */
 uint32_t gb_error_refusal(void);
 
