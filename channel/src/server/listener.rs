@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub struct Listener {
     socket: OwnedFd,
     path: PathBuf,
-    /// `true` if the kernel lets nobody send descriptors before it was accepted and greeted.
+    /// `true` if the kernel lets no app send descriptors before it was accepted and greeted.
     pub comes_alone: bool,
 }
 

@@ -274,8 +274,8 @@ impl DeviceServer {
         })
     }
 
-    /// Returns whether this kernel lets a lying reader make records overlap. If so, only apps of root and of the service's
-    /// own user may attach.
+    /// Returns whether this kernel lets a lying reader make records overlap. If so, only apps of root and of the
+    /// service's own user may attach.
     #[must_use]
     pub const fn records_may_overlap(&self) -> bool {
         self.overlap

@@ -56,7 +56,8 @@ fn pulse_named() {
 #[unsafe(link_section = "license")]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 
-/// Panic handler, to which no path leads: the kernel's verifier refuses an object in which one does, for its endless loop.
+/// Panic handler, to which no path leads: the kernel's verifier refuses an object in which one does, for its endless
+/// loop.
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
