@@ -240,8 +240,8 @@ impl<S: System> Attachment<S> {
     /// is ready at once.
     ///
     /// # Errors
-    /// [`Error::Contract`] if the driver broke the contract, [`Error::System`] if it, or what stands before it, is gone; and the
-    /// closure's own.
+    /// [`Error::Contract`] if the driver broke the contract, [`Error::System`] if the driver, or the device server before
+    /// it, is gone; and the closure's own.
     pub fn drain<F: DrainFlow>(&mut self, mut each: impl FnMut(Item<'_>) -> F) -> F::Output {
         let mut stop = None;
         let drained = self.drain_until(&mut |item| match each(item).flow() {
@@ -311,7 +311,8 @@ impl<S: System> Attachment<S> {
     /// Detaches the event from the driver. What is in the ring can still be drained; the account stays readable.
     ///
     /// # Errors
-    /// [`Error::Refused`] if it has let go already, [`Error::System`] if it, or what stands before it, is gone.
+    /// [`Error::Refused`] if the event is detached already, [`Error::System`] if the driver, or the device server before
+    /// it, is gone.
     pub fn detach(&mut self) -> Result<(), Error> {
         S::detach(&self.device.0)?;
         self.detached = true;

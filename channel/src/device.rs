@@ -14,8 +14,8 @@ use std::time::Duration;
 /// [`System::wait`] blocks.
 ///
 /// # Errors
-/// Each call fails with [`Error::Refused`] if the driver, or what stands before it, refuses, with [`Error::System`] if this machine's
-/// kernel does, and with [`Error::Contract`] if the driver's answer is none.
+/// Each call fails with [`Error::Refused`] if the driver, or the device server before it, refuses, with [`Error::System`]
+/// if this machine's kernel does, and with [`Error::Contract`] if the driver's answer is none.
 #[expect(clippy::missing_errors_doc, reason = "said once, for all of them")]
 pub trait System: Sized + 'static {
     /// Name of a device: a socket's path, `\\.\Name`, a process of the model.
@@ -206,7 +206,7 @@ impl<S: System> Device<S> {
     /// Reads the counts of references to events that the driver took and released since it was loaded.
     ///
     /// # Errors
-    /// [`Error::System`] if the driver, or what stands before it, is gone.
+    /// [`Error::System`] if the driver, or the device server before it, is gone.
     pub fn references(&self) -> Result<References, Error> {
         S::references(&self.0)
     }

@@ -1,7 +1,7 @@
 //! The driver's half for eBPF programs: the kernel's ring buffers are the apps' queues.
 //!
 //! The maps are defined here once and linked into every driver's object. `SLOTS` says who is attached and what they
-//! want, `RINGS` holds their rings, `LEDGERS` their books. [`offer`] puts a record into every ring that wants it.
+//! want, `RINGS` holds their rings, `LEDGERS` their ledgers. [`offer`] puts a record into every ring that wants it.
 //!
 //! Rules that hold here:
 //! - Every loop and every size is a constant, no path stops half-way: what is reserved is submitted or discarded.

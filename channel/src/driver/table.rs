@@ -3,8 +3,9 @@
 //! Whatever can go wrong between an app and a driver is decided here, once, for the WDM driver and for the model
 //! that tests and loom run. A driver only decodes its kernel's requests and calls.
 //!
-//! Locks: a file's, then a slot's or the owners'; the books' alone. Nothing is allocated, signalled or dropped while one is held, and
-//! what is done has a bound that no app chooses: on Windows they are spin locks, which whoever offers a record waits for.
+//! Locks: a file's, then a slot's or the owners'; that of the counts alone. Nothing is allocated, signalled or dropped
+//! while one is held, and what is done has a bound that no app chooses: on Windows they are spin locks, which whoever
+//! offers a record waits for.
 
 mod attached;
 mod buffer;

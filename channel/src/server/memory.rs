@@ -1,8 +1,8 @@
 //! Kernel memory of the apps' rings, and the shares that it is counted against: rings of the apps that are attached,
 //! and those that were released and still live, because somebody has a descriptor of them or one of their pages mapped.
 //!
-//! The kernel does not say who holds a map, but whether one with this number lives. We hold nothing of a ring that was let go
-//! of: one that lives is somebody else's doing.
+//! The kernel does not say who holds a map, but whether one with this number lives. We hold nothing of a ring that was
+//! released: one that lives is somebody else's doing.
 
 use super::Policy;
 use crate::sys::linux::bpf;

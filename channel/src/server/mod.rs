@@ -11,8 +11,8 @@
 //! - A connection is an open device: it has at most one reference, and when it ends, however it ends, so does that.
 //! - Where the kernel lets a lying reader make records overlap (CVE-2024-41009), only root gets in; that is tried, not
 //!   guessed from a version.
-//! - A ring counts against its user for as long as it lives, also after its reference ended: see `memory`. A device server that was
-//!   killed takes with it what it knew of rings that were let go of by then.
+//! - A ring counts against its user for as long as it lives, also after its reference ended: see `memory`. A device
+//!   server that was killed takes with it what it knew of rings that were released by then.
 
 mod books;
 mod client;

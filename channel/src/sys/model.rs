@@ -1,11 +1,11 @@
 //! Model of a kernel with one driver loaded: as strict as NT, in this very process.
 //!
-//! What runs where there are no privileges, and what loom explores. It refuses whatever a real kernel would refuse: a
+//! It runs where there are no privileges, and loom explores it. It refuses whatever a real kernel would refuse: a
 //! handle that is not open in the caller's process, one of another type, one without the right to signal; it sends
 //! CLEANUP before CLOSE; it does not unload a driver that has open files; and it panics on what would stop a real
-//! machine: waiting, allocating or letting go of an object with a spin lock held.
+//! machine: waiting, allocating or releasing an object with a spin lock held.
 //!
-//! What it is not: it has one driver, no interrupt that breaks into a lock's holder, and no memory limits.
+//! Its limits: it has one driver, no interrupt that breaks into a lock's holder, and no memory limits.
 
 mod irql;
 
