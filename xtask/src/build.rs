@@ -3,6 +3,7 @@
 //! The flags of a target are in `.cargo/config.toml` (the clone's, or the crate's own), so that plain cargo builds the same;
 //! here is only which toolchain, which packages, and the stable place of each result.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,6 +15,7 @@ use serde_json::Value;
 use crate::interrupt;
 use crate::place;
 use crate::setup::{self, Need};
+use crate::test::programs::Programs;
 use crate::toolchain::{self, Toolchain};
 
 /// What can be built.
@@ -155,6 +157,9 @@ pub fn build(what: What) -> Result<()> {
 
 /// The eBPF objects, at `target/drivers/*.bpf.o`.
 pub fn ebpf_drivers() -> Result<()> {
+    if is_built() {
+        return Ok(());
+    }
     setup::ensure(&[Need::Ebpf])?;
     foreign(&LINUX_DRIVERS, &place::drivers())
 }
@@ -167,6 +172,9 @@ pub fn figures_driver() -> Result<()> {
 
 /// Everything for Windows: `target/drivers/*.sys`, `target/windows/*.exe`, and the channel for C in `target/c/windows`.
 pub fn windows() -> Result<()> {
+    if is_built() {
+        return Ok(());
+    }
     setup::ensure(&[Need::Windows])?;
     foreign(&WINDOWS_DRIVERS, &place::drivers())?;
     windows_programs()
@@ -180,6 +188,9 @@ fn wine() -> Result<()> {
 
 /// What Wine lacks.
 pub fn stand_ins() -> Result<()> {
+    if is_built() {
+        return Ok(());
+    }
     setup::ensure(&[Need::Windows])?;
     foreign(&STAND_INS, &place::wine())
 }
@@ -240,16 +251,46 @@ pub fn named<'b>(built: &'b [PathBuf], name: &str) -> Result<&'b Path> {
         .with_context(|| format!("cargo built no {name}"))
 }
 
+/// The programs for this machine: of which package each is.
+pub const PROGRAMS: [(&str, &str); 5] = [
+    ("gatebell-service", "gatebelld"),
+    ("gatebell-app", "gatebell-app"),
+    ("gatebell-sample-app", "gatebell-sample-app"),
+    ("gatebell-sample-host", "gatebell-sample-host"),
+    ("gatebell-cli", "gatebell"),
+];
+
+/// Where a step of the tests finds what cargo compiled before it, drivers among it: cargo's messages. By themselves a few packages
+/// have other features of what lies below them than all have together, and would be compiled a second time.
+pub const BUILT: &str = "GATEBELL_BUILT";
+
+fn is_built() -> bool {
+    env::var_os(BUILT).is_some()
+}
+
 /// The programs for this machine; returns where each is. No names: all of them.
 pub fn host(packages: &[&str]) -> Result<Vec<PathBuf>> {
-    let all = [
-        "gatebell-service",
-        "gatebell-app",
-        "gatebell-sample-app",
-        "gatebell-sample-host",
-        "gatebell-cli",
-    ];
-    native(if packages.is_empty() { &all } else { packages }, &[])
+    let all = PROGRAMS.map(|(package, _)| package);
+    let packages: &[&str] = if packages.is_empty() { &all } else { packages };
+    if let Some(list) = env::var_os(BUILT)
+        && let Some(found) = compiled(packages, &Programs::open(list.as_ref())?)
+    {
+        return Ok(found);
+    }
+    native(packages, &[])
+}
+
+/// What was compiled of these packages, if all of them are there.
+fn compiled(packages: &[&str], programs: &Programs) -> Option<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for package in packages {
+        let before = found.len();
+        found.extend(programs.ordinary(package).map(Path::to_owned));
+        if found.len() == before {
+            return None;
+        }
+    }
+    Some(found)
 }
 
 /// The same as they are shipped: optimised, and exactly what the lock file says.
@@ -406,4 +447,28 @@ fn shown(path: &Path) -> String {
         .unwrap_or(path)
         .display()
         .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_compiled_with_the_tests_is_not_compiled_again() {
+        let line = |package: &str, test: bool| {
+            format!(
+                r#"{{"package_id":"path+file:///x#{package}@0.1.0","manifest_path":"/x/Cargo.toml","target":{{"name":"t"}},"profile":{{"test":{test}}},"executable":"/x/{package}-{test}"}}"#
+            )
+        };
+        let lines = [
+            line("a", false),
+            line("a", true),
+            line("b", false),
+            line("c", true),
+        ];
+        let programs = Programs::read(&lines.join("\n"));
+        let found = compiled(&["b", "a"], &programs);
+        assert_eq!(found, Some(vec!["/x/b-false".into(), "/x/a-false".into()]));
+        assert_eq!(compiled(&["a", "c"], &programs), None, "tests of c alone");
+    }
 }

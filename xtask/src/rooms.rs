@@ -14,7 +14,7 @@ pub struct Room {
     pub promise: &'static str,
     /// What the machine needs beside Rust.
     pub needs: &'static [Need],
-    /// What has to be built for other machines first.
+    /// What has to be built first, beside its tests.
     pub built: &'static [What],
     /// Whether its tests make namespaces, control groups and BPF programs.
     pub root: bool,
@@ -107,21 +107,8 @@ const LISTED: [Room; 27] = [
         "channel",
         "event, attachment, records and losses on the model of a kernel",
         &[
+            // With its server: the kernel tests want that, and are compiled along.
             Step::Package("gatebell-channel"),
-            // By itself the package is built without it.
-            Step::Cargo(
-                "the device server's own tests",
-                "",
-                &[
-                    "test",
-                    "--package",
-                    "gatebell-channel",
-                    "--features",
-                    "server",
-                    "--lib",
-                    "--locked",
-                ],
-            ),
             Step::Cargo(
                 "what its page shows, run",
                 "",
@@ -265,7 +252,7 @@ const LISTED: [Room; 27] = [
         name: "linux",
         promise: "the channel and the sample's driver keep their promises on this machine's kernel",
         needs: &[Need::Ebpf, Need::Lab, Need::C],
-        built: &[What::Ebpf, What::C],
+        built: &[What::Ebpf, What::C, What::Host],
         root: true,
         steps: &[
             Step::Kernel("linux"),
@@ -278,7 +265,7 @@ const LISTED: [Room; 27] = [
         name: "firewall",
         promise: "every packet of a zone is judged by the rules, as nftables counts beside",
         needs: &[Need::Ebpf, Need::Lab, Need::Scan],
-        built: &[What::Ebpf],
+        built: &[What::Ebpf, What::Host],
         root: true,
         steps: &[
             Step::Kernel("firewall"),
@@ -326,16 +313,9 @@ const LISTED: [Room; 27] = [
         name: "window",
         promise: "the window on a display, as a screen reader has it, in front of a real kernel",
         needs: &[Need::Ebpf, Need::Lab, Need::Desktop, Need::ScreenReader],
-        built: &[What::Ebpf],
+        built: &[What::Ebpf, What::Host],
         root: true,
-        steps: &[
-            Step::Cargo(
-                "the window's program",
-                "",
-                &["build", "--package", "gatebell-app", "--locked"],
-            ),
-            Step::Kernel("window"),
-        ],
+        steps: &[Step::Kernel("window")],
     },
     Room {
         name: "outlives",

@@ -11,7 +11,6 @@ use crate::build;
 use crate::interrupt;
 use crate::place;
 use crate::setup::{self, Need};
-use crate::toolchain;
 use crate::vm::{self, Machine};
 use crate::wine;
 
@@ -143,23 +142,15 @@ fn on_windows(arguments: &Arguments) -> Result<i32> {
     setup::ensure(&[Need::Windows, Need::Wine])?;
     build::windows()?;
     build::stand_ins()?;
-    let mut cargo = toolchain::cargo();
-    cargo.args([
-        "run",
-        "--quiet",
-        "--package",
-        "gatebell-tests",
-        "--bin",
-        "sample-under-wine",
-        "--",
-    ]);
-    cargo
+    let built = build::host(&["gatebell-tests"])?;
+    let mut sample = Command::new(build::named(&built, "sample-under-wine")?);
+    sample
         .args(app_arguments(arguments)?)
         .current_dir(place::root());
     if !arguments.compare && !windowed(arguments) {
-        cargo.arg("--headless");
+        sample.arg("--headless");
     }
-    let code = interrupt::foreground(&mut cargo)?;
+    let code = interrupt::foreground(&mut sample)?;
     wine::sweep();
     Ok(code)
 }

@@ -129,6 +129,7 @@ fn clean(command: &mut Command) {
         "LD_LIBRARY_PATH",
         "CARGO_MANIFEST_DIR",
         "RUSTFLAGS",
+        crate::build::BUILT,
     ] {
         command.env_remove(name);
     }

@@ -1,11 +1,12 @@
-//! Compiled tests: cargo builds them all in one go, and each step then runs its own.
+//! Compiled tests, and what was compiled beside them: cargo builds all in one go, and each step then runs its own.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-/// One compiled file of tests.
+/// One compiled file of tests, or a program.
 #[derive(Clone, Debug)]
 pub struct Program {
     /// Its package.
@@ -16,11 +17,17 @@ pub struct Program {
     pub file: PathBuf,
     /// Where cargo would run it: the package's folder.
     pub folder: PathBuf,
+    /// Whether it is one of tests.
+    is_test: bool,
 }
 
 /// What cargo compiled.
 #[derive(Clone, Default)]
-pub struct Programs(Vec<Program>);
+pub struct Programs {
+    all: Vec<Program>,
+    /// Where cargo's messages are.
+    list: Option<PathBuf>,
+}
 
 impl Programs {
     /// Reads cargo's messages, one JSON object a line.
@@ -28,39 +35,62 @@ impl Programs {
         let values = messages
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        Self(values.filter_map(|message| program(&message)).collect())
+        Self {
+            all: values.filter_map(|message| program(&message)).collect(),
+            list: None,
+        }
     }
 
-    /// All programs of a package; none is an error, for then nothing was tested.
-    pub fn of_package(&self, package: &str) -> Result<Vec<Program>> {
-        let found: Vec<Program> = self
-            .0
+    /// Reads them in a file.
+    pub fn open(list: &Path) -> Result<Self> {
+        let messages = fs::read_to_string(list)
+            .with_context(|| format!("what cargo compiled: {}", list.display()))?;
+        Ok(Self {
+            list: Some(list.to_owned()),
+            ..Self::read(&messages)
+        })
+    }
+
+    /// The file that they were read in.
+    pub fn list(&self) -> Option<&Path> {
+        self.list.as_deref()
+    }
+
+    /// All of a package's that are no tests.
+    pub fn ordinary(&self, package: &str) -> impl Iterator<Item = &Path> {
+        let found = self
+            .all
             .iter()
-            .filter(|program| program.package == package)
-            .cloned()
-            .collect();
+            .filter(move |program| !program.is_test && program.package == package);
+        found.map(|program| program.file.as_path())
+    }
+
+    fn tests(&self, package: &str) -> impl Iterator<Item = &Program> {
+        self.all
+            .iter()
+            .filter(move |program| program.is_test && program.package == package)
+    }
+
+    /// All programs of a package's tests; none is an error, for then nothing was tested.
+    pub fn of_package(&self, package: &str) -> Result<Vec<Program>> {
+        let found: Vec<Program> = self.tests(package).cloned().collect();
         if found.is_empty() {
             bail!("cargo compiled no tests of {package}");
         }
         Ok(found)
     }
 
-    /// One program of a package.
+    /// One program of a package's tests.
     pub fn one(&self, package: &str, target: &str) -> Result<Program> {
-        let found = self
-            .0
-            .iter()
-            .find(|program| program.package == package && program.target == target);
-        found
+        let mut tests = self.tests(package);
+        tests
+            .find(|program| program.target == target)
             .cloned()
             .with_context(|| format!("cargo compiled no tests/{target}.rs of {package}"))
     }
 }
 
 fn program(message: &Value) -> Option<Program> {
-    if message["profile"]["test"] != Value::Bool(true) {
-        return None;
-    }
     let file = PathBuf::from(message["executable"].as_str()?);
     let folder = Path::new(message["manifest_path"].as_str()?)
         .parent()?
@@ -72,6 +102,7 @@ fn program(message: &Value) -> Option<Program> {
         target,
         file,
         folder,
+        is_test: message["profile"]["test"] == Value::Bool(true),
     })
 }
 
@@ -102,16 +133,18 @@ mod tests {
     }
 
     #[test]
-    fn only_programs_with_tests_count() {
+    fn tests_are_told_from_what_was_compiled_beside_them() {
         let id = "path+file:///x/xtask#0.1.0";
         let line = |test: bool| {
             format!(
-                r#"{{"package_id":"{id}","manifest_path":"/x/xtask/Cargo.toml","target":{{"name":"t"}},"profile":{{"test":{test}}},"executable":"/x/t"}}"#
+                r#"{{"package_id":"{id}","manifest_path":"/x/xtask/Cargo.toml","target":{{"name":"t"}},"profile":{{"test":{test}}},"executable":"/x/{test}"}}"#
             )
         };
-        let programs = Programs::read(&[line(true), line(false), "not json".to_owned()].join("\n"));
-        assert_eq!(programs.0.len(), 1);
-        assert!(programs.one("xtask", "t").is_ok());
+        let programs = Programs::read(&[line(false), line(true), "not json".to_owned()].join("\n"));
+        let test = programs.one("xtask", "t").map(|program| program.file);
+        assert_eq!(test.ok().as_deref(), Some(Path::new("/x/true")));
+        let ordinary: Vec<_> = programs.ordinary("xtask").collect();
+        assert_eq!(ordinary, [Path::new("/x/false")]);
         assert!(programs.of_package("engine").is_err());
     }
 }

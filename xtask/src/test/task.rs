@@ -1,7 +1,8 @@
 //! One line of the progress: something to run, with its output in a log.
 
+use std::collections::BTreeSet;
 use std::env;
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -12,7 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use super::names;
 use super::programs::{Program, Programs};
-use crate::build::What;
+use crate::build::{self, What};
 use crate::interrupt::{self, Interrupt};
 use crate::place;
 use crate::rooms::{Room, Step};
@@ -59,7 +60,7 @@ enum Work {
 /// minutes too.
 pub fn plan(rooms: &[&'static Room], all: bool, everywhere: bool) -> Vec<Task> {
     let mut tasks = Vec::new();
-    for what in [What::Ebpf, What::Windows, What::Wine, What::C, What::Host] {
+    for what in [What::Ebpf, What::Windows, What::Wine, What::C] {
         if rooms.iter().any(|room| room.built.contains(&what)) {
             tasks.push(Task {
                 room: "build",
@@ -68,14 +69,8 @@ pub fn plan(rooms: &[&'static Room], all: bool, everywhere: bool) -> Vec<Task> {
             });
         }
     }
-    let packages = packages(rooms);
-    if !packages.is_empty() {
-        // All at once where all are wanted: cargo then builds each library in one form only.
-        let selection = if all {
-            vec!["--workspace".to_owned()]
-        } else {
-            packages
-        };
+    let selection = selection(rooms, all);
+    if !selection.is_empty() {
         tasks.push(Task {
             room: "build",
             root: false,
@@ -96,17 +91,38 @@ pub fn plan(rooms: &[&'static Room], all: bool, everywhere: bool) -> Vec<Task> {
     tasks
 }
 
-fn packages(rooms: &[&Room]) -> Vec<String> {
+/// What cargo compiles for them: tests, and the programs that steps start, in one go, so that it builds each library in one form.
+fn selection(rooms: &[&Room], all: bool) -> Vec<String> {
     let steps = rooms.iter().flat_map(|room| room.steps);
-    let names = steps.filter_map(|step| match step {
-        Step::Package(name) => Some(*name),
-        Step::Kernel(_) | Step::Emulated(_) => Some(KERNEL_TESTS),
-        Step::Cargo(..) | Step::Ourselves(..) | Step::Thorough(..) | Step::Machine(..) => None,
-    });
-    let mut names: Vec<String> = names.map(|name| format!("--package={name}")).collect();
-    names.sort();
-    names.dedup();
-    names
+    let mut packages: BTreeSet<&str> = steps
+        .filter_map(|step| match step {
+            Step::Package(name) => Some(*name),
+            Step::Kernel(_) | Step::Emulated(_) => Some(KERNEL_TESTS),
+            _ => None,
+        })
+        .collect();
+    let mut programs = Vec::new();
+    if rooms.iter().any(|room| room.built.contains(&What::Host)) {
+        packages.extend(build::PROGRAMS.map(|(package, _)| package));
+        programs.extend(build::PROGRAMS.map(|(_, program)| format!("--bin={program}")));
+    }
+    let packages = packages.iter().map(|name| format!("--package={name}"));
+    let packages: Vec<String> = match all {
+        true => vec!["--workspace".to_owned()],
+        false => packages.collect(),
+    };
+    [packages, programs].concat()
+}
+
+/// The command that compiles all tests of what is selected, and says what it made.
+pub fn compilation(selection: &[String]) -> Command {
+    let mut cargo = toolchain::cargo();
+    cargo
+        .args(["build", "--tests", "--locked"])
+        .arg("--message-format=json-render-diagnostics")
+        .args(selection)
+        .current_dir(place::root());
+    cargo
 }
 
 impl Task {
@@ -176,14 +192,14 @@ impl Task {
                 },
         };
         let verdict = match &self.work {
-            Work::Build(what) => run.one(ourselves()?.arg("build").arg(name(*what))),
+            Work::Build(what) => run.one(ourselves(programs)?.arg("build").arg(name(*what))),
             Work::Compile(selection) => compile(selection, programs, &mut run, log),
             Work::Step(Step::Package(package)) => run.all(&programs.of_package(package)?),
             Work::Step(Step::Kernel(file)) => run.all(&[programs.one(KERNEL_TESTS, file)?]),
             Work::Step(Step::Emulated(line)) => run.emulated(programs, line, everywhere),
             Work::Step(
                 Step::Ourselves(_, words) | Step::Thorough(_, words) | Step::Machine(_, words),
-            ) => run.one(ourselves()?.args(*words)),
+            ) => run.one(ourselves(programs)?.args(*words)),
             Work::Step(Step::Cargo(_, flags, arguments)) => run.one(&mut cargo(flags, arguments)),
         };
         // A program that isn't there or can't be started fails its step, not the whole run.
@@ -202,10 +218,11 @@ fn name(what: What) -> &'static str {
     }
 }
 
-fn ourselves() -> Result<Command> {
-    Ok(Command::new(
-        env::current_exe().context("finding this very program")?,
-    ))
+/// This very program, which then starts what was compiled and compiles nothing itself.
+fn ourselves(programs: &Programs) -> Result<Command> {
+    let mut command = Command::new(env::current_exe().context("finding this very program")?);
+    command.envs(programs.list().map(|list| (build::BUILT, list)));
+    Ok(command)
 }
 
 /// A cargo command in the clone, with these flags for rustc and, where there are any, a folder of its own.
@@ -229,18 +246,8 @@ fn compile(
     log: &Path,
 ) -> Result<Verdict> {
     let messages = log.with_extension("json");
-    let mut cargo = toolchain::cargo();
-    cargo
-        .args([
-            "test",
-            "--no-run",
-            "--locked",
-            "--message-format=json-render-diagnostics",
-        ])
-        .args(selection)
-        .current_dir(place::root());
-    let verdict = run.with_output(&mut cargo, File::create(&messages)?)?;
-    *programs = Programs::read(&fs::read_to_string(&messages)?);
+    let verdict = run.with_output(&mut compilation(selection), File::create(&messages)?)?;
+    *programs = Programs::open(&messages)?;
     Ok(verdict)
 }
 
@@ -287,7 +294,7 @@ impl Run<'_> {
         line: &KernelLine,
         everywhere: bool,
     ) -> Result<Verdict> {
-        let mut command = ourselves()?;
+        let mut command = ourselves(programs)?;
         command
             .args(["vm", "--kernel", line.name, "--timeout"])
             .arg(EMULATED.as_secs().to_string())
@@ -369,6 +376,23 @@ mod tests {
         let expected = ROOMS.iter().map(|room| room.name);
         let expected: Vec<_> = expected.filter(|name| order.contains(name)).collect();
         assert_eq!(order, expected);
+    }
+
+    #[test]
+    fn what_steps_start_is_compiled_with_the_tests() {
+        let rooms: Vec<&Room> = ROOMS.iter().collect();
+        let all = selection(&rooms, true);
+        assert_eq!(all.first().map(String::as_str), Some("--workspace"));
+        for (package, program) in build::PROGRAMS {
+            assert!(all.contains(&format!("--bin={program}")), "{program}");
+            let window: Vec<&Room> = rooms
+                .iter()
+                .filter(|room| room.name == "window")
+                .copied()
+                .collect();
+            let alone = selection(&window, false);
+            assert!(alone.contains(&format!("--package={package}")), "{package}");
+        }
     }
 
     #[test]
