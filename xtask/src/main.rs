@@ -132,7 +132,7 @@ struct TestArguments {
     /// The rooms; nothing named: all of them
     #[arg(value_name = "ROOM")]
     rooms: Vec<String>,
-    /// On emulated kernels too run each test, and not those alone that would show what is their own; and follow the guide
+    /// Also what takes long: each test on each emulated kernel, the guide, an evening, and guests beside the package
     #[arg(long)]
     everywhere: bool,
     /// Say which rooms there are and what each is for

@@ -20,6 +20,8 @@ pub struct Room {
     pub root: bool,
     /// What is done, in this order.
     pub steps: &'static [Step],
+    /// What is done beside it, and behind the steps of every room: nothing in these asks a clock, so that they can be kept waiting.
+    pub computed: &'static [Step],
 }
 
 /// One thing that passes or fails.
@@ -40,6 +42,13 @@ pub enum Step {
     Cargo(&'static str, &'static str, &'static [&'static str]),
 }
 
+impl Room {
+    /// All that is done for it.
+    pub fn all(&self) -> impl Iterator<Item = &'static Step> {
+        self.steps.iter().chain(self.computed)
+    }
+}
+
 /// All rooms, cheap ones first: those of the list below, and one for each of Debian's kernels.
 pub static ROOMS: LazyLock<Vec<Room>> = LazyLock::new(|| {
     LISTED
@@ -53,9 +62,7 @@ const LISTED: [Room; 27] = [
         name: "style",
         promise: "all source is formatted and free of lints, every dependency is one that deny.toml allows",
         needs: &[Need::Deny, Need::Lint, Need::Windows, Need::Fuzz],
-        built: &[],
-        root: false,
-        steps: &[
+        computed: &[
             Step::Cargo("format", "", &["fmt", "--all", "--check"]),
             Step::Cargo(
                 "clippy",
@@ -74,6 +81,7 @@ const LISTED: [Room; 27] = [
             Step::Ourselves("licences, bans and sources", &["lint", "deny"]),
             Step::Ourselves("clippy for other machines", &["lint", "clippy"]),
         ],
+        ..BARE
     },
     plain(
         "abi",
@@ -103,12 +111,16 @@ const LISTED: [Room; 27] = [
         "what happened is kept within its bounds, over a kill, a full disk and a broken file, and can be read page by page",
         &[Step::Package("gatebell-history")],
     ),
-    plain(
-        "channel",
-        "event, attachment, records and losses on the model of a kernel",
-        &[
-            // With its server: the kernel tests want that, and are compiled along.
+    Room {
+        name: "channel",
+        promise: "event, attachment, records and losses on the model of a kernel",
+        // With its server: the kernel tests want that, and are compiled along.
+        steps: &[
             Step::Package("gatebell-channel"),
+            Step::Package("gatebell-channel-c"),
+            Step::Kernel("library"),
+        ],
+        computed: &[
             Step::Cargo(
                 "what its page shows, run",
                 "",
@@ -122,8 +134,6 @@ const LISTED: [Room; 27] = [
                     "--locked",
                 ],
             ),
-            Step::Package("gatebell-channel-c"),
-            Step::Kernel("library"),
             // Each is built from what was packed, with those that it needs as packed before it.
             Step::Cargo(
                 "its crates, as a registry gets them",
@@ -142,26 +152,9 @@ const LISTED: [Room; 27] = [
                 ],
             ),
         ],
-    ),
-    plain(
-        "nt",
-        "a driver for Windows breaks no rule of NT's, whichever call fails, on a model of its kernel",
-        &[Step::Cargo(
-            "the driver's half for Windows, each of its calls held to the kernel's rules",
-            "",
-            &[
-                "test",
-                "--package",
-                "gatebell-channel",
-                "--features",
-                "wdm",
-                "--test",
-                "nt",
-                "--locked",
-            ],
-        )],
-    ),
-    plain(
+        ..BARE
+    },
+    computing(
         "loom",
         "no signal is lost in any order of two processors",
         &[Step::Cargo(
@@ -178,7 +171,7 @@ const LISTED: [Room; 27] = [
             ],
         )],
     ),
-    plain(
+    computing(
         "shuttle",
         "four producers and a reader account for every record, in 100,000 orders that chance chooses",
         &[Step::Cargo(
@@ -232,22 +225,12 @@ const LISTED: [Room; 27] = [
             Step::Package("gatebell-evening"),
         ],
     ),
-    plain(
+    computing(
         "docs",
         "each promise in SPECIFICATION.md names a test that exists",
+        // It compiles what it asks for its tests, if nobody has before.
         &[Step::Kernel("specification")],
     ),
-    Room {
-        name: "fuzz",
-        promise: "any bytes are taken or refused: packets, rules, captures, records, answers, requests, questions",
-        needs: &[Need::Fuzz],
-        built: &[],
-        root: false,
-        steps: &[Step::Ourselves(
-            "each target, for some seconds",
-            &["fuzz", "--for", "5s", "--seed", "1"],
-        )],
-    },
     Room {
         name: "linux",
         promise: "the channel and the sample's driver keep their promises on this machine's kernel",
@@ -260,6 +243,7 @@ const LISTED: [Room; 27] = [
             Step::Ourselves("the sample, each operation once", &["sample", "--headless"]),
             Step::Thorough("the guide to a driver of one's own, followed", &["guide"]),
         ],
+        ..BARE
     },
     Room {
         name: "firewall",
@@ -275,6 +259,7 @@ const LISTED: [Room; 27] = [
                 &["run", "--for", "5s", "--json"],
             ),
         ],
+        ..BARE
     },
     Room {
         name: "carriers",
@@ -283,6 +268,7 @@ const LISTED: [Room; 27] = [
         built: &[What::Ebpf],
         root: true,
         steps: &[Step::Kernel("carriers")],
+        ..BARE
     },
     Room {
         name: "flood",
@@ -291,6 +277,7 @@ const LISTED: [Room; 27] = [
         built: &[What::Ebpf],
         root: true,
         steps: &[Step::Kernel("flood")],
+        ..BARE
     },
     Room {
         name: "control",
@@ -308,6 +295,7 @@ const LISTED: [Room; 27] = [
                 &["evening", "--for", "2m"],
             ),
         ],
+        ..BARE
     },
     Room {
         name: "window",
@@ -316,6 +304,7 @@ const LISTED: [Room; 27] = [
         built: &[What::Ebpf, What::Host],
         root: true,
         steps: &[Step::Kernel("window")],
+        ..BARE
     },
     Room {
         name: "outlives",
@@ -324,13 +313,13 @@ const LISTED: [Room; 27] = [
         built: &[What::Ebpf],
         root: true,
         steps: &[Step::Kernel("service"), Step::Kernel("states")],
+        ..BARE
     },
     Room {
         name: "windows",
         promise: "the driver for Windows keeps its promises, as far as Wine 8 shows",
         needs: &[Need::Windows, Need::Wine],
         built: &[What::Windows, What::Wine],
-        root: false,
         steps: &[
             Step::Kernel("windows_headers"),
             Step::Kernel("windows"),
@@ -339,13 +328,42 @@ const LISTED: [Room; 27] = [
                 &["sample", "--windows", "--headless"],
             ),
         ],
+        ..BARE
+    },
+    // What follows is compiled first: behind what only computes nobody waits for it.
+    plain(
+        "nt",
+        "a driver for Windows breaks no rule of NT's, whichever call fails, on a model of its kernel",
+        &[Step::Cargo(
+            "the driver's half for Windows, each of its calls held to the kernel's rules",
+            "",
+            &[
+                "test",
+                "--package",
+                "gatebell-channel",
+                "--features",
+                "wdm",
+                "--test",
+                "nt",
+                "--locked",
+            ],
+        )],
+    ),
+    Room {
+        name: "fuzz",
+        promise: "any bytes are taken or refused: packets, rules, captures, records, answers, requests, questions",
+        needs: &[Need::Fuzz],
+        steps: &[Step::Ourselves(
+            "each target, for some seconds",
+            &["fuzz", "--for", "5s", "--seed", "1"],
+        )],
+        ..BARE
     },
     Room {
         name: "vm",
         promise: "sample and main job run in the emulated machine as they do here",
         needs: &[Need::Ebpf, Need::Lab, Need::Vm],
         built: &[What::Ebpf],
-        root: false,
         steps: &[
             Step::Machine(
                 "the sample, each operation once",
@@ -356,15 +374,18 @@ const LISTED: [Room; 27] = [
                 &["run", "--vm", "--for", "5s", "--json"],
             ),
         ],
+        ..BARE
     },
     Room {
         name: "package",
         promise: "the package protects a machine under systemd, survives, and leaves nothing",
         needs: &[Need::Ebpf, Need::Vm, Need::Systemd, Need::Package],
         built: &[What::Ebpf],
-        root: false,
+        computed: &[Step::Ourselves(
+            "the package itself",
+            &["package", "--without-window"],
+        )],
         steps: &[
-            Step::Ourselves("the package itself", &["package", "--without-window"]),
             Step::Machine(
                 "install, kill, upgrade, reboot, purge",
                 &["package", "--prove"],
@@ -374,6 +395,7 @@ const LISTED: [Room; 27] = [
                 &["package", "--prove", "--guests"],
             ),
         ],
+        ..BARE
     },
 ];
 
@@ -383,18 +405,37 @@ fn emulated(line: &'static KernelLine) -> Room {
         promise: line.promise,
         needs: &[Need::Ebpf, Need::Lab, Need::Vm],
         built: &[What::Ebpf],
-        root: false,
         steps: vec![Step::Emulated(line)].leak(),
+        ..BARE
     }
 }
+
+/// A room that needs nothing beside Rust.
+const BARE: Room = Room {
+    name: "",
+    promise: "",
+    needs: &[],
+    built: &[],
+    root: false,
+    steps: &[],
+    computed: &[],
+};
 
 const fn plain(name: &'static str, promise: &'static str, steps: &'static [Step]) -> Room {
     Room {
         name,
         promise,
-        needs: &[],
-        built: &[],
-        root: false,
         steps,
+        ..BARE
+    }
+}
+
+/// One all of whose steps only compute.
+const fn computing(name: &'static str, promise: &'static str, computed: &'static [Step]) -> Room {
+    Room {
+        name,
+        promise,
+        computed,
+        ..BARE
     }
 }

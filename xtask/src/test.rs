@@ -6,6 +6,7 @@ pub mod programs;
 mod space;
 pub mod task;
 
+use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -18,7 +19,7 @@ use anyhow::{Result, bail};
 
 use self::account::Account;
 use self::programs::Programs;
-use self::task::{Task, Verdict};
+use self::task::{Task, Turn, Verdict};
 use crate::interrupt::Interrupt;
 use crate::place;
 use crate::rooms::{ROOMS, Room};
@@ -51,6 +52,7 @@ pub fn run(names: &[String], everywhere: bool) -> Result<i32> {
     let runner = Runner {
         everywhere,
         number: tasks.len(),
+        tests: AtomicUsize::new(tasks.iter().filter(|task| task.turn == Turn::Test).count()),
         interrupt: Interrupt::watch()?,
         account: Mutex::default(),
     };
@@ -64,35 +66,36 @@ struct Runner {
     everywhere: bool,
     /// How many tasks there are.
     number: usize,
+    /// How many are left that ask a clock: what only computes gives way to them.
+    tests: AtomicUsize,
     interrupt: Interrupt,
     account: Mutex<Account>,
 }
 
 impl Runner {
-    /// One after the other; but what boots a machine, and comes last, beside another one that does.
+    /// First what others use; then the tests, one after the other, with what gives way to them beside; then machines.
     fn run(&self, tasks: &[Task]) -> Result<()> {
-        let alone = tasks.iter().take_while(|task| !task.boots_a_machine());
-        let (alone, machines) = tasks.split_at(alone.count());
+        let queue = |turn| {
+            let tasks = tasks.iter().enumerate();
+            let tasks: VecDeque<_> = tasks.filter(|(_, task)| task.turn == turn).collect();
+            Mutex::new(tasks)
+        };
         let mut programs = Programs::default();
-        for (number, task) in alone.iter().enumerate() {
-            self.perform(number, task, &mut programs)?;
-        }
-        let next = AtomicUsize::new(0);
+        self.lane(&queue(Turn::Build), &mut programs, false)?;
+        self.beside(&[&queue(Turn::Test), &queue(Turn::Compute)], &programs)?;
+        self.beside(&[&queue(Turn::Machine); MACHINES], &programs)
+    }
+
+    /// A lane for each of these queues; some may share one.
+    fn beside(&self, queues: &[&Queue], programs: &Programs) -> Result<()> {
+        let queues = queues.iter().filter(|queue| !locked(queue).is_empty());
+        let several = queues.clone().count() > 1;
         thread::scope(|scope| {
-            let lanes: Vec<_> = (0..MACHINES.min(machines.len()))
-                .map(|_| {
-                    let mut programs = programs.clone();
-                    let next = &next;
-                    scope.spawn(move || {
-                        while let number = next.fetch_add(1, Ordering::Relaxed)
-                            && let Some(task) = machines.get(number)
-                        {
-                            self.perform(alone.len() + number, task, &mut programs)?;
-                        }
-                        Ok(())
-                    })
-                })
-                .collect();
+            let lane = |queue| {
+                let mut programs = programs.clone();
+                scope.spawn(move || self.lane(queue, &mut programs, several))
+            };
+            let lanes: Vec<_> = queues.map(|queue| lane(*queue)).collect();
             // A lane that panicked is a fault of the runner.
             lanes.into_iter().try_for_each(|lane| {
                 lane.join()
@@ -101,8 +104,25 @@ impl Runner {
         })
     }
 
+    /// One after the other. `beside`: others run meanwhile.
+    fn lane(&self, queue: &Queue, programs: &mut Programs, beside: bool) -> Result<()> {
+        loop {
+            let next = locked(queue).pop_front();
+            let Some((number, task)) = next else {
+                return Ok(());
+            };
+            self.perform(number, task, programs, beside)?;
+        }
+    }
+
     /// Nothing, once somebody wants it to end.
-    fn perform(&self, number: usize, task: &Task, programs: &mut Programs) -> Result<()> {
+    fn perform(
+        &self,
+        number: usize,
+        task: &Task,
+        programs: &mut Programs,
+        beside: bool,
+    ) -> Result<()> {
         if self.account().interrupted() {
             return Ok(());
         }
@@ -115,14 +135,18 @@ impl Runner {
         );
         // On a terminal the line is there while the step runs; in a log it comes once, whole.
         let terminal = io::stdout().is_terminal();
-        let stays = terminal && !task.boots_a_machine();
+        let stays = terminal && !beside;
         if terminal {
             print!("{line} …{}", if stays { "" } else { "\n" });
             io::stdout().flush()?;
         }
         let started = Instant::now();
         let log = place::logs().join(task.file_name());
-        let verdict = task.perform(programs, &log, &self.interrupt, self.everywhere)?;
+        let gives_way = task.turn == Turn::Compute && self.tests.load(Ordering::Relaxed) > 0;
+        let verdict = task.perform(programs, &log, &self.interrupt, self.everywhere, gives_way)?;
+        if task.turn == Turn::Test {
+            self.tests.fetch_sub(1, Ordering::Relaxed);
+        }
         let seconds = started.elapsed().as_secs_f64();
         let start = if stays { "\r" } else { "" };
         say(&format!("{start}{line} … {seconds:.1} s"), &verdict, &log)?;
@@ -131,8 +155,16 @@ impl Runner {
     }
 
     fn account(&self) -> MutexGuard<'_, Account> {
-        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.account)
     }
+}
+
+/// Tasks that wait for their turn, each with its number.
+type Queue<'t> = Mutex<VecDeque<(usize, &'t Task)>>;
+
+/// A lane that panicked ends the whole run; what it leaves can be read.
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Says how a step ended, and all that it said if it failed; with nobody else's words between.

@@ -15,7 +15,7 @@ pub fn print() -> Result<i32> {
     let programs = compiled()?;
     let mut lines = BTreeSet::new();
     for room in ROOMS.iter() {
-        for step in room.steps {
+        for step in room.all() {
             of_step(room, step, &programs, &mut lines)?;
         }
     }

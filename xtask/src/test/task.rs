@@ -26,6 +26,8 @@ const LONGEST: Duration = Duration::from_secs(20 * 60);
 const PATIENCE: Duration = Duration::from_secs(3);
 /// An emulated machine's processors are slow, and it runs many files.
 const EMULATED: Duration = Duration::from_secs(30 * 60);
+/// What gives way waits for all tests, and for whatever else the machine does.
+const BEHIND: Duration = Duration::from_secs(3 * 60 * 60);
 /// The package whose tests need a real kernel.
 pub const KERNEL_TESTS: &str = "gatebell-tests";
 
@@ -46,8 +48,23 @@ pub enum Verdict {
 pub struct Task {
     /// Whose step it is.
     pub room: &'static str,
+    /// When its turn comes.
+    pub turn: Turn,
     root: bool,
     work: Work,
+}
+
+/// When a task's turn comes: this is the order, but for what only computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Turn {
+    /// First: others use what it builds.
+    Build,
+    /// One after the other, with this machine for itself as far as it can notice.
+    Test,
+    /// Beside them, and it gives way to them.
+    Compute,
+    /// At the end: it boots an emulated machine, and needs little else of this one than a processor.
+    Machine,
 }
 
 enum Work {
@@ -56,44 +73,54 @@ enum Work {
     Step(&'static Step),
 }
 
-/// What has to be built, once; then what the rooms want, room by room; then what boots a machine. `everywhere`: what takes
-/// minutes too.
+/// What has to be built, once; then what the rooms want, room by room, by its turn. `everywhere`: what takes minutes too.
 pub fn plan(rooms: &[&'static Room], all: bool, everywhere: bool) -> Vec<Task> {
     let mut tasks = Vec::new();
+    let mut build = |work| {
+        tasks.push(Task {
+            room: "build",
+            turn: Turn::Build,
+            root: false,
+            work,
+        });
+    };
     for what in [What::Ebpf, What::Windows, What::Wine, What::C] {
         if rooms.iter().any(|room| room.built.contains(&what)) {
-            tasks.push(Task {
-                room: "build",
-                root: false,
-                work: Work::Build(what),
-            });
+            build(Work::Build(what));
         }
     }
     let selection = selection(rooms, all);
     if !selection.is_empty() {
-        tasks.push(Task {
-            room: "build",
-            root: false,
-            work: Work::Compile(selection),
-        });
+        build(Work::Compile(selection));
     }
     for room in rooms {
         let steps = room.steps.iter();
         let steps = steps.filter(|step| everywhere || !matches!(step, Step::Thorough(..)));
         tasks.extend(steps.map(|step| Task {
             room: room.name,
+            turn: match step {
+                Step::Emulated(_) | Step::Machine(..) => Turn::Machine,
+                _ => Turn::Test,
+            },
+            root: room.root,
+            work: Work::Step(step),
+        }));
+        tasks.extend(room.computed.iter().map(|step| Task {
+            room: room.name,
+            turn: Turn::Compute,
             root: room.root,
             work: Work::Step(step),
         }));
     }
-    // The sort is stable: beside that the order stays.
-    tasks.sort_by_key(Task::boots_a_machine);
+    // The sort is stable: beside that the order stays. What takes longest comes first, so that two machines end at about one time.
+    let is_short = |task: &Task| !matches!(task.work, Work::Step(Step::Emulated(_)));
+    tasks.sort_by_key(|task| (task.turn, is_short(task)));
     tasks
 }
 
 /// What cargo compiles for them: tests, and the programs that steps start, in one go, so that it builds each library in one form.
 fn selection(rooms: &[&Room], all: bool) -> Vec<String> {
-    let steps = rooms.iter().flat_map(|room| room.steps);
+    let steps = rooms.iter().flat_map(|room| room.all());
     let mut packages: BTreeSet<&str> = steps
         .filter_map(|step| match step {
             Step::Package(name) => Some(*name),
@@ -126,11 +153,6 @@ pub fn compilation(selection: &[String]) -> Command {
 }
 
 impl Task {
-    /// Whether it boots an emulated machine, and needs little else of this one than a processor.
-    pub fn boots_a_machine(&self) -> bool {
-        matches!(self.work, Work::Step(Step::Emulated(_) | Step::Machine(..)))
-    }
-
     /// What it does, in a few words.
     pub fn title(&self) -> String {
         match &self.work {
@@ -166,13 +188,14 @@ impl Task {
     }
 
     /// Does it; an error is a fault of the runner, a failed step is a verdict. `everywhere`: on emulated kernels too each test
-    /// runs, and not those alone that would show what is their own.
+    /// runs, and not those alone that would show what is their own. `gives_way`: it has a processor while nothing else wants one.
     pub fn perform(
         &self,
         programs: &mut Programs,
         log: &Path,
         interrupt: &Interrupt,
         everywhere: bool,
+        gives_way: bool,
     ) -> Result<Verdict> {
         if self.root && !nix::unistd::geteuid().is_root() {
             let reason = format!(
@@ -185,11 +208,12 @@ impl Task {
             log: File::create(log)?,
             interrupt,
             end: Instant::now()
-                + if self.boots_a_machine() {
-                    EMULATED
-                } else {
-                    LONGEST
+                + match self.turn {
+                    Turn::Build | Turn::Test => LONGEST,
+                    Turn::Machine => EMULATED,
+                    Turn::Compute => BEHIND,
                 },
+            gives_way,
         };
         let verdict = match &self.work {
             Work::Build(what) => run.one(ourselves(programs)?.arg("build").arg(name(*what))),
@@ -266,6 +290,8 @@ struct Run<'a> {
     log: File,
     interrupt: &'a Interrupt,
     end: Instant,
+    /// To whatever else wants a processor.
+    gives_way: bool,
 }
 
 impl Run<'_> {
@@ -325,6 +351,8 @@ impl Run<'_> {
     }
 
     fn with_output(&mut self, command: &mut Command, output: File) -> Result<Verdict> {
+        let mut behind = behind(command);
+        let command = if self.gives_way { &mut behind } else { command };
         // A process group of its own, so that it can be ended with all that it started.
         command
             .process_group(0)
@@ -357,25 +385,75 @@ impl Run<'_> {
     }
 }
 
+/// The same command behind all others: it has a processor while nothing else wants it.
+fn behind(command: &Command) -> Command {
+    let mut behind = Command::new("chrt");
+    behind
+        .args(["--idle", "0"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    if let Some(folder) = command.get_current_dir() {
+        behind.current_dir(folder);
+    }
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => behind.env(name, value),
+            None => behind.env_remove(name),
+        };
+    }
+    behind
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::rooms::ROOMS;
+    use std::fs;
 
     #[test]
     fn what_boots_a_machine_comes_last_and_the_rest_in_the_order_of_the_rooms() {
         let rooms: Vec<&Room> = ROOMS.iter().collect();
         let tasks = plan(&rooms, true, false);
-        let alone = tasks.iter().position(Task::boots_a_machine);
-        let (alone, machines) = tasks.split_at(alone.expect("a room that boots a machine"));
-        assert!(machines.iter().all(Task::boots_a_machine));
-        assert!(machines.iter().any(|task| task.room == "package"));
-        let steps = alone.iter().filter(|task| task.room != "build");
-        let mut order: Vec<_> = steps.map(|task| task.room).collect();
-        order.dedup();
-        let expected = ROOMS.iter().map(|room| room.name);
-        let expected: Vec<_> = expected.filter(|name| order.contains(name)).collect();
-        assert_eq!(order, expected);
+        assert!(tasks.is_sorted_by_key(|task| task.turn));
+        let of_package = tasks.iter().filter(|task| task.room == "package");
+        let turns: Vec<Turn> = of_package.map(|task| task.turn).collect();
+        assert_eq!(turns, [Turn::Compute, Turn::Machine]);
+        for turn in [Turn::Test, Turn::Compute] {
+            let steps = tasks.iter().filter(|task| task.turn == turn);
+            let mut order: Vec<_> = steps.map(|task| task.room).collect();
+            order.dedup();
+            let expected = ROOMS.iter().map(|room| room.name);
+            let expected: Vec<_> = expected.filter(|name| order.contains(name)).collect();
+            assert_eq!(order, expected);
+        }
+    }
+
+    #[test]
+    fn what_only_computes_gives_way_to_what_asks_a_clock() -> Result<()> {
+        let log = env::temp_dir().join(format!("gatebell-gives-way-{}", std::process::id()));
+        let interrupt = Interrupt::watch()?;
+        let mut run = Run {
+            log: File::create(&log)?,
+            interrupt: &interrupt,
+            end: Instant::now() + LONGEST,
+            gives_way: true,
+        };
+        // Whoever is started by it gives way too, in its folder and with its words.
+        let mut shell = Command::new("sh");
+        shell
+            .args([
+                "-c",
+                "test \"$WORD\" = said && pwd && sh -c 'chrt --pid $$'",
+            ])
+            .env("WORD", "said")
+            .current_dir("/");
+        assert_eq!(run.one(&mut shell)?, Verdict::Passed);
+        let said = fs::read_to_string(&log)?;
+        assert!(
+            said.starts_with("/\n") && said.contains("SCHED_IDLE"),
+            "{said}"
+        );
+        Ok(fs::remove_file(log)?)
     }
 
     #[test]
