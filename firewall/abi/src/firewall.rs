@@ -491,6 +491,8 @@ pub struct Offsets {
     pub element_data: u32,
     /// `bpf_local_storage_data.data`, behind the pointer to its map.
     pub data_value: u32,
+    /// Type number (BTF) of a structure that begins with 64 bits: numbers are read as its first member.
+    pub number_type: u32,
     /// 1 if the offsets above are valid.
     pub known: u32,
     /// Offsets for refusing a call (`connect`) at once.
@@ -622,7 +624,7 @@ pub struct CallOffsets {
     pub known: u32,
 }
 
-/// [`Offsets`] in words, as the driver's map holds them.
+/// [`Offsets`] in words, by whose indices the driver's code names them.
 pub type OffsetWords = [u32; size_of::<Offsets>() / 4];
 
 const _: () = {
@@ -630,5 +632,5 @@ const _: () = {
         size_of::<Verdicts>() == 128 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 96
     );
     assert!(size_of::<Lease>() == 16 && size_of::<Service>() == 40);
-    assert!(size_of::<Owner>() == 48 && size_of::<Offsets>() == 340 && size_of::<Ticks>() == 16);
+    assert!(size_of::<Owner>() == 48 && size_of::<Offsets>() == 344 && size_of::<Ticks>() == 16);
 };

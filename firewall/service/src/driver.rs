@@ -14,8 +14,7 @@ use aya::{Ebpf, EbpfLoader};
 use aya_obj::EbpfSectionKind;
 use channel::sys::linux::{ObjectMap, TypedMap, bpf};
 use firewall_abi::firewall::{
-    FlowEntry, FlowKey, Lease, OffsetWords, Owner, RING, RINGS, Service, Ticks, Verdicts,
-    generation_index,
+    FlowEntry, FlowKey, Lease, Owner, RING, RINGS, Service, Ticks, Verdicts, generation_index,
 };
 use firewall_abi::process::PATH_BYTES;
 use firewall_abi::rules::{Head, HeadPage, PAGE_BYTES, PAGE_WORDS, Page, SETS_TABLES};
@@ -99,14 +98,12 @@ impl Driver {
         let bytes = netfilter::prepared(bytes, &kernel);
         let names = kept(&bytes, pins)?;
         let was_there = pins.is_there();
-        let offsets: OffsetWords = zerocopy::transmute!(kernel.offsets);
         let mut loader = EbpfLoader::new();
         let ticks: [u64; 2] = zerocopy::transmute!(ticks()?);
         let seed = RandomState::new().hash_one(ticks);
         let canary_word = RandomState::new().hash_one(seed);
         loader
             .btf(None)
-            .override_global("OFFSETS", &offsets, true)
             .override_global("TICKS", &ticks, true)
             .override_global("SEED", &seed, true)
             .override_global("CANARY_WORD", &canary_word, true);

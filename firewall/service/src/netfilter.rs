@@ -12,6 +12,7 @@ use aya::programs::ProgramError;
 use aya_obj::generated::bpf_insn;
 use aya_obj::{Function, Object, Program, ProgramSection, VerifierLog};
 use channel::sys::linux::bpf::{self, NetfilterProgram};
+use firewall_abi::firewall::OffsetWords;
 use std::collections::HashSet;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -23,6 +24,9 @@ const SHOWN_AS: &[u8] = b"sk_lookup\0";
 /// A call of a function of the kernel: the instruction's first bytes, then the function's number in the driver's own counting,
 /// then a mark.
 const CALL: [u8; 4] = [0x85, 0x20, 0, 0];
+/// What loads a word of [`Offsets`](firewall_abi::firewall::Offsets) into whichever register: the first byte; then, likewise, its index and
+/// the mark.
+const LOAD: u8 = 0xB7;
 const MARK: [u8; 3] = [0, 0x66, 0x6B];
 const INSTRUCTION: usize = 8;
 
@@ -49,13 +53,18 @@ pub fn prepared(mut object: Vec<u8>, kernel: &Kernel) -> Vec<u8> {
         at += found;
         object[at..at + SHOWN_AS.len()].copy_from_slice(SHOWN_AS);
     }
+    let words: OffsetWords = zerocopy::transmute!(kernel.offsets);
     for instruction in object.as_chunks_mut::<INSTRUCTION>().0 {
         let [a, b, c, d, number, mark @ ..] = *instruction;
-        if [a, b, c, d] == CALL
-            && mark == MARK
-            && let Some(function) = kernel.functions.get(usize::from(number).wrapping_sub(1))
-        {
-            instruction[4..].copy_from_slice(&function.to_ne_bytes());
+        let number = usize::from(number);
+        let meant = match [a, b, c, d] {
+            _ if mark != MARK => None,
+            CALL => kernel.functions.get(number.wrapping_sub(1)),
+            [LOAD, _, 0, 0] => words.get(number),
+            _ => None,
+        };
+        if let Some(meant) = meant {
+            instruction[4..].copy_from_slice(&meant.to_ne_bytes());
         }
     }
     object
@@ -171,20 +180,43 @@ fn bytes_of(instruction: &bpf_insn) -> [u8; INSTRUCTION] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use firewall_abi::firewall::Offsets;
 
     #[test]
-    fn the_kernel_s_own_functions_get_their_numbers_and_nothing_else_is_touched() {
-        let kernel = Kernel {
-            functions: [0x0102_0304, 0x0506_0708],
-            ..Kernel::default()
+    fn the_kernel_s_own_functions_and_offsets_get_their_numbers_and_nothing_else_is_touched() {
+        let offsets = Offsets {
+            task_parent: 0x0708_090A,
+            ..Offsets::default()
         };
-        let call = |number| [0x85, 0x20, 0, 0, number, 0, 0x66, 0x6B];
-        let other = [0x85, 0x10, 0, 0, 1, 0, 0x66, 0x6B];
-        let object = [call(1), call(2), call(3), call(0), other].concat();
-        let [mut first, mut second] = [call(1), call(2)];
-        first[4..].copy_from_slice(&kernel.functions[0].to_ne_bytes());
-        second[4..].copy_from_slice(&kernel.functions[1].to_ne_bytes());
-        let wanted = [first, second, call(3), call(0), other].concat();
+        let kernel = Kernel {
+            functions: [0x0102_0304, 0x0506_0708, 0x0304_0506],
+            offsets,
+        };
+        let marked = |code, registers, number| [code, registers, 0, 0, number, 0, 0x66, 0x6B];
+        let known = [
+            (marked(0x85, 0x20, 1), 0x0102_0304_u32),
+            (marked(0x85, 0x20, 2), 0x0506_0708),
+            (marked(0x85, 0x20, 3), 0x0304_0506),
+            (marked(0xB7, 0x07, 1), 0x0708_090A),
+            (marked(0xB7, 0x02, 0), 0),
+        ];
+        let others = [
+            marked(0x85, 0x20, 4),
+            marked(0x85, 0x20, 0),
+            marked(0x85, 0x10, 1),
+            marked(0xB4, 0x07, 1),
+            marked(0xB7, 0x07, u8::MAX),
+            [0xB7, 0x07, 0, 0, 1, 0, 0, 0],
+        ]
+        .concat();
+        let object = known.iter().flat_map(|(bytes, _)| *bytes);
+        let wanted = known.iter().flat_map(|(bytes, number)| {
+            let [code, registers, ..] = *bytes;
+            let [a, b, c, d] = number.to_ne_bytes();
+            [code, registers, 0, 0, a, b, c, d]
+        });
+        let object = object.chain(others.iter().copied()).collect();
+        let wanted: Vec<u8> = wanted.chain(others.iter().copied()).collect();
         assert_eq!(prepared(object, &kernel), wanted);
     }
 

@@ -19,11 +19,13 @@ const EXIT: &str = "trace_event_raw_sched_process_exit";
 pub struct Kernel {
     pub offsets: Offsets,
     /// The numbers of the kernel's own functions that the driver calls, in the order of [`CALLED`].
-    pub functions: [u32; 2],
+    pub functions: [u32; 3],
 }
 
 /// The functions of the kernel that the driver calls: by the number after the mark in its code, from 1.
-const CALLED: [&str; 2] = ["bpf_dynptr_from_skb", "bpf_dynptr_slice"];
+const CALLED: [&str; 3] = ["bpf_dynptr_from_skb", "bpf_dynptr_slice", "bpf_rdonly_cast"];
+/// A structure that begins with a number of 64 bits.
+const NUMBER: &str = "timespec64";
 
 /// What this kernel shows of itself; none: it shows no type data, or lacks something that the driver needs.
 pub fn of_this_kernel() -> Option<Kernel> {
@@ -32,10 +34,10 @@ pub fn of_this_kernel() -> Option<Kernel> {
 
 fn kernel(bytes: &[u8]) -> Option<Kernel> {
     let types = Types::of(bytes)?;
-    let [view, slice] = CALLED.map(|name| types.function(name));
+    let [view, slice, cast] = CALLED.map(|name| types.function(name));
     Some(Kernel {
         offsets: offsets(&types)?,
-        functions: [view?, slice?],
+        functions: [view?, slice?, cast?],
     })
 }
 
@@ -101,6 +103,7 @@ fn offsets(types: &Types<'_>) -> Option<Offsets> {
         element_node: types.member(element, "snode")?,
         element_data: types.member(element, "sdata")?,
         data_value: types.member(data, "data")?,
+        number_type: types.number_of(STRUCT, NUMBER)?,
         known: 1,
         calls: calls(types).unwrap_or_default(),
         translated: translated(types).unwrap_or_default(),
@@ -303,17 +306,19 @@ impl<'a> Types<'a> {
     }
 
     fn structure(&self, name: &str) -> Option<Type<'a>> {
-        let all =
-            (1..self.places.len()).filter_map(|number| self.number(u32::try_from(number).ok()?));
-        all.into_iter()
-            .find(|found| found.kind == STRUCT && self.is_called(found.name, name))
+        self.number(self.number_of(STRUCT, name)?)
     }
 
     /// The number of a function.
     fn function(&self, name: &str) -> Option<u32> {
+        self.number_of(FUNCTION, name)
+    }
+
+    /// The number of the first type of this kind and name.
+    fn number_of(&self, kind: u32, name: &str) -> Option<u32> {
         (1..u32::try_from(self.places.len()).ok()?).find(|number| {
             self.number(*number)
-                .is_some_and(|found| found.kind == FUNCTION && self.is_called(found.name, name))
+                .is_some_and(|found| found.kind == kind && self.is_called(found.name, name))
         })
     }
 

@@ -35,7 +35,7 @@ pub fn may(call: *const bpf_sock_addr, six: bool) -> bool {
     if unsafe { protocol.read_volatile() } != TCP.into() {
         return true;
     }
-    let Some(socket) = kernel::read::<u64>(call as u64, offset!(calls.socket)) else {
+    let Some(socket) = kernel::follow(call as u64, offset!(calls.socket)) else {
         return true;
     };
     let address = if six { called6(call) } else { called4(call) };
@@ -196,7 +196,7 @@ const HOOK: u64 = 16;
 /// Whether the address may be another one before the rules see it; none: that can't be known.
 #[inline(always)]
 fn may_translate(socket: u64, ip_version: u8) -> Option<bool> {
-    let netns: u64 = kernel::read(socket, offset!(socket_netns))?;
+    let netns = kernel::follow(socket, offset!(socket_netns))?;
     let hooks = if ip_version == 4 {
         offset!(calls.netns_hooks_v4)
     } else {
@@ -206,27 +206,28 @@ fn may_translate(socket: u64, ip_version: u8) -> Option<bool> {
     if hooks == 0 {
         return Some(false);
     }
-    let count = u64::from(kernel::read::<u16>(hooks, offset!(calls.hooks_count))?);
-    let first = hooks + u64::from(offset!(calls.hooks_first));
+    let count = u64::from(kernel::peek::<u16>(hooks, offset!(calls.hooks_count)));
+    let first = hooks + offset!(calls.hooks_first);
     let descriptions = first + count * HOOK;
     let mut n = 0;
     while n < MOST_HOOKS {
         if n >= count {
             return Some(false);
         }
-        let description: u64 = kernel::read(descriptions + n * 8, 0)?;
-        let priority: i32 = kernel::read(description, offset!(calls.hook_priority))?;
+        let description = kernel::follow(descriptions + n * 8, 0)?;
+        let priority: u32 = kernel::peek(description, offset!(calls.hook_priority));
+        let priority = priority.cast_signed();
         if priority >= OURS {
             return Some(false);
         }
         if TRANSLATORS.contains(&priority) {
-            let given: u64 = kernel::read(first + n * HOOK, offset!(calls.hook_private))?;
+            let given: u64 = kernel::peek(first + n * HOOK, offset!(calls.hook_private));
             // The kernel's own hook of translation stands there too if nothing is translated here: it is given an empty list.
             if priority != TRANSLATORS.start || given == 0 || kernel::read::<u64>(given, 0)? != 0 {
                 return Some(true);
             }
         } else if priority != FILTER
-            && kernel::read::<u8>(description, offset!(calls.hook_kind))? == RUNS_CHAIN
+            && kernel::peek::<u8>(description, offset!(calls.hook_kind)) == RUNS_CHAIN
         {
             return Some(true);
         }
@@ -243,7 +244,7 @@ fn stays(socket: u64, flow: &PacketHeaders) -> bool {
     if address == [0, 1] || address[0] == 0 && address[1] >> 24 == LOOPBACK_V4 {
         return true;
     }
-    let Some(netns) = kernel::read::<u64>(socket, offset!(socket_netns)) else {
+    let Some(netns) = kernel::follow(socket, offset!(socket_netns)) else {
         return true;
     };
     local_addresses::is_own(netns, &address) != local_addresses::NO

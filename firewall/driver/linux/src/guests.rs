@@ -75,7 +75,7 @@ pub extern "C" fn gatebell_guests(device: u64, anyway: u32) -> i32 {
     let Some(is_first) = is_first(zone) else {
         return UNKNOWN;
     };
-    let ports = device + u64::from(offset!(guests.device_lower));
+    let ports = device + offset!(guests.device_lower);
     let mut search = Search {
         zone,
         is_first,
@@ -120,9 +120,7 @@ fn next_port(search: &mut Search) -> Option<bool> {
         return Some(true);
     }
     search.any = true;
-    let neighbour = search
-        .port
-        .wrapping_sub(offset!(guests.neighbour_list).into());
+    let neighbour = search.port.wrapping_sub(offset!(guests.neighbour_list));
     let device: u64 = kernel::read(neighbour, offset!(guests.neighbour_device))?;
     match kind_of(device)? {
         // What a program reads and writes: a virtual machine's, mostly.
@@ -146,7 +144,7 @@ fn next_port(search: &mut Search) -> Option<bool> {
     }
     if !search.is_first {
         search.wanted = netns;
-        search.at = search.zone + u64::from(offset!(guests.netns_list));
+        search.at = search.zone + offset!(guests.netns_list);
     }
     Some(false)
 }
@@ -155,7 +153,7 @@ fn next_port(search: &mut Search) -> Option<bool> {
 #[inline(always)]
 fn next_namespace(search: &mut Search) -> Option<bool> {
     search.at = kernel::read(search.at, 0)?;
-    let netns = search.at.wrapping_sub(offset!(guests.netns_list).into());
+    let netns = search.at.wrapping_sub(offset!(guests.netns_list));
     if netns == search.wanted {
         search.wanted = 0;
         return Some(false);
@@ -171,9 +169,9 @@ fn next_namespace(search: &mut Search) -> Option<bool> {
 #[inline(always)]
 fn is_first(netns: u64) -> Option<bool> {
     /// `list_head.prev`
-    const PREVIOUS: u32 = 8;
+    const PREVIOUS: u64 = 8;
     let before: u64 = kernel::read(netns, offset!(guests.netns_list) + PREVIOUS)?;
-    let before = before.wrapping_sub(offset!(guests.netns_list).into());
+    let before = before.wrapping_sub(offset!(guests.netns_list));
     Some(!is_namespace(before))
 }
 

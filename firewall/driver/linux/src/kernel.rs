@@ -1,33 +1,36 @@
 //! Looking into the kernel's own structures, at the offsets that its type data gave the service.
 
-use aya_ebpf::Global;
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_probe_read_kernel};
+use core::arch::asm;
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
-use firewall_abi::firewall::OffsetWords;
-
-/// Set by the service as it loads the driver.
-#[unsafe(no_mangle)]
-static OFFSETS: Global<OffsetWords> = Global::new([0; size_of::<OffsetWords>() / 4]);
 
 /// The offset of one field in the kernel's structures, as `Offsets` names it. The verifier knows it for the number that it is.
 macro_rules! offset {
     ($($name:ident).+) => {
-        crate::kernel::word(
-            const { core::mem::offset_of!(firewall_abi::firewall::Offsets, $($name).+) / 4 },
-        )
+        crate::kernel::word::<
+            { core::mem::offset_of!(firewall_abi::firewall::Offsets, $($name).+) / 4 },
+        >()
     };
 }
 pub(crate) use offset;
 
-/// One of the words of `Offsets`.
+/// One of the words of `Offsets`: the service writes it into this very instruction as it loads the driver, in the place of its index and
+/// a mark. A table of them would be a look into memory for each.
 #[inline(always)]
-pub fn word(at: usize) -> u32 {
-    let words = (&raw const OFFSETS).cast::<u32>();
-    // SAFETY: every caller names a word of the global.
-    let word = unsafe { words.add(at) };
-    // SAFETY: within the global, which has a cell's layout and is written before the driver runs alone.
-    unsafe { word.read_volatile() }
+pub fn word<const AT: usize>() -> u64 {
+    const MARK: usize = 0x6B66_0000;
+    let word: u64;
+    // SAFETY: it loads a number into a register.
+    unsafe {
+        asm!(
+            "{word} = {mark}",
+            word = out(reg) word,
+            mark = const MARK | AT,
+            options(nomem, nostack),
+        );
+    }
+    word
 }
 
 /// The current thread, as the kernel sees it.
@@ -55,29 +58,26 @@ impl Task {
 
     #[inline(always)]
     pub fn find_program(&self) -> Option<[u64; 2]> {
-        let file: u64 = read(self.memory()?, offset!(mm_exe_file))?;
-        let inode: u64 = read(file, offset!(file_inode))?;
-        let number: u64 = read(inode, offset!(inode_number))?;
-        let super_block: u64 = read(inode, offset!(inode_super_block))?;
-        let device: u32 = read(super_block, offset!(super_block_device))?;
-        Some([device.into(), number])
+        let file = follow(self.memory()?, offset!(mm_exe_file))?;
+        let inode = follow(file, offset!(file_inode))?;
+        let number = peek(inode, offset!(inode_number));
+        let super_block = follow(inode, offset!(inode_super_block))?;
+        // No device has the number 0.
+        let device: u32 = peek(super_block, offset!(super_block_device));
+        (device != 0).then_some([device.into(), number])
     }
 
     /// The process that waits for its end; 0 if that is not known.
     #[inline(always)]
     pub fn parent(&self) -> u32 {
-        let Some(parent) = read::<u64>(self.address, offset!(task_parent)) else {
-            return 0;
-        };
-        read(parent, offset!(task_tgid)).unwrap_or(0)
+        peek(peek(self.address, offset!(task_parent)), offset!(task_tgid))
     }
 
     /// How its process ended, as `wait` has it. Once its last thread ends, the kernel knows.
     #[inline(always)]
     pub fn exit_code(&self) -> u32 {
         self.signal()
-            .and_then(|signal| read(signal, offset!(signal_exit_code)))
-            .unwrap_or(0)
+            .map_or(0, |signal| peek(signal, offset!(signal_exit_code)))
     }
 
     /// How many threads of its process have not begun to end.
@@ -117,17 +117,17 @@ impl Task {
 
     #[inline(always)]
     fn leader(&self) -> Option<u64> {
-        read(self.address, offset!(task_leader))
+        follow(self.address, offset!(task_leader))
     }
 
     #[inline(always)]
     fn signal(&self) -> Option<u64> {
-        read(self.address, offset!(task_signal))
+        follow(self.address, offset!(task_signal))
     }
 
     #[inline(always)]
     fn memory(&self) -> Option<u64> {
-        read(self.address, offset!(task_mm))
+        follow(self.address, offset!(task_mm))
     }
 }
 
@@ -137,18 +137,70 @@ impl Task {
 /// # Safety
 /// The verifier knows the structure, and has such a field at this offset.
 #[inline(always)]
-pub unsafe fn field<T>(structure: *const c_void, offset: u32) -> T {
+pub unsafe fn field<T>(structure: *const c_void, offset: u64) -> T {
     // SAFETY: as said above, within the structure.
     let field = unsafe { structure.byte_add(offset as usize) }.cast::<T>();
     // SAFETY: as said above. Volatile: the verifier takes no other width than the field's.
     unsafe { field.read_volatile() }
 }
 
-/// Reads a number of the kernel's. An address that is none is an error, not a crash.
+/// A number as it lies in the kernel's memory.
+pub trait Number: Sized {
+    /// Loads it without a call, by an instruction that the kernel guards; 0 if the address is none.
+    fn load(at: u64) -> Self;
+}
+
+macro_rules! numbers {
+    ($($number:ident: $load:literal;)+) => {$(
+        impl Number for $number {
+            #[inline(always)]
+            fn load(at: u64) -> Self {
+                let number: u64;
+                // SAFETY: `bpf_rdonly_cast(at, type)`, whose number the loader writes in: whatever the address, it is taken for that of a
+                // structure that begins with 64 bits. The kernel makes a move of the call, and guards the load.
+                unsafe {
+                    asm!(
+                        ".byte 0x85, 0x20, 0, 0, 3, 0, 0x66, 0x6b",
+                        $load,
+                        inlateout("r1") at => _,
+                        inlateout("r2") offset!(number_type) => _,
+                        lateout("r3") _,
+                        lateout("r4") _,
+                        lateout("r5") _,
+                        lateout("r0") number,
+                        options(readonly, nostack),
+                    );
+                }
+                number as $number
+            }
+        }
+    )+};
+}
+
+numbers! {
+    u8: "r0 = *(u8 *)(r0 + 0)";
+    u16: "r0 = *(u16 *)(r0 + 0)";
+    u32: "r0 = *(u32 *)(r0 + 0)";
+    u64: "r0 = *(u64 *)(r0 + 0)";
+}
+
+/// Reads a number of the kernel's, where 0 says as little as an address that is none does.
 #[inline(always)]
-pub fn read<T>(structure: u64, offset: u32) -> Option<T> {
+pub fn peek<T: Number>(structure: u64, offset: u64) -> T {
+    T::load(structure + offset)
+}
+
+/// Reads a pointer of the kernel's; none: there is none, or the address is none.
+#[inline(always)]
+pub fn follow(structure: u64, offset: u64) -> Option<u64> {
+    Some(peek(structure, offset)).filter(|pointer| *pointer != 0)
+}
+
+/// Reads a number of the kernel's. An address that is none is an error, not a crash. A call: dearer than [`peek`].
+#[inline(always)]
+pub fn read<T>(structure: u64, offset: u64) -> Option<T> {
     let mut value = MaybeUninit::<T>::uninit();
-    let at = (structure + u64::from(offset)) as *const c_void;
+    let at = (structure + offset) as *const c_void;
     // SAFETY: the helper checks the address, and `value` has room for what is asked for.
     let failed =
         unsafe { bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, at) };
@@ -158,8 +210,8 @@ pub fn read<T>(structure: u64, offset: u32) -> Option<T> {
 
 /// Reads a value of the kernel's into a variable; false: the address is none.
 #[inline(always)]
-pub fn read_into<T>(structure: u64, offset: u32, to: &mut T) -> bool {
-    let at = (structure + u64::from(offset)) as *const c_void;
+pub fn read_into<T>(structure: u64, offset: u64, to: &mut T) -> bool {
+    let at = (structure + offset) as *const c_void;
     // SAFETY: the helper checks the address, and there is room for what is asked for: numbers alone, of which any bytes are one.
     unsafe { bpf_probe_read_kernel(core::ptr::from_mut(to).cast(), size_of::<T>() as u32, at) == 0 }
 }

@@ -50,7 +50,7 @@ pub fn is_own(netns: u64, address: &[u64; 2]) -> u32 {
         return UNKNOWN;
     }
     let is_v4 = is_v4(address);
-    let devices = netns + u64::from(offset!(calls.netns_devices));
+    let devices = netns + offset!(calls.netns_devices);
     let mut search = Search {
         address: *address,
         is_v4,
@@ -98,9 +98,7 @@ fn next_device(search: &mut Search) -> Option<bool> {
         search.found = NO;
         return Some(true);
     }
-    let device = search
-        .device
-        .wrapping_sub(offset!(calls.device_list).into());
+    let device = search.device.wrapping_sub(offset!(calls.device_list));
     search.is_loopback = kernel::read::<u32>(device, offset!(device_index))? == LOOPBACK;
     let (addresses, list) = if search.is_v4 {
         (offset!(calls.device_v4), offset!(calls.v4_list))
@@ -112,11 +110,7 @@ fn next_device(search: &mut Search) -> Option<bool> {
         return Some(false);
     }
     search.at = kernel::read(addresses, list)?;
-    search.end = if search.is_v4 {
-        0
-    } else {
-        addresses + u64::from(list)
-    };
+    search.end = if search.is_v4 { 0 } else { addresses + list };
     if search.at == search.end {
         search.at = 0;
     }
@@ -133,7 +127,7 @@ fn next_address(search: &mut Search) -> Option<bool> {
         let mask = if search.is_loopback { mask } else { u32::MAX };
         (address ^ (low as u32).to_be()) & mask == 0
     } else {
-        let at = search.at.wrapping_sub(offset!(calls.v6_node).into());
+        let at = search.at.wrapping_sub(offset!(calls.v6_node));
         let address: [u64; 2] = kernel::read(at, offset!(calls.v6_address))?;
         let prefix: u32 = kernel::read(at, offset!(calls.v6_prefix))?;
         let prefix = if search.is_loopback { prefix } else { 128 };

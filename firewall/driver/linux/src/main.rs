@@ -121,7 +121,7 @@ fn in_stack<const FORWARDED: bool>(ctx: *mut bpf_nf_ctx, direction: Direction) -
     if FORWARDED && packet.is_bridged() {
         return ACCEPT;
     }
-    if !packet.open() {
+    if !packet.open(Some(direction as u8 == Direction::Outbound as u8)) {
         return DROP;
     }
     let mut is_of_dns = 0;
@@ -159,7 +159,7 @@ fn go_on(ctx: *mut bpf_nf_ctx, index: u32) {
 #[unsafe(link_section = "netfilter")]
 pub extern "C" fn zone_dns_answer(ctx: *mut bpf_nf_ctx) -> i32 {
     let mut packet = InStack::<false>::of(ctx);
-    if packet.open() {
+    if packet.open(None) {
         dns::hand_on(&packet);
     }
     ACCEPT
@@ -170,7 +170,7 @@ pub extern "C" fn zone_dns_answer(ctx: *mut bpf_nf_ctx) -> i32 {
 #[unsafe(link_section = "netfilter")]
 pub extern "C" fn zone_dns_question(ctx: *mut bpf_nf_ctx) -> i32 {
     let mut packet = InStack::<false>::of(ctx);
-    if packet.open() {
+    if packet.open(None) {
         dns::hand_on_question(&packet);
     }
     ACCEPT
@@ -182,7 +182,7 @@ pub extern "C" fn zone_dns_question(ctx: *mut bpf_nf_ctx) -> i32 {
 #[unsafe(link_section = "netfilter")]
 pub extern "C" fn zone_rejected(ctx: *mut bpf_nf_ctx) -> i32 {
     let mut packet = InStack::<false>::of(ctx);
-    if packet.open() {
+    if packet.open(None) {
         rejected::hand_on(&packet);
     }
     DROP

@@ -87,7 +87,7 @@ pub fn number_of(device: u64) -> u32 {
     if device == 0 {
         0
     } else {
-        kernel::read(device, offset!(device_index)).unwrap_or(0)
+        kernel::peek(device, offset!(device_index))
     }
 }
 
@@ -97,7 +97,8 @@ fn name_of(device: u64) -> [u64; 2] {
     if device == 0 {
         [0; 2]
     } else {
-        name_until_end(kernel::read(device, offset!(device_name)).unwrap_or_default())
+        let name = [0, 8].map(|at| kernel::peek(device, offset!(device_name) + at));
+        name_until_end(name)
     }
 }
 
@@ -111,7 +112,7 @@ const BROADCAST: u32 = 0x1000_0000;
 fn route_flags(route: u64) -> u32 {
     match route & !BORROWED {
         0 => 0,
-        route => kernel::read(route, offset!(route_flags)).unwrap_or(0),
+        route => kernel::peek(route, offset!(route_flags)),
     }
 }
 
@@ -130,14 +131,14 @@ pub struct bpf_nf_ctx {
 /// Pointers are read once, as a packet is opened: each time that the kernel's verifier comes by such a read, it looks through all of the
 /// kernel's types by name, and it comes by whatever depends on the rules some thousand times.
 #[inline(always)]
-fn of_packet(skb: *const c_void, offset: u32) -> u64 {
+fn of_packet(skb: *const c_void, offset: u64) -> u64 {
     // SAFETY: the kernel's packet, and where its type data has such a field.
     unsafe { kernel::field(skb, offset) }
 }
 
 /// A pointer of `struct nf_hook_state`; see [`of_packet`].
 #[inline(always)]
-fn of_hook(state: *const c_void, offset: u32) -> u64 {
+fn of_hook(state: *const c_void, offset: u64) -> u64 {
     // SAFETY: the kernel's description of the hook, and where its type data has such a field.
     unsafe { kernel::field(state, offset) }
 }
@@ -181,9 +182,12 @@ impl<const FORWARDED: bool> InStack<FORWARDED> {
     }
 
     /// Looks by which device it leaves if it comes by none, and has the kernel make a view of its bytes. False: it does not.
+    ///
+    /// Whether it `leaves` is known where it is judged, by the hook; else by whether it comes by a device. Both together are a state of
+    /// the verifier's each, for all that follows.
     #[inline(always)]
-    pub fn open(&mut self) -> bool {
-        if !FORWARDED && self.device == 0 {
+    pub fn open(&mut self, leaves: Option<bool>) -> bool {
+        if !FORWARDED && leaves.unwrap_or(self.device == 0) {
             self.find_way_out();
         }
         let view: *mut MaybeUninit<_> = &mut self.view;
@@ -206,12 +210,18 @@ impl<const FORWARDED: bool> InStack<FORWARDED> {
     /// The device by which it leaves is its route's, and not the one that the hook names: who translates it, or marks it, before it is
     /// judged here may have given it another route, and the hook still names what the former one did.
     ///
-    /// Written where it stays: for the verifier it is any number then, each time that it is read, and what is asked of it once makes no two
-    /// states for all that follows. What can't be read is 0.
+    /// Written where it stays; what can't be read is 0.
     #[inline(always)]
     fn find_way_out(&mut self) {
         let route = of_packet(self.skb, offset!(skb_route)) & !BORROWED;
-        kernel::read_into(route, offset!(route_device), &mut self.device);
+        self.device = kernel::peek(route, offset!(route_device));
+    }
+
+    /// The device by which it comes, or goes. Read as the kernel's memory is: for the verifier it is any number then, each time, and what is
+    /// asked of it once makes no two states for all that follows.
+    #[inline(always)]
+    fn device(&self) -> u64 {
+        kernel::peek((&raw const self.device) as u64, 0)
     }
 
     /// Copies its first bytes, at most as many as there is room for. False: it has not so many.
@@ -334,24 +344,24 @@ impl<const FORWARDED: bool> PacketView for InStack<FORWARDED> {
 
     #[inline(always)]
     fn device_number(&self) -> u32 {
-        number_of(self.device)
+        number_of(self.device())
     }
 
     #[inline(always)]
     fn device_name(&self) -> [u64; 2] {
-        name_of(self.device)
+        name_of(self.device())
     }
 
-    /// Copied, as is the next: for the verifier it is a number then, which a global function takes.
     #[inline(always)]
     fn device_address(&self) -> u64 {
-        kernel::read((&raw const self.device) as u64, 0).unwrap_or(0)
+        self.device()
     }
 
     #[inline(always)]
     fn out_device_address(&self) -> u64 {
         if FORWARDED {
-            kernel::read(self.state as u64, offset!(state_out)).unwrap_or(0)
+            // For the verifier it is a number then, which a global function takes.
+            kernel::peek(self.state as u64, offset!(state_out))
         } else {
             0
         }
@@ -373,7 +383,7 @@ impl<const FORWARDED: bool> PacketView for InStack<FORWARDED> {
         if socket == 0 {
             0
         } else {
-            kernel::read(socket, offset!(socket_cookie)).unwrap_or(0)
+            kernel::peek(socket, offset!(socket_cookie))
         }
     }
 
@@ -382,8 +392,8 @@ impl<const FORWARDED: bool> PacketView for InStack<FORWARDED> {
         if FORWARDED {
             return 0;
         }
-        // Copied: for the verifier it is a number then, which a global function takes.
-        kernel::read(self.skb as u64, offset!(skb_socket)).unwrap_or(0)
+        // For the verifier it is a number then, which a global function takes.
+        kernel::peek(self.skb as u64, offset!(skb_socket))
     }
 
     #[inline(always)]
@@ -402,8 +412,8 @@ impl<const FORWARDED: bool> PacketView for InStack<FORWARDED> {
         if FORWARDED && offset!(translated.known) != 0 {
             (
                 of_packet(self.skb, offset!(translated.skb_tracked)),
-                // Copied: for the verifier it is a number then, which a global function takes.
-                kernel::read(self.state as u64, offset!(translated.state_netns)).unwrap_or(0),
+                // For the verifier it is a number then, which a global function takes.
+                kernel::peek(self.state as u64, offset!(translated.state_netns)),
             )
         } else {
             (0, 0)
@@ -446,8 +456,8 @@ impl AtSocket {
 
     /// The kernel's own packet.
     #[inline(always)]
-    fn of_packet(&self, offset: u32) -> u64 {
-        kernel::read(self.context as u64, offset).unwrap_or(0)
+    fn of_packet(&self, offset: u64) -> u64 {
+        kernel::peek(self.context as u64, offset)
     }
 
     /// The socket that gets it.
@@ -541,7 +551,7 @@ impl PacketView for AtSocket {
 
     #[inline(always)]
     fn receiver_number(&self) -> u64 {
-        kernel::read(self.socket(), offset!(socket_cookie)).unwrap_or(0)
+        kernel::peek(self.socket(), offset!(socket_cookie))
     }
 
     #[inline(always)]

@@ -105,6 +105,8 @@ pub fn remember(socket: *mut c_void) {
     owner.program = program;
 }
 
+/// No socket's: the kernel counts them from 1.
+const NO_STATE: u8 = 0;
 /// `TCP_TIME_WAIT`, `TCP_CLOSE` and `TCP_NEW_SYN_RECV`.
 const TIME_WAIT: u8 = 6;
 const CLOSE: u8 = 7;
@@ -119,14 +121,14 @@ pub fn of_socket(socket: u64, owner: &mut Owner) {
         owner.user = 0;
         return;
     }
-    let state: u8 = kernel::read(socket, offset!(socket_state)).unwrap_or(TIME_WAIT);
+    let state: u8 = kernel::peek(socket, offset!(socket_state));
     owner.program = PacketMeta::UNSURE;
-    // It ends before most of what a socket has.
-    if state == TIME_WAIT {
+    // The one ends before most of what a socket has; none is in the other.
+    if matches!(state, TIME_WAIT | NO_STATE) {
         return;
     }
     let whole = if state == NEW_SYN_RECV {
-        kernel::read(socket, offset!(socket_listener)).unwrap_or(0)
+        kernel::peek(socket, offset!(socket_listener))
     } else {
         socket
     };
@@ -151,9 +153,9 @@ pub fn user_of(socket: u64) -> u32 {
     if socket == 0 {
         return quota::KERNEL;
     }
-    let state: u8 = kernel::read(socket, offset!(socket_state)).unwrap_or(TIME_WAIT);
+    let state: u8 = kernel::peek(socket, offset!(socket_state));
     // These end before most of what a socket has.
-    if matches!(state, TIME_WAIT | NEW_SYN_RECV) {
+    if matches!(state, TIME_WAIT | NEW_SYN_RECV | NO_STATE) {
         return NO_USER;
     }
     kernel::read(socket, offset!(socket_user)).unwrap_or(NO_USER)
@@ -166,16 +168,16 @@ const MPTCP: u16 = 262;
 /// whose the connection is.
 #[inline(always)]
 fn connection_of(socket: u64) -> Option<u64> {
-    let protocol: u16 = kernel::read(socket, offset!(socket_protocol))?;
+    let protocol: u16 = kernel::peek(socket, offset!(socket_protocol));
     if offset!(subflows.known) == 0 || protocol != TCP {
         return None;
     }
-    let context: u64 = kernel::read(socket, offset!(subflows.socket_context))?;
+    let context = kernel::follow(socket, offset!(subflows.socket_context))?;
     // Other protocols that lie upon TCP have something else there.
-    let back: u64 = kernel::read(context, offset!(subflows.context_socket))?;
-    let connection: u64 = kernel::read(context, offset!(subflows.context_connection))?;
+    let back: u64 = kernel::peek(context, offset!(subflows.context_socket));
+    let connection: u64 = kernel::peek(context, offset!(subflows.context_connection));
     let is_one =
-        back == socket && kernel::read::<u16>(connection, offset!(socket_protocol)) == Some(MPTCP);
+        back == socket && kernel::peek::<u16>(connection, offset!(socket_protocol)) == MPTCP;
     is_one.then_some(connection)
 }
 
@@ -184,7 +186,7 @@ fn connection_of(socket: u64) -> Option<u64> {
 fn is_kernels_own(socket: u64, state: u8) -> bool {
     let bits: u8 = kernel::read(socket, offset!(socket_kernel)).unwrap_or(0);
     let protocol: u16 = kernel::read(socket, offset!(socket_protocol)).unwrap_or(TCP);
-    u32::from(bits) & offset!(socket_kernel_bit) != 0 && (protocol != TCP || state == CLOSE)
+    u64::from(bits) & offset!(socket_kernel_bit) != 0 && (protocol != TCP || state == CLOSE)
 }
 
 /// How many storages of others are looked through for ours.
@@ -202,20 +204,21 @@ fn find(socket: u64, owner: &mut Owner) -> bool {
 /// Who asks for something by a socket of the kernel, as far as that is known.
 #[inline(never)]
 pub fn asker_of(socket: u64, asker: &mut Asker) {
-    let state: u8 = kernel::read(socket, offset!(socket_state)).unwrap_or(TIME_WAIT);
+    let state: u8 = kernel::peek(socket, offset!(socket_state));
     // These end before most of what a socket has.
-    if matches!(state, TIME_WAIT | NEW_SYN_RECV) {
+    if matches!(state, TIME_WAIT | NEW_SYN_RECV | NO_STATE) {
         return;
     }
-    asker.cookie = kernel::read(socket, offset!(socket_cookie)).unwrap_or(0);
+    asker.cookie = kernel::peek(socket, offset!(socket_cookie));
     let note = note_of(socket).or_else(|| note_of(connection_of(socket)?));
     let Some(note) = note else {
         return;
     };
-    const PID: u32 = offset_of!(Owner, pid) as u32;
-    const BEGAN: u32 = offset_of!(Owner, began_ns) as u32;
-    if let Some(began_ns) = kernel::read::<u64>(note, BEGAN).filter(|began| *began != 0) {
-        asker.pid = kernel::read(note, PID).unwrap_or(0);
+    const PID: u64 = offset_of!(Owner, pid) as u64;
+    const BEGAN: u64 = offset_of!(Owner, began_ns) as u64;
+    let began_ns = kernel::peek(note, BEGAN);
+    if began_ns != 0 {
+        asker.pid = kernel::peek(note, PID);
         asker.began_ns = began_ns;
     }
 }
@@ -224,20 +227,17 @@ pub fn asker_of(socket: u64, asker: &mut Asker) {
 #[inline(always)]
 fn note_of(socket: u64) -> Option<u64> {
     let ours = (&raw const OWNERS).addr() as u64;
-    let storage = kernel::read::<u64>(socket, offset!(socket_storage))?;
-    if storage == 0 {
-        return None;
-    }
-    let mut node: u64 = kernel::read(storage, offset!(storage_list)).unwrap_or(0);
+    let storage = kernel::follow(socket, offset!(socket_storage))?;
+    let mut node: u64 = kernel::peek(storage, offset!(storage_list));
     let mut n = 0;
     while n < MOST && node != 0 {
         let data = node
-            .wrapping_sub(offset!(element_node).into())
-            .wrapping_add(offset!(element_data).into());
-        if kernel::read(data, 0) == Some(ours) {
-            return Some(data + u64::from(offset!(data_value)));
+            .wrapping_sub(offset!(element_node))
+            .wrapping_add(offset!(element_data));
+        if kernel::peek::<u64>(data, 0) == ours {
+            return Some(data + offset!(data_value));
         }
-        node = kernel::read(node, 0).unwrap_or(0);
+        node = kernel::peek(node, 0);
         n += 1;
     }
     None
@@ -246,7 +246,6 @@ fn note_of(socket: u64) -> Option<u64> {
 /// Whether a socket is in the zone's network namespace: those of the control group may be in others.
 #[inline(always)]
 pub fn is_in(socket: u64, netns: u64) -> bool {
-    kernel::read::<u64>(socket, offset!(socket_netns))
-        .and_then(|at| kernel::read::<u64>(at, offset!(netns_cookie)))
-        == Some(netns)
+    kernel::follow(socket, offset!(socket_netns))
+        .is_some_and(|at| kernel::peek::<u64>(at, offset!(netns_cookie)) == netns)
 }

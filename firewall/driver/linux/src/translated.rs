@@ -50,8 +50,7 @@ pub extern "C" fn gatebell_as_sent(
     if connection == 0
         || is_reply != (asked == Asked::Beginning)
         || !ends_at_socket(flow.protocol)
-        || kernel::read::<u64>(connection, offset!(translated.status)).unwrap_or(0) & TRANSLATED
-            == 0
+        || kernel::peek::<u64>(connection, offset!(translated.status)) & TRANSLATED == 0
     {
         return NO;
     }
