@@ -1,9 +1,9 @@
-//! Headers as they stand on the wire: bytes only, big-endian.
+//! Headers as they stand on the wire: bytes only, big-endian. Aligned once they are read, so that they are copied in words.
 
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 #[derive(FromBytes, Immutable, KnownLayout)]
-#[repr(C)]
+#[repr(C, align(4))]
 pub(crate) struct Ipv4 {
     pub(crate) version_and_words: u8,
     pub(crate) service: u8,
@@ -20,16 +20,39 @@ pub(crate) struct Ipv4 {
 #[derive(FromBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(crate) struct Ipv6 {
-    pub(crate) version_class_label: [u8; 4],
-    pub(crate) payload: [u8; 2],
-    pub(crate) next: u8,
-    pub(crate) hop_limit: u8,
-    pub(crate) source: [u8; 16],
-    pub(crate) destination: [u8; 16],
+    /// Version, class and label, the payload's length, the next header and the hop limit.
+    first: u64,
+    source: [u64; 2],
+    destination: [u64; 2],
+}
+
+impl Ipv6 {
+    /// Bytes behind this header.
+    #[inline(always)]
+    pub(crate) const fn payload(&self) -> u16 {
+        let [_, _, _, _, high, low, _, _] = self.first.to_ne_bytes();
+        u16::from_be_bytes([high, low])
+    }
+
+    /// The protocol of what comes next.
+    #[inline(always)]
+    pub(crate) const fn next(&self) -> u8 {
+        self.first.to_ne_bytes()[6]
+    }
+
+    #[inline(always)]
+    pub(crate) const fn source(&self) -> [u8; 16] {
+        zerocopy::transmute!(self.source)
+    }
+
+    #[inline(always)]
+    pub(crate) const fn destination(&self) -> [u8; 16] {
+        zerocopy::transmute!(self.destination)
+    }
 }
 
 #[derive(FromBytes, Immutable, KnownLayout)]
-#[repr(C)]
+#[repr(C, align(4))]
 pub(crate) struct Extension {
     pub(crate) next: u8,
     pub(crate) length: u8,
@@ -48,7 +71,7 @@ pub(crate) struct Ipv4Option {
 }
 
 #[derive(FromBytes, Immutable, KnownLayout)]
-#[repr(C)]
+#[repr(C, align(4))]
 pub(crate) struct Tcp {
     pub(crate) source: [u8; 2],
     pub(crate) destination: [u8; 2],
@@ -62,7 +85,7 @@ pub(crate) struct Tcp {
 }
 
 #[derive(FromBytes, Immutable, KnownLayout)]
-#[repr(C)]
+#[repr(C, align(4))]
 pub(crate) struct Udp {
     pub(crate) source: [u8; 2],
     pub(crate) destination: [u8; 2],
@@ -71,7 +94,7 @@ pub(crate) struct Udp {
 }
 
 #[derive(FromBytes, Immutable, KnownLayout)]
-#[repr(C)]
+#[repr(C, align(4))]
 pub(crate) struct Icmp {
     pub(crate) kind: u8,
     pub(crate) code: u8,

@@ -222,9 +222,9 @@ fn ipv4_payload(ip: &Ipv4, length: u32) -> Option<Payload> {
 fn ipv6<B: Bytes + ?Sized>(bytes: &B, length: u32, flow: &mut PacketHeaders) -> Option<Shape> {
     let ip: Ipv6 = bytes.load(0)?;
     flow.ip_version = 6;
-    flow.source = ip.source;
-    flow.destination = ip.destination;
-    flow.protocol = ip.next;
+    flow.source = ip.source();
+    flow.destination = ip.destination();
+    flow.protocol = ip.next();
     let payload = ipv6_payload(bytes, &ip, length, flow)?;
     transport(bytes, &payload, flow)
 }
@@ -237,7 +237,7 @@ fn ipv6_payload<B: Bytes + ?Sized>(
     flow: &mut PacketHeaders,
 ) -> Option<Payload> {
     const HEADER: u32 = 40;
-    let said = u32::from(u16::from_be_bytes(ip.payload)) + HEADER;
+    let said = u32::from(ip.payload()) + HEADER;
     let end = said_length(said, said == HEADER, length)?;
     extensions(bytes, end, flow)
 }
@@ -250,7 +250,7 @@ pub(crate) fn payload_of<B: Bytes + ?Sized>(bytes: &B, length: u32) -> Option<Pa
     }
     let ip: Ipv6 = bytes.load(0)?;
     let mut flow = PacketHeaders {
-        protocol: ip.next,
+        protocol: ip.next(),
         ..PacketHeaders::default()
     };
     ipv6_payload(bytes, &ip, length, &mut flow)
@@ -433,8 +433,10 @@ fn said_length(said: u32, zero: bool, length: u32) -> Option<u32> {
     }
 }
 
-/// An IPv4 address in its IPv4-mapped form.
+/// An IPv4 address in its IPv4-mapped form. Put together as a word: it is read as one, for which a processor waits if it was written by bytes.
 #[inline(always)]
-pub(crate) fn mapped([a, b, c, d]: [u8; 4]) -> [u8; 16] {
-    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, a, b, c, d]
+pub(crate) const fn mapped(address: [u8; 4]) -> [u8; 16] {
+    const PREFIX: u64 = 0xFFFF << 32;
+    let low = PREFIX | u32::from_be_bytes(address) as u64;
+    zerocopy::transmute!([0, low.to_be()])
 }

@@ -291,8 +291,8 @@ impl<const FORWARDED: bool> Bytes for InStack<FORWARDED> {
         if found.is_null() {
             return None;
         }
-        // SAFETY: the kernel says that so many bytes are there, and any bytes are a `T`.
-        Some(unsafe { found.read_unaligned() })
+        // SAFETY: the kernel says that so many bytes are there.
+        Some(unsafe { read_anywhere(found) })
     }
 
     #[inline(always)]
@@ -312,6 +312,49 @@ impl<const FORWARDED: bool> Bytes for InStack<FORWARDED> {
             )
         };
     }
+}
+
+/// Reads what lies anywhere, in words as large as its own alignment: a compiler that does not know where it lies does it byte by byte, and
+/// the kernel takes words wherever they lie in a packet.
+///
+/// # Safety
+/// So many bytes are there.
+#[inline(always)]
+unsafe fn read_anywhere<T: FromBytes>(from: *const T) -> T {
+    let mut to = MaybeUninit::<T>::uninit();
+    macro_rules! words {
+        ($word:ident, $load:literal, $($at:literal)+) => {$(
+            if ($at + 1) * size_of::<$word>() <= size_of::<T>() {
+                let word: u64;
+                // SAFETY: within what is there.
+                unsafe {
+                    asm!(
+                        $load,
+                        word = out(reg) word,
+                        from = in(reg) from,
+                        at = const $at * size_of::<$word>(),
+                        options(pure, readonly, nostack),
+                    );
+                }
+                let place = to.as_mut_ptr().cast::<$word>().wrapping_add($at);
+                // SAFETY: within `to`, which is aligned like this word.
+                unsafe { place.write(word as $word) };
+            }
+        )+};
+    }
+    const MOST: usize = 5;
+    match (align_of::<T>(), size_of::<T>()) {
+        (8, size) if size.is_multiple_of(8) && size <= MOST * 8 => {
+            words!(u64, "{word} = *(u64 *)({from} + {at})", 0 1 2 3 4);
+        }
+        (4, size) if size.is_multiple_of(4) && size <= MOST * 4 => {
+            words!(u32, "{word} = *(u32 *)({from} + {at})", 0 1 2 3 4);
+        }
+        // SAFETY: any bytes are a `T`.
+        _ => return unsafe { from.read_unaligned() },
+    }
+    // SAFETY: written, word by word; any bytes are a `T`.
+    unsafe { to.assume_init() }
 }
 
 /// A walk over a packet's options.
