@@ -314,6 +314,7 @@ impl Firewall {
         // Of what is on disk the kernel may have nothing yet, and the rules may ask no set.
         firewall.first_members();
         firewall.first_rules()?;
+        firewall.first_networks();
         firewall.follow_names();
         firewall.follow_lists();
         let answering = firewall.rejected.sockets();

@@ -197,6 +197,36 @@ fn after_a_start_from_nothing_rules_of_a_network_are_off_until_it_is_known_also_
     drop(server);
 }
 
+#[test]
+fn a_start_in_another_network_has_the_rules_that_are_right_there_in_force_before_it_is_ready() {
+    let mut zone = zone();
+    let inside = zone.lab.netns();
+    let server = listener(&zone, PORT);
+    let starts_elsewhere = |zone: &mut Protected| {
+        goes_by(zone, HOME);
+        is(zone, "there");
+        assert!(connect(&inside, PORT, true).is_some());
+        let at_home = zone.ask().status().unwrap().rules.generation;
+        zone.service.kill();
+        goes_by(zone, CAFE);
+        let ready = zone.ready_again(&[]);
+        assert_eq!(ready["adopted"], true);
+        // No turn of the main loop's comes before this.
+        assert_ne!(ready["generation"], at_home, "{ready}");
+        assert_eq!(home(zone).judged_as, "away");
+        assert!(connect(&inside, PORT, false).is_none());
+    };
+    // What is tried out is still, and what the rule file has is read for where the machine is.
+    let lease = Some(Duration::from_secs(600));
+    zone.ask().apply("tried.toml", &rules(), lease).unwrap();
+    starts_elsewhere(&mut zone);
+    zone.ask().revert().unwrap();
+    // What the kernel has stays, for the file is no good.
+    fs::write(&zone.rules, "no rules at all").unwrap();
+    starts_elsewhere(&mut zone);
+    drop(server);
+}
+
 /// Rules that are more where home is not, by what each allows there.
 fn many_elsewhere() -> String {
     let many: String = (0..2000_u32)

@@ -83,8 +83,13 @@ impl Protected {
 
     /// The same, with more on its command line.
     pub fn start_again_with(&mut self, options: &[&str]) -> bool {
+        self.ready_again(options)["adopted"].as_bool().unwrap()
+    }
+
+    /// The same, and what it says once it is ready.
+    pub fn ready_again(&mut self, options: &[&str]) -> Value {
         self.service = Service::start(&words_with(&self.lab, options));
-        self.service.says("ready")["adopted"].as_bool().unwrap()
+        self.service.says("ready")
     }
 
     /// Starts a service with another driver in a lab of its own, which does not get to its work. Returns what it says of

@@ -30,6 +30,14 @@ impl Firewall {
         }
     }
 
+    /// What an earlier service left in the kernel may be what was right in another network. That is judged before anybody is told that the
+    /// service is ready, and before hooks are attached that are not yet.
+    pub(super) fn first_networks(&mut self) {
+        if self.rulebook.asks_networks() {
+            self.switch_networks(&Surroundings::default());
+        }
+    }
+
     fn switch_networks(&mut self, here: &Surroundings) {
         let Renewed { generation, failed } = self.renewed(here);
         let switched = failed.map_or(Ok(()), Err).context(
