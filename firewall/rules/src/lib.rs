@@ -116,7 +116,7 @@ pub use own_network::{Login, OwnNetwork};
 pub use paths::with_whole_paths;
 pub use protocol::Protocol;
 pub use report::{Errors, Finding, suggestion};
-pub use resolver::{NoResolver, Resolver, SetFile};
+pub use resolver::{FileMark, FileStamp, NoResolver, Resolver, SetFile};
 pub use set::{Set, Subscription, grouped};
 pub use suggest::{Place, Reach, Suggestion};
 pub use system_network::own_network;
@@ -124,7 +124,7 @@ pub use system_network::own_network;
 pub use system_network::{
     RESOLVER_FILES, RouteChanges, RoutesUnknown, default_routes, look_for_gateway,
 };
-pub use system_resolver::{FETCHED, SystemResolver, copy_name};
+pub use system_resolver::{FETCHED, SystemResolver, copy_name, file_mark};
 pub use unknown::Unknown;
 
 use firewall_abi::packet::{Direction, Verdict};

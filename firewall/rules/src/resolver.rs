@@ -20,6 +20,16 @@ pub trait Resolver {
         ))
     }
 
+    /// What a set's file is now: another mark once it is another one, or was written to. `None`: that can't be told.
+    fn set_file_mark(&self, _path: &str) -> Option<FileMark> {
+        None
+    }
+
+    /// The same of the last good copy of the list at this address.
+    fn fetched_mark(&self, _url: &str) -> Option<FileMark> {
+        None
+    }
+
     /// Looks up the number of the user with this name.
     ///
     /// # Errors
@@ -53,6 +63,29 @@ pub struct SetFile {
     pub confidential: bool,
     /// Reason for which these bytes are an older copy; `None` if they are the present ones.
     pub trouble: Option<String>,
+}
+
+/// What a file is, without its bytes: which one, how long, when it was written to. One that is not there has a mark too.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileMark(Vec<Option<FileStamp>>);
+
+/// What a system says of a file: its device and number there, its length, and when its bytes and what is kept beside them were changed last,
+/// in seconds and nanoseconds.
+pub type FileStamp = [i64; 7];
+
+impl FileMark {
+    /// Of a file that is there, or of none.
+    #[must_use]
+    pub fn of(stamp: Option<FileStamp>) -> Self {
+        Self(vec![stamp])
+    }
+
+    /// Of both.
+    #[must_use]
+    pub fn with(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
 }
 
 /// Resolver that knows nothing: no files, no users, no programs.

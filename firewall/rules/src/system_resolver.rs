@@ -2,7 +2,7 @@
 
 use crate::list::MAX_TEXT;
 use crate::program::special;
-use crate::resolver::{Resolver, SetFile};
+use crate::resolver::{FileMark, Resolver, SetFile};
 use firewall_abi::members::number_of;
 use std::cell::OnceCell;
 use std::fs::File;
@@ -95,6 +95,14 @@ impl Resolver for SystemResolver {
         }))
     }
 
+    fn set_file_mark(&self, path: &str) -> Option<FileMark> {
+        file_mark(&self.folder.join(path))
+    }
+
+    fn fetched_mark(&self, url: &str) -> Option<FileMark> {
+        file_mark(&self.fetched.join(copy_name(url)))
+    }
+
     fn user(&self, name: &str) -> Result<u32, String> {
         system::user(name)
     }
@@ -110,6 +118,17 @@ impl Resolver for SystemResolver {
 
     fn program_trouble(&self, path: &str) -> Option<String> {
         system::program_trouble(path, self.mounts.get_or_init(system::mounts))
+    }
+}
+
+/// What the file at this path is now. `None`: it can't be looked at, or it was written to just now: what is written there next may have
+/// the same time.
+#[must_use]
+pub fn file_mark(path: &Path) -> Option<FileMark> {
+    match path.metadata() {
+        Ok(found) => system::stamp(&found).map(|stamp| FileMark::of(Some(stamp))),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => Some(FileMark::of(None)),
+        Err(_) => None,
     }
 }
 
@@ -129,6 +148,7 @@ const NO_FILE: &str = "it is no file";
 
 #[cfg(target_os = "linux")]
 mod system {
+    use crate::resolver::FileStamp;
     use nix::sys::stat::{major, minor};
     use nix::unistd::{User, geteuid};
     use std::collections::HashMap;
@@ -138,6 +158,7 @@ mod system {
     use std::os::linux::fs::MetadataExt;
     use std::os::unix::fs::OpenOptionsExt;
     use std::path::Path;
+    use std::time::{SystemTime, UNIX_EPOCH};
 
     pub(super) fn user(name: &str) -> Result<u32, String> {
         match User::from_name(name) {
@@ -179,6 +200,28 @@ mod system {
     /// Returns a path of an open file that stays valid, wherever its own path leads by now.
     fn by_descriptor(file: &File) -> String {
         format!("/proc/thread-self/fd/{}", file.as_raw_fd())
+    }
+
+    /// The clocks by which file systems tell when a file was written to take steps, of a few milliseconds or of two seconds.
+    const STEP: i64 = 2;
+
+    pub(super) fn stamp(found: &Metadata) -> Option<FileStamp> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+        let now = i64::try_from(now.as_secs()).ok()?;
+        let [written, changed] = [found.st_mtime(), found.st_ctime()];
+        let is_fresh = |at: i64| now.saturating_sub(at).unsigned_abs() <= STEP.unsigned_abs();
+        let whole = |number: u64| number as i64;
+        (!is_fresh(written) && !is_fresh(changed)).then(|| {
+            [
+                whole(found.st_dev()),
+                whole(found.st_ino()),
+                whole(found.st_size()),
+                written,
+                found.st_mtime_nsec(),
+                changed,
+                found.st_ctime_nsec(),
+            ]
+        })
     }
 
     /// Returns whether this process reads the file by a right that others do not have, who may see its messages.
@@ -282,8 +325,8 @@ mod system {
 
 #[cfg(not(target_os = "linux"))]
 mod system {
-    use crate::resolver::{NoResolver, Resolver};
-    use std::fs::File;
+    use crate::resolver::{FileStamp, NoResolver, Resolver};
+    use std::fs::{File, Metadata};
     use std::path::Path;
 
     pub(super) fn open(path: &Path) -> Result<File, String> {
@@ -297,6 +340,10 @@ mod system {
 
     pub(super) fn is_confidential(_: &File) -> bool {
         false
+    }
+
+    pub(super) fn stamp(_: &Metadata) -> Option<FileStamp> {
+        None
     }
 
     pub(super) fn user(name: &str) -> Result<u32, String> {

@@ -23,6 +23,7 @@ use crate::folders;
 use crate::forwarded::Forwarded;
 use crate::held_answers::{HeldAnswers, TakenBack};
 use crate::keeper::Keeper;
+use crate::last_reading::LastReading;
 use crate::members::Members;
 use crate::pins::{self, Pins};
 use crate::programs::{self, ProgramWatch};
@@ -47,6 +48,7 @@ use nix::net::if_::if_nameindex;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{Group, chown};
 use rules::{Program, Rules};
+use std::cell::RefCell;
 use std::fs::{self, Permissions};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
@@ -190,6 +192,8 @@ pub struct Firewall {
     recorder: Recorder,
     /// When what is no good or missing is looked for again.
     retry: RetryTimer,
+    /// What the rules that are not as they should be were read with last.
+    last_reading: RefCell<LastReading>,
     /// What is not as it should be.
     troubles: Troubles,
 }
@@ -304,6 +308,7 @@ impl Firewall {
             rejected,
             recorder,
             retry: RetryTimer::default(),
+            last_reading: RefCell::default(),
             troubles,
         };
         // Of what is in force now records come until the next rules are.

@@ -12,7 +12,7 @@ use crate::troubles::Trouble;
 use crate::user_names;
 use anyhow::Context;
 use firewall_abi::members::number_of;
-use rules::{Resolver, SetFile, SystemResolver, copy_name, list_entries};
+use rules::{FileMark, Resolver, SetFile, SystemResolver, copy_name, file_mark, list_entries};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -289,6 +289,17 @@ impl Resolver for KeptLists<'_> {
                 ago(made)
             )),
         })
+    }
+
+    fn set_file_mark(&self, path: &str) -> Option<FileMark> {
+        let whole = self.folder.join(path);
+        let whole = std::path::absolute(&whole).unwrap_or(whole);
+        let copy = file_mark(&self.keeper.folder.join(LISTS).join(file_name(&whole)))?;
+        Some(self.machine.set_file_mark(path)?.with(copy))
+    }
+
+    fn fetched_mark(&self, url: &str) -> Option<FileMark> {
+        self.machine.fetched_mark(url)
     }
 
     fn fetched(&self, url: &str) -> Result<Option<SetFile>, String> {

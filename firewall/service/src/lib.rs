@@ -33,6 +33,7 @@ mod held_answers;
 mod hooks;
 mod keeper;
 mod last_good;
+mod last_reading;
 mod living;
 mod load_error;
 mod log;

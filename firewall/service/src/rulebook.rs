@@ -18,6 +18,7 @@ pub use renewal::{Renewal, Renewed};
 
 use crate::driver::{Driver, needed, now_ns};
 use crate::last_good::{Compiled, LastGood};
+use crate::last_reading::LastReading;
 use crate::members::{KnownSets, KnownTables, Members};
 use crate::programs::Births;
 use crate::state::{KeptText, RuleSlot, State};
@@ -303,6 +304,8 @@ impl Rulebook {
             was_complete: false,
             left_at: None,
             is_stood_in_for: false,
+            last_reading: LastReading::default(),
+            unplaced: None,
         };
         self.note_births(&loaded);
         Ok((loaded, compiled))

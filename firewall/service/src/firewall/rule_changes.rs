@@ -85,10 +85,19 @@ impl Firewall {
         let Some((name, text)) = text else {
             return;
         };
+        let known = self.troubles.of(Cause::Missing).said();
+        let machine = KeptLists::beside(&self.config.rules, &self.keeper);
+        let lacks_the_same = self
+            .last_reading
+            .get_mut()
+            .lacks(&text, &machine)
+            .is_some_and(|lacks| lacks == known);
+        if lacks_the_same && !self.troubles.holds(Cause::Rules) {
+            return;
+        }
         let Ok(rules) = self.read(&name, &text) else {
             return;
         };
-        let known = self.troubles.of(Cause::Missing).said();
         if missing(&rules) == known && !self.troubles.holds(Cause::Rules) {
             return;
         }
@@ -271,7 +280,10 @@ impl Firewall {
 
     pub(super) fn read(&self, name: &str, text: &str) -> Result<Rules, Refused> {
         let machine = KeptLists::beside(&self.config.rules, &self.keeper);
-        let mut rules = rules::parse(name, text, &machine).map_err(|errors| {
+        let mut reading = self.last_reading.borrow_mut();
+        let read = reading.read(name, text, &machine);
+        drop(reading);
+        let mut rules = read.map_err(|errors| {
             Refused::Rules(errors.findings().iter().map(ToString::to_string).collect())
         })?;
         let known = self.rulebook.programs().chain(&self.earlier_programs);

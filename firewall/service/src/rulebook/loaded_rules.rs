@@ -1,5 +1,6 @@
 //! Rules that the kernel has, and what the service knows of them: their text, the programs and networks that they name.
 
+use crate::last_reading::LastReading;
 use crate::programs::{self, Births};
 use crate::surroundings::Surroundings;
 use control::{InForce, RuleText};
@@ -36,6 +37,19 @@ pub struct LoadedRules {
     /// Its text could not be read any more when the machine came into another network: other tables stand in for its own, with each
     /// rule of a network on its safe side.
     pub(super) is_stood_in_for: bool,
+    /// The last reading of its text for compiling it anew.
+    pub(super) last_reading: LastReading,
+    /// Why it is on its safe side although it could be read.
+    pub(super) unplaced: Option<Unplaced>,
+}
+
+/// There was no room for the rules that are right somewhere.
+#[derive(Clone, Debug)]
+pub(super) struct Unplaced {
+    /// Where.
+    pub presences: Vec<Presence>,
+    pub since: Instant,
+    pub why: String,
 }
 
 impl LoadedRules {
@@ -58,6 +72,8 @@ impl LoadedRules {
             was_complete: false,
             left_at: None,
             is_stood_in_for: false,
+            last_reading: LastReading::default(),
+            unplaced: None,
         }
     }
 
@@ -188,6 +204,8 @@ pub(super) mod tests {
             was_complete: true,
             left_at: None,
             is_stood_in_for: false,
+            last_reading: LastReading::default(),
+            unplaced: None,
         }
     }
 

@@ -5,17 +5,20 @@
 //! - Tables from when all that the rules name could be had stay while it can't, unless one of their rules may be on in a network that
 //!   it is not for.
 //! - Where the rules that are right can't be had, each rule of a network goes to its safe side.
+//! - What was read and failed, or lacked something, is read again only once what it names is another: the main loop waits for it.
 //! - So it does where the text can't be read any more: then tables stand in that were made of the same text, or of what it says
 //!   without its lists. Where neither can be had, the rules stay as they are, and that is said: the built-in minimum may open more.
 
-use super::{LoadedRules, MemoryBudget, NewRules, Rulebook, write_down};
+use super::loaded_rules::Unplaced;
+use super::{LoadedRules, MemoryBudget, NewRules, PlacedNetworks, Rulebook, write_down};
 use crate::driver::Driver;
 use crate::keeper::Keeper;
+use crate::last_reading::LastReading;
 use crate::members::Members;
 use crate::programs;
 use crate::state::{RuleSlot, State};
 use crate::surroundings::Surroundings;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use control::Refused;
 use firewall_abi::firewall::generation_index;
 use firewall_abi::rules::NO_SETS;
@@ -41,6 +44,16 @@ pub struct Renewal<'a> {
     pub here: &'a Surroundings,
     pub members: &'a Members,
     pub budget: MemoryBudget,
+}
+
+impl Unplaced {
+    /// Whether it is still so, and the rules are on their safe side for it. Room may have come to be there, which is tried from time to time.
+    fn holds(&self, here: &Surroundings, loaded: &LoadedRules) -> bool {
+        let is_here = |placed: &PlacedNetworks| here.presences(&placed.named) == self.presences;
+        self.since.elapsed() < BETWEEN_LOOKS
+            && loaded.is_on_the_safe_side()
+            && loaded.networks().is_some_and(is_here)
+    }
 }
 
 /// What came of compiling rules anew.
@@ -90,15 +103,50 @@ impl Rulebook {
             return;
         };
         let reasons = self.reasons(&loaded, by);
-        let Some((name, text)) = loaded.text.as_ref().filter(|_| reasons.are_any()) else {
+        if loaded.text.is_none() || !reasons.are_any() {
+            return;
+        }
+        let mut reading = loaded.last_reading.clone();
+        self.read_and_renew(
+            driver,
+            state,
+            (which, &loaded, reasons),
+            by,
+            (&mut reading, renewed),
+        );
+        if let Some(now) = self.loaded_as_mut(which) {
+            now.last_reading = reading;
+        }
+    }
+
+    /// What was read before is read again only if that may come to something else.
+    fn read_and_renew(
+        &mut self,
+        driver: &Driver,
+        state: &State,
+        (which, loaded, reasons): (RuleSlot, &LoadedRules, Reasons),
+        by: Renewal<'_>,
+        (reading, renewed): (&mut LastReading, &mut Renewed),
+    ) {
+        let Some((name, text)) = loaded.text.as_ref() else {
             return;
         };
-        let mut rules = match rules::parse(name, text, by.machine) {
+        let lacks = reading.lacks(text, by.machine);
+        if lacks.is_some_and(|lacks| reasons.leave_as_it_is(!lacks.is_empty())) {
+            return self.left(which);
+        }
+        if let Some(unplaced) = loaded.unplaced.as_ref().filter(|_| lacks.is_some())
+            && reasons.are_of_networks_alone()
+            && unplaced.holds(by.here, loaded)
+        {
+            return renewed.note(anyhow!(unplaced.why.clone()));
+        }
+        let mut rules = match reading.read(name, text, by.machine) {
             Ok(rules) => rules,
             Err(cause) => {
                 let unreadable = anyhow::Error::from(cause).context(UNREADABLE);
                 let failed = if reasons.is_elsewhere || reasons.is_stood_in_for {
-                    self.stand_in(driver, state, (which, &loaded), by, (unreadable, renewed))
+                    self.stand_in(driver, state, (which, loaded), by, (unreadable, renewed))
                 } else {
                     unreadable
                 };
@@ -106,16 +154,13 @@ impl Rulebook {
             }
         };
         if reasons.leave_as_it_is(!rules.troubles().is_empty()) {
-            if let Some(loaded) = self.loaded_as_mut(which) {
-                loaded.left_at = Some(Instant::now());
-            }
-            return;
+            return self.left(which);
         }
         let put = by
             .here
             .put(&mut rules)
             .map_err(|too_large| Refused::System(too_large).into());
-        let put = put.and_then(|()| self.publish(driver, state, which, (&loaded, &mut rules), by));
+        let put = put.and_then(|()| self.publish(driver, state, which, (loaded, &mut rules), by));
         let failed = match put {
             Ok(generation) => {
                 renewed.generation = Some(generation);
@@ -131,16 +176,31 @@ impl Rulebook {
             let nowhere = rules
                 .put_at(|_| Presence::Unknown)
                 .map_err(anyhow::Error::msg);
-            let put = nowhere
-                .and_then(|()| self.publish(driver, state, which, (&loaded, &mut rules), by));
+            let put =
+                nowhere.and_then(|()| self.publish(driver, state, which, (loaded, &mut rules), by));
             renewed.generation = put.as_ref().ok().copied().or(renewed.generation);
             put.is_ok()
         };
-        renewed.note(if is_safe {
-            failed.context(SAFE_SIDE)
-        } else {
-            failed
-        });
+        if !is_safe {
+            return renewed.note(failed);
+        }
+        let failed = failed.context(SAFE_SIDE);
+        let named = rules.network_rules();
+        if let Some(now) = self.loaded_as_mut(which) {
+            now.unplaced = Some(Unplaced {
+                presences: by.here.presences(&named),
+                since: Instant::now(),
+                why: format!("{failed:#}"),
+            });
+        }
+        renewed.note(failed);
+    }
+
+    /// Notes that not all that these rules name can be had, and that they stay for that.
+    fn left(&mut self, which: RuleSlot) {
+        if let Some(loaded) = self.loaded_as_mut(which) {
+            loaded.left_at = Some(Instant::now());
+        }
     }
 
     /// Has other tables stand in for rules whose text can't be read, unless what was meant for another network is off already. Returns
@@ -337,6 +397,15 @@ struct Reasons {
 }
 
 impl Reasons {
+    /// Whether there is no other than that other rules of networks would be on or off.
+    const fn are_of_networks_alone(self) -> bool {
+        self.is_elsewhere
+            && !self.is_unread
+            && !self.is_outdated
+            && !self.lacks_class
+            && !self.is_stood_in_for
+    }
+
     const fn are_any(self) -> bool {
         self.is_unread
             || self.is_outdated
