@@ -24,6 +24,7 @@ use lab::{INSIDE_V6, OUTSIDE, OUTSIDE_V6};
 use person::{Person, Watch};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
+use std::ops::RangeInclusive;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::Duration;
@@ -186,6 +187,106 @@ fn a_connect_that_is_answered_block_or_not_at_all_is_refused_and_waits_for_nothi
     assert_eq!(told[1]["reason"], "answer", "{told:?}");
     let (account, _) = watch.end();
     assert_eq!(account["lost"], 0, "{account}");
+}
+
+/// Has a program of the zone's send a datagram to each of these ports outside. Returns to how many it could.
+fn floods(zone: &Protected, ports: RangeInclusive<u16>) -> usize {
+    let (first, last) = ports.into_inner();
+    let line = format!(
+        "for port in $(seq {first} {last}); do {{ echo > /dev/udp/{OUTSIDE}/$port; }} 2>/dev/null && echo sent; done; true"
+    );
+    let said = zone.inside(&line).stdout;
+    String::from_utf8(said).unwrap().lines().count()
+}
+
+/// What waits, once this many places are asked about.
+fn asked_about(person: &Person, places: u64) -> Vec<Value> {
+    let mut all = Vec::new();
+    let of = |question: &Value| {
+        let listed = question["places"].as_array().unwrap().len() as u64;
+        listed.max(1) + question["more"].as_u64().unwrap()
+    };
+    wait_until("all of it is asked about", || {
+        all = questions(person);
+        all.iter().map(of).sum::<u64>() == places
+    });
+    all
+}
+
+#[test]
+fn a_flood_of_one_programs_is_a_few_questions_and_one_with_a_count_which_is_answered_for_those_listed_or_for_all()
+ {
+    let zone = asking("answer_within = 600", &[]);
+    let root = Person::root(&zone);
+    assert_eq!(floods(&zone, 5001..=5300), 0);
+    let all = asked_about(&root, 300);
+    assert_eq!(all.len(), 6, "{all:?}");
+    assert!(all[..5].iter().all(|one| one["many"] == false), "{all:?}");
+    let many = &all[5];
+    assert_eq!((&many["many"], &many["more"]), (&true.into(), &287.into()));
+    let listed = many["places"].as_array().unwrap();
+    let ports: Vec<_> = listed.iter().map(|place| place["port"].clone()).collect();
+    assert_eq!(ports, (5006..=5013).map(Value::from).collect::<Vec<_>>());
+    // The same again is asked about already.
+    assert_eq!(floods(&zone, 5001..=5300), 0);
+    let again: Vec<_> = asked_about(&root, 300)
+        .iter()
+        .map(|one| one["id"].clone())
+        .collect();
+    assert_eq!(
+        again,
+        all.iter().map(|one| one["id"].clone()).collect::<Vec<_>>()
+    );
+    let answers = |more: &[&str]| {
+        let id = many["id"].to_string();
+        root.run(&[&["ask", "--answer", &id, "allow"], more].concat())
+    };
+    let said = answers(&[]);
+    assert!(
+        said.code == 1 && said.err.contains("--listed"),
+        "which they are is not said: {said:?}"
+    );
+    let last = listed[7]["number"].to_string();
+    let said = answers(&["--listed", &last]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(floods(&zone, 5006..=5013), 8);
+    assert_eq!(floods(&zone, 5014..=5020), 0);
+    let left = asked_about(&root, 292);
+    assert_eq!((left.len(), &left[5]["id"]), (6, &many["id"]));
+    let said = answers(&["--width", "anywhere"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(questions(&root), [] as [Value; 0]);
+    assert_eq!(floods(&zone, 5001..=5400), 400);
+}
+
+#[test]
+fn what_nobody_answers_of_a_flood_is_asked_about_by_the_same_question_and_a_later_answer_is_for_all_of_it()
+ {
+    let zone = asking("answer_within = 10", &[]);
+    let root = Person::root(&zone);
+    assert_eq!(floods(&zone, 5001..=5040), 0);
+    let asked = asked_about(&root, 40);
+    let many = &asked.last().unwrap()["id"];
+    wait_until("its time is over", || questions(&root).is_empty());
+    assert_eq!(floods(&zone, 5001..=5040), 0);
+    assert_eq!(questions(&root), [] as [Value; 0], "it holds for a while");
+    assert_eq!(answers(&zone), 40);
+    assert_eq!(floods(&zone, 5041..=5080), 0);
+    let mut again = Vec::new();
+    wait_until("what else it wants is asked about", || {
+        again = questions(&root);
+        !again.is_empty()
+    });
+    assert_eq!((again.len(), &again[0]["id"]), (1, many), "{again:?}");
+    let id = many.to_string();
+    let said = root.run(&["ask", "--answer", &id, "allow", "--width", "anywhere"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(
+        floods(&zone, 5001..=5100),
+        100,
+        "that nobody answered is over"
+    );
+    assert_eq!(answers(&zone), 1);
 }
 
 #[test]

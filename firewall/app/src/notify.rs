@@ -133,7 +133,7 @@ impl Notifier {
                 };
                 match key.as_str() {
                     "allow" | "block" => {
-                        let given = question::usual(key == "allow");
+                        let given = question::usual_for(&question, key == "allow");
                         let id = question.id;
                         if questions.answer(question, given) {
                             self.answered = Some(id);

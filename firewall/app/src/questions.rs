@@ -20,8 +20,8 @@ const AT_LEAST: Duration = Duration::from_millis(50);
 pub trait Service {
     /// What waits.
     fn questions(&mut self) -> Result<Vec<Question>, String>;
-    /// Answers one.
-    fn answer(&mut self, id: u64, given: &Given) -> Result<Question, String>;
+    /// Answers one, as it was shown.
+    fn answer(&mut self, asked: &Question, given: &Given) -> Result<Question, String>;
 }
 
 /// The questions that wait, and the answer that is on its way.
@@ -149,7 +149,7 @@ impl Questions {
         while !self.look().ended {
             let asked = self.look().answer.clone();
             let outcome = asked.map(|(question, given)| Outcome {
-                refused: service.answer(question.id, &given).err(),
+                refused: service.answer(&question, &given).err(),
                 question,
                 given,
                 at: Instant::now(),
@@ -240,8 +240,8 @@ impl Service for AtSocket {
         asked.map_err(|failed| crate::failed::words(&failed))
     }
 
-    fn answer(&mut self, id: u64, given: &Given) -> Result<Question, String> {
-        let answered = self.ask(|client| client.answer(id, given));
+    fn answer(&mut self, asked: &Question, given: &Given) -> Result<Question, String> {
+        let answered = self.ask(|client| client.answer(asked.id, asked.listed(), given));
         answered.map_err(|failed| crate::failed::words(&failed))
     }
 }
@@ -254,6 +254,8 @@ pub struct Model {
     pub waiting: Vec<Question>,
     /// What was answered.
     pub answered: Vec<(u64, Given)>,
+    /// And up to which place it was listed.
+    pub listed: Vec<Option<u64>>,
     /// What it says to every answer, if it refuses them.
     pub refuses: Option<String>,
     /// What it says to everything.
@@ -269,15 +271,17 @@ impl Service for Model {
         }
     }
 
-    fn answer(&mut self, id: u64, given: &Given) -> Result<Question, String> {
+    fn answer(&mut self, asked: &Question, given: &Given) -> Result<Question, String> {
         if let Some(why) = self.refuses.as_ref().or(self.unreachable.as_ref()) {
             return Err(why.clone());
         }
+        let id = asked.id;
         let found = self.waiting.iter().position(|question| question.id == id);
         let question = self
             .waiting
             .remove(found.ok_or("no question of this number waits")?);
         self.answered.push((id, *given));
+        self.listed.push(asked.listed());
         Ok(question)
     }
 }
@@ -292,8 +296,8 @@ impl Questions {
                 self.0.end();
                 self.1.questions()
             }
-            fn answer(&mut self, id: u64, given: &Given) -> Result<Question, String> {
-                self.1.answer(id, given)
+            fn answer(&mut self, asked: &Question, given: &Given) -> Result<Question, String> {
+                self.1.answer(asked, given)
             }
         }
         self.look().ended = false;
@@ -317,8 +321,8 @@ mod tests {
             self.1.send(Instant::now()).unwrap();
             self.0.questions()
         }
-        fn answer(&mut self, id: u64, given: &Given) -> Result<Question, String> {
-            self.0.answer(id, given)
+        fn answer(&mut self, asked: &Question, given: &Given) -> Result<Question, String> {
+            self.0.answer(asked, given)
         }
     }
 

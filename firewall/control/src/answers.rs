@@ -10,7 +10,7 @@ mod refused;
 mod rules;
 mod status;
 
-pub use asked::{Forgotten, Given, HeldAnswer, Lasts, Question, is_link_local};
+pub use asked::{AskedPlace, Forgotten, Given, HeldAnswer, Lasts, Question, is_link_local};
 pub use counted::{Account, Accounts, Counted, NameStats, PacketCounts, RejectStats, Stats};
 pub use members::{SetAdded, SetMember, SetRemoved};
 pub use names::{AddressName, AddressNames};

@@ -300,8 +300,13 @@ impl Client {
         self.ask("GetQuestions", json!({}), "questions")
     }
 
-    /// Answers a question.
-    pub fn answer(&mut self, id: u64, given: &Given) -> Result<Question, Failed> {
+    /// Answers a question; of one about many places, with an answer that is not to anywhere, those up to this number ([`Question::listed`]).
+    pub fn answer(
+        &mut self,
+        id: u64,
+        listed: Option<u64>,
+        given: &Given,
+    ) -> Result<Question, Failed> {
         let mut parameters = json!({ "id": id, "allow": given.allow, "width": given.width.name() });
         match given.lasts {
             Lasts::Connection => parameters["until"] = json!("connection"),
@@ -309,6 +314,9 @@ impl Client {
             Lasts::For(time) => parameters["seconds"] = json!(time.as_secs()),
             Lasts::UntilRestart => {}
             Lasts::Always => parameters["always"] = json!(true),
+        }
+        if let Some(listed) = listed {
+            parameters["listed"] = json!(listed);
         }
         self.ask("AnswerQuestion", parameters, "answered")
     }

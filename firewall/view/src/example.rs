@@ -80,6 +80,8 @@ pub fn question() -> Question {
         pid: 4711,
         rule: None,
         count: 3,
+        many: false,
+        places: Vec::new(),
         more: 0,
         of_connection: true,
         of_process: true,

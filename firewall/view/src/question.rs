@@ -3,10 +3,11 @@
 
 use crate::entry::{clean, verdict_named};
 use crate::text;
-use control::{Given, Lasts, Question};
+use control::{AskedPlace, Given, Lasts, Question};
 use firewall_abi::asking::Width;
 use firewall_abi::packet::{Direction, Verdict};
 use rules::Protocol;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// How long an answer holds that says no more.
@@ -45,6 +46,10 @@ pub const WIDTHS: [Choice<Width>; 4] = [
 ];
 /// The key that leaves a question to its time.
 pub const LEAVE: char = 's';
+/// The key for [`mute`].
+pub const MUTE: char = 'n';
+/// So long nobody is asked about a program that is muted.
+const MUTED: Duration = Duration::from_secs(3600);
 
 impl<T: Copy> Choice<T> {
     const fn new(key: char, value: T, words: fn() -> String) -> Self {
@@ -84,6 +89,31 @@ pub const fn usual(allow: bool) -> Given {
     }
 }
 
+/// The same for a question, which may be about whatever its program wants.
+#[must_use]
+pub const fn usual_for(question: &Question, allow: bool) -> Given {
+    let usual = usual(allow);
+    Given {
+        width: if question.many {
+            Width::Anywhere
+        } else {
+            usual.width
+        },
+        ..usual
+    }
+}
+
+/// The answer that has nobody asked about this program for an hour: what it wants becomes of what it becomes of where nobody answers. What
+/// is answered about one of its places holds as before.
+#[must_use]
+pub fn mute(question: &Question) -> Given {
+    Given {
+        allow: question.unanswered == Verdict::Allow.name(),
+        width: Width::Anywhere,
+        lasts: Lasts::For(MUTED),
+    }
+}
+
 /// Whether this answer to this question can hold as long as it says.
 #[must_use]
 pub fn can_last(question: &Question, given: &Given) -> bool {
@@ -92,7 +122,7 @@ pub fn can_last(question: &Question, given: &Given) -> bool {
         Lasts::Process => question.of_process,
         Lasts::For(_) | Lasts::UntilRestart | Lasts::Always => true,
     };
-    is_of_question && given.may_be_about(question.remote)
+    is_of_question && question.may_be_given(given)
 }
 
 /// Why an answer to this question can't hold as long as others, if so.
@@ -123,29 +153,65 @@ pub fn program(question: &Question) -> String {
     }
 }
 
-/// The other end, with the name that it was asked for by: `192.0.2.7 (example.org)`.
+/// The other end, with the name that it was asked for by: `192.0.2.7 (example.org)`; of more addresses of that name each.
 #[must_use]
 pub fn remote(question: &Question) -> String {
-    let name = question.remote_name.as_deref();
-    let name = name.map_or(String::new(), |name| format!(" ({})", clean(name)));
-    format!("{}{name}", question.remote)
+    let mut all = question.remote.to_string();
+    if !question.many {
+        for other in question.places.iter().skip(1) {
+            all.push_str(&format!(", {}", other.remote));
+        }
+    }
+    format!("{all}{}", named(question.remote_name.as_deref()))
 }
 
-/// `192.0.2.7 tcp port 443`.
+fn named(name: Option<&str>) -> String {
+    name.map_or(String::new(), |name| format!(" ({})", clean(name)))
+}
+
+/// `192.0.2.7 tcp port 443`; of many places the first, and how many others there are.
 #[must_use]
 pub fn endpoint(question: &Question) -> String {
     let Question { protocol, port, .. } = question;
-    let protocol = Protocol(*protocol).to_string();
-    let remote = remote(question);
+    let first = place(&remote(question), *protocol, *port);
+    if !question.many {
+        return first;
+    }
+    let others = (question.places.len() as u64).saturating_sub(1);
+    let others = others.saturating_add(question.more);
+    text!("endpoint-and-others", first = first, others = others)
+}
+
+fn place(remote: &str, protocol: u8, port: Option<u16>) -> String {
+    let protocol = Protocol(protocol).to_string();
     match port {
         Some(port) => text!(
             "endpoint-port",
             remote = remote,
             protocol = protocol,
-            port = *port
+            port = port
         ),
         None => text!("endpoint-protocol", remote = remote, protocol = protocol),
     }
+}
+
+/// The places of a question about many of which an answer can be to these alone, one by one.
+#[must_use]
+pub fn places(question: &Question) -> Vec<String> {
+    let listed = question.places.iter().filter(|_| question.many);
+    let words = |listed: &AskedPlace| {
+        let AskedPlace {
+            remote,
+            remote_name,
+            protocol,
+            port,
+            ..
+        } = listed;
+        let remote: &IpAddr = remote;
+        let remote = format!("{remote}{}", named(remote_name.as_deref()));
+        place(&remote, *protocol, *port)
+    };
+    listed.map(words).collect()
 }
 
 /// `/usr/bin/curl of user 1000 -> 192.0.2.7 tcp port 443`.
@@ -196,6 +262,8 @@ pub fn asked_by(question: &Question) -> String {
     let asked = text!("asked-packets", by = by, packets = question.count);
     match question.more {
         0 => asked,
+        // How many places there are says where it wants to go.
+        _ if question.many => asked,
         more => text!("asked-more", asked = asked, more = more),
     }
 }
@@ -237,6 +305,15 @@ pub fn answer(question: &Question, given: &Given) -> String {
     let Question { protocol, port, .. } = question;
     let protocol = Protocol(*protocol).to_string();
     let about = match (given.width, port) {
+        (Width::Endpoint, _) if question.many => {
+            text!("about-listed", count = question.places.len())
+        }
+        (Width::Address, _) if question.many => {
+            text!("about-listed-addresses", count = question.places.len())
+        }
+        (Width::Port, _) if question.many => {
+            text!("about-listed-ports", count = question.places.len())
+        }
         (Width::Endpoint, _) => endpoint(question),
         (Width::Address, _) => text!("about-address", remote = remote(question)),
         (Width::Port, Some(port)) => text!("about-port", protocol = protocol, port = *port),
@@ -335,9 +412,83 @@ mod tests {
         assert_eq!(remark(&other), None);
     }
 
+    /// A question about whatever a program wants, of which so many places are listed.
+    fn about_many(listed: u8) -> Question {
+        let place = |number: u8| AskedPlace {
+            number: number.into(),
+            remote: [192, 0, 2, number].into(),
+            remote_name: (number == 2).then(|| "peer\u{1b}.example".to_owned()),
+            protocol: 6,
+            port: Some(6881),
+        };
+        Question {
+            many: true,
+            remote: [192, 0, 2, 1].into(),
+            port: Some(6881),
+            places: (1..=listed).map(place).collect(),
+            ..question()
+        }
+    }
+
+    #[test]
+    fn a_question_about_many_places_says_how_many_and_is_answered_about_the_program_or_those_listed()
+     {
+        let alone = sentence(&about_many(1));
+        assert!(
+            alone.ends_with("192.0.2.1 tcp port 6881, and wherever else"),
+            "{alone}"
+        );
+        let many = Question {
+            more: 12,
+            ..about_many(8)
+        };
+        assert!(sentence(&many).ends_with("192.0.2.1 tcp port 6881 and 19 other places"));
+        let listed = places(&many);
+        assert_eq!(listed.len(), 8);
+        assert_eq!(listed[1], "192.0.2.2 (peer\u{fffd}.example) tcp port 6881");
+        assert_eq!(many.listed(), Some(8));
+        assert_eq!(usual_for(&many, true).width, Width::Anywhere);
+        assert_eq!(
+            answer(&many, &usual_for(&many, true)),
+            "allow for 10 minutes: whatever the address and port"
+        );
+        let these = answer(&many, &usual(false));
+        assert_eq!(these, "block for 10 minutes: the 8 places listed");
+        // The addresses of one name are one place.
+        let named = Question {
+            many: false,
+            remote_name: Some("site.example".to_owned()),
+            ..about_many(2)
+        };
+        assert!(
+            sentence(&named).ends_with("192.0.2.1, 192.0.2.2 (site.example) tcp port 6881"),
+            "{}",
+            sentence(&named)
+        );
+        assert_eq!((places(&named).len(), named.listed()), (0, None));
+        assert_eq!(usual_for(&named, true), usual(true));
+    }
+
+    #[test]
+    fn a_program_that_is_muted_becomes_of_what_it_does_where_nobody_answers() {
+        let given = |unanswered: &str| {
+            let question = Question {
+                unanswered: unanswered.to_owned(),
+                ..question()
+            };
+            mute(&question)
+        };
+        assert!(given("allow").allow && !given("block").allow);
+        assert_eq!(given("block").width, Width::Anywhere);
+        assert_eq!(
+            answer(&question(), &given("block")),
+            "block for 60 minutes: whatever the address and port"
+        );
+    }
+
     #[test]
     fn no_key_stands_for_two_choices() {
-        let mut keys: Vec<char> = vec![LEAVE, 'q'];
+        let mut keys: Vec<char> = vec![LEAVE, MUTE, 'q'];
         keys.extend(VERDICTS.iter().map(|choice| choice.key));
         keys.extend(LASTS.iter().map(|choice| choice.key));
         keys.extend(WIDTHS.iter().map(|choice| choice.key));

@@ -79,6 +79,11 @@ process-pid = { $name } (PID { $pid })
 sentence = { $program } von Benutzer { $user } { $arrow } { $endpoint }
 endpoint-port = { $remote } { $protocol } Port { $port }
 endpoint-protocol = { $remote } { $protocol }
+endpoint-and-others = { $first }{ $others ->
+    [0] , und wohin auch sonst
+    [one] {" "}und 1 weiterer Ort
+   *[other] {" "}und { $others } weitere Orte
+}
 
 ## Spaltentitel
 
@@ -139,6 +144,7 @@ choice-endpoint = diese Gegenstelle
 choice-address = diese Adresse
 choice-port = diesen Port
 choice-everywhere = alles
+choice-mute = eine Stunde lang nicht mehr nach diesem Programm fragen
 question-of-link = eine link-lokale Adresse hat in jedem Netz ein anderer Rechner, und eine Antwort kennt kein Netz: keine, die erlaubt, gilt lange; eine Regel mit Schnittstelle schon
 
 asked-by-rule = Regel „{ $rule }“ fragt
@@ -154,6 +160,18 @@ about-address = { $remote }, gleich welcher Port
 about-port = { $protocol } Port { $port }, gleich welche Adresse
 about-protocol = { $protocol }, gleich welche Adresse
 about-anything = gleich welche Adresse und welcher Port
+about-listed = { $count ->
+    [one] der aufgezählte Ort
+   *[other] die { $count } aufgezählten Orte
+}
+about-listed-addresses = { $count ->
+    [one] die aufgezählte Adresse, gleich welcher Port
+   *[other] die { $count } aufgezählten Adressen, gleich welcher Port
+}
+about-listed-ports = { $count ->
+    [one] der aufgezählte Port, gleich welche Adresse
+   *[other] die Ports der { $count } aufgezählten Orte, gleich welche Adresse
+}
 lasts-connection = nur für diese Verbindung
 lasts-process = bis Prozess { $pid } endet
 lasts-minutes = { $count ->
@@ -468,6 +486,8 @@ card-process = Prozess
 card-wants = will
 card-why = Grund
 card-note = Hinweis
+card-places = aufgezählt
+card-mute = Nicht mehr fragen
 card-user = Benutzer { $user }
 card-process-user = { $process }, { $user }
 card-in-from = herein, von { $endpoint }

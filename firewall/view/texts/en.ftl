@@ -80,6 +80,11 @@ process-pid = { $name } (pid { $pid })
 sentence = { $program } of user { $user } { $arrow } { $endpoint }
 endpoint-port = { $remote } { $protocol } port { $port }
 endpoint-protocol = { $remote } { $protocol }
+endpoint-and-others = { $first }{ $others ->
+    [0] , and wherever else
+    [one] {" "}and 1 other place
+   *[other] {" "}and { $others } other places
+}
 
 ## Titles of columns
 
@@ -140,6 +145,7 @@ choice-endpoint = this endpoint
 choice-address = this address
 choice-port = this port
 choice-everywhere = everywhere
+choice-mute = ask no more about this program for an hour
 question-of-link = a link-local address is another machine's on each network, and an answer knows no network: none that allows it holds for long; a rule that names the interface does
 
 asked-by-rule = rule `{ $rule }` asks
@@ -155,6 +161,18 @@ about-address = { $remote }, whatever the port
 about-port = { $protocol } port { $port }, whatever the address
 about-protocol = { $protocol }, whatever the address
 about-anything = whatever the address and port
+about-listed = { $count ->
+    [one] the place listed
+   *[other] the { $count } places listed
+}
+about-listed-addresses = { $count ->
+    [one] the address listed, whatever the port
+   *[other] the { $count } addresses listed, whatever the port
+}
+about-listed-ports = { $count ->
+    [one] the port listed, whatever the address
+   *[other] the ports of the { $count } places listed, whatever the address
+}
 lasts-connection = for this connection alone
 lasts-process = until process { $pid } ends
 lasts-minutes = for { $count ->
@@ -472,6 +490,8 @@ card-process = process
 card-wants = wants
 card-why = why
 card-note = note
+card-places = listed
+card-mute = Ask no more
 card-user = user { $user }
 card-process-user = { $process }, { $user }
 card-in-from = in, from { $endpoint }

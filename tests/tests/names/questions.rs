@@ -1,11 +1,11 @@
 //! Questions to a person, with the names of the other ends.
 
 use super::resolver::{BELIEVED, Resolver};
-use super::{NOBODY, control};
+use super::{Asks, NOBODY, control, names};
 use crate::person::{self, Person};
 use crate::zone::Protected;
 use crate::zone::probe::wait_until;
-use lab::OUTSIDE;
+use lab::{OUTSIDE, OUTSIDE_V6};
 use serde_json::{Value, json};
 
 #[test]
@@ -49,6 +49,50 @@ fn a_question_names_the_other_end_and_others_than_root_hear_no_other_names() {
     let said = said(stream, "GetAddressNames", &json!({ "since": 0 }));
     assert_eq!(said["error"], "org.gatebell.Firewall.NotPermitted");
     assert!(!said.to_string().contains("www.example"), "{said}");
+}
+
+#[test]
+fn the_addresses_of_one_name_are_asked_about_once_and_answered_at_once() {
+    let zone = Protected::with(&format!(
+        "[default]\ninbound = \"block\"\noutbound = \"ask\"\nanswer_within = 600\n\
+         [[rule]]\nid = \"names\"\naction = \"allow\"\ndirection = \"out\"\nprotocol = \"udp\"\nports = 53\n\
+         [[rule]]\nid = \"neighbours\"\naction = \"allow\"\nprotocol = \"icmpv6\"\n{BELIEVED}"
+    ));
+    let _resolver = Resolver::start(&zone);
+    wait_until("both addresses have the name", || {
+        zone.asks("web.example", "a") && zone.asks("web.example", "aaaa") && {
+            let known = names(&zone);
+            known.len() == 2 && known.iter().all(|(_, name)| name == "web.example")
+        }
+    });
+    let root = Person::root(&zone);
+    let sends = |address: &str| {
+        let line = format!("echo > /dev/udp/{address}/4001");
+        zone.inside(&line).status.success()
+    };
+    assert!(!sends(OUTSIDE_V6) && !sends(OUTSIDE));
+    let waiting = || {
+        let said = root.run(&["ask", "--list", "--json"]).out;
+        let lines = said.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines.collect::<Vec<Value>>()
+    };
+    let mut all = Vec::new();
+    wait_until("both are asked about", || {
+        all = waiting();
+        all.iter()
+            .any(|one| one["places"].as_array().unwrap().len() == 2)
+    });
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert_eq!(
+        (&all[0]["many"], &all[0]["more"]),
+        (&json!(false), &json!(0))
+    );
+    let shown = root.run(&["ask", "--list"]).out;
+    let both = format!("{OUTSIDE_V6}, {OUTSIDE} (web.example) udp port 4001");
+    assert!(shown.contains(&both), "{shown}");
+    root.run(&["ask", "--answer", &all[0]["id"].to_string(), "allow"]);
+    assert!(sends(OUTSIDE_V6) && sends(OUTSIDE));
+    assert_eq!(waiting(), [] as [Value; 0]);
 }
 
 /// What the service answers to one call.

@@ -1,7 +1,7 @@
 //! The card: the first question that waits, and the keys that answer it.
 
 use crate::questions::{Outcome, Questions, State, Waiting};
-use control::{Given, Lasts, Question};
+use control::{AskedPlace, Given, Lasts, Question};
 use eframe::egui::{self, Key, RichText, Ui, accesskit};
 use firewall_abi::asking::Width;
 use std::collections::BTreeSet;
@@ -27,6 +27,8 @@ pub struct Card {
     allow: Option<bool>,
     lasts: Option<Lasts>,
     width: Option<Width>,
+    /// The places that were listed when something was chosen: what comes to be listed after that is not meant.
+    listed: Option<Vec<AskedPlace>>,
     /// Those that are left to their time.
     left: BTreeSet<u64>,
     /// The highest number that somebody was told of who did not look.
@@ -51,7 +53,7 @@ impl Card {
         let first = waiting
             .find(|waiting| !self.left.contains(&waiting.question.id))
             .cloned();
-        self.turn_to(first.as_ref());
+        let first = self.turn_to(first);
         let outcome = state
             .outcome()
             .filter(|outcome| outcome.at + OUTCOME_FOR > now);
@@ -108,9 +110,10 @@ impl Card {
         }
     }
 
-    /// Nothing is chosen yet for a question that was not shown before.
-    fn turn_to(&mut self, first: Option<&Waiting>) {
-        let about = first.map(|waiting| waiting.question.id);
+    /// Nothing is chosen yet for a question that was not shown before. One about many places lists those that it did when something was
+    /// chosen.
+    fn turn_to(&mut self, first: Option<Waiting>) -> Option<Waiting> {
+        let about = first.as_ref().map(|waiting| waiting.question.id);
         if self.about != about {
             *self = Self {
                 about,
@@ -121,6 +124,28 @@ impl Card {
                 ..Self::default()
             };
         }
+        let mut first = first?;
+        if first.question.many {
+            self.list(&mut first.question);
+        }
+        Some(first)
+    }
+
+    /// What comes to be listed once something is chosen is behind what was listed then; where that waits no more nothing is chosen.
+    fn list(&mut self, asked: &mut Question) {
+        let is_chosen = self.allow.is_some() || self.lasts.is_some() || self.width.is_some();
+        let begins = |places: &[AskedPlace]| places.first().map(|place| place.number);
+        let listed = self.listed.take();
+        let listed = listed.filter(|listed| begins(listed) == begins(&asked.places));
+        match listed.filter(|_| is_chosen) {
+            Some(listed) => {
+                let behind = asked.places.len().saturating_sub(listed.len());
+                asked.more = asked.more.saturating_add(behind as u64);
+                asked.places = listed;
+            }
+            None => (self.allow, self.lasts, self.width) = (None, None, None),
+        }
+        self.listed = Some(asked.places.clone());
     }
 
     /// Has the desktop mark a window that nobody looks at, once for each question.
@@ -159,7 +184,7 @@ impl Card {
         });
         for key in pressed {
             if key == Key::Enter && !on_a_button {
-                match self.given() {
+                match self.given(asked) {
                     Some(given) => return Some(given),
                     None => self.hint = true,
                 }
@@ -168,6 +193,12 @@ impl Card {
             let Some(letter) = letter(key) else {
                 continue;
             };
+            if letter == question::MUTE {
+                let muted = question::mute(asked);
+                self.allow = Some(muted.allow);
+                (self.lasts, self.width) = (Some(muted.lasts), Some(muted.width));
+                continue;
+            }
             self.allow = Choice::of(&VERDICTS, letter).or(self.allow);
             let lasts = Choice::of(&LASTS, letter).filter(|lasts| self.can_last(asked, *lasts));
             self.lasts = lasts.or(self.lasts);
@@ -184,7 +215,7 @@ impl Card {
 
     /// Whether what is chosen beside it can hold so long; where no verdict is, as one that blocks.
     fn can_last(&self, asked: &Question, lasts: Lasts) -> bool {
-        let usual = question::usual(self.allow.unwrap_or(false));
+        let usual = question::usual_for(asked, self.allow.unwrap_or(false));
         let width = self.width.unwrap_or(usual.width);
         let given = Given {
             width,
@@ -200,8 +231,8 @@ impl Card {
     }
 
     /// The answer that is chosen, once a verdict is.
-    fn given(&self) -> Option<Given> {
-        let usual = question::usual(self.allow?);
+    fn given(&self, asked: &Question) -> Option<Given> {
+        let usual = question::usual_for(asked, self.allow?);
         let lasts = self.lasts.unwrap_or(usual.lasts);
         let width = self
             .width
@@ -219,7 +250,7 @@ impl Card {
         let name = text!("card-answer");
         choices(ui, &name, &VERDICTS, &mut self.allow, None, |_| true);
         self.settle(asked);
-        let usual = question::usual(true);
+        let usual = question::usual_for(asked, true);
         let mut lasts = self.lasts;
         choices(
             ui,
@@ -247,7 +278,8 @@ impl Card {
     }
 
     fn buttons(&mut self, ui: &mut Ui, asked: &Question) -> Option<Given> {
-        let given = self.given();
+        let given = self.given(asked);
+        let mut muted = None;
         let clicked = ui.horizontal_wrapped(|ui| {
             let answer = egui::Button::new(text!("card-give"));
             let answered = ui.add_enabled(given.is_some(), answer).clicked();
@@ -256,6 +288,10 @@ impl Card {
                 .clicked()
             {
                 self.left.insert(asked.id);
+            }
+            let mute = ui.button(keyed(&text!("card-mute"), question::MUTE));
+            if mute.on_hover_text(text!("choice-mute")).clicked() {
+                muted = Some(question::mute(asked));
             }
             match &given {
                 Some(given) => ui.strong(question::answer(asked, given)),
@@ -268,7 +304,7 @@ impl Card {
             };
             answered
         });
-        given.filter(|_| clicked.inner)
+        muted.or(given.filter(|_| clicked.inner))
     }
 
     /// Those that were left to their time.
@@ -333,13 +369,18 @@ fn facts(ui: &mut Ui, asked: &Question) {
     let program = RichText::new(question::program(asked)).strong();
     let remark = question::remark(asked);
     let remark = remark.map(|remark| (text!("card-note"), RichText::new(remark)));
+    let listed = question::places(asked);
+    let listed = (!listed.is_empty()).then(|| {
+        let words = RichText::new(listed.join("\n"));
+        (text!("card-places"), words)
+    });
     let lines = [
         (text!("card-program"), program),
         (text!("card-process"), RichText::new(who)),
         (text!("card-wants"), RichText::new(whither).strong()),
         (text!("card-why"), RichText::new(question::asked_by(asked))),
     ];
-    for (name, value) in lines.into_iter().chain(remark) {
+    for (name, value) in lines.into_iter().chain(listed).chain(remark) {
         ui.horizontal_top(|ui| {
             line_name(ui, &name);
             ui.add(egui::Label::new(value).wrap());

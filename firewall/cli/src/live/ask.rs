@@ -16,6 +16,7 @@ use std::str::FromStr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 use view::question::{self, Choice};
+use view::text;
 
 /// What stands below its help.
 pub const HELP: &str = "\
@@ -49,6 +50,9 @@ pub struct QuestionArguments {
     /// What it is about: endpoint (address, protocol and port), address, port, or anywhere
     #[arg(long, default_value = "endpoint", requires = "answer")]
     pub width: AnswerWidth,
+    /// Of a question about many places: up to which of the numbers that --list shows an answer is about them that is not about anywhere
+    #[arg(long, value_name = "NUMBER", requires = "answer")]
+    pub listed: Option<u64>,
     /// The service's control socket
     #[arg(long, value_name = "PATH", default_value = control::SOCKET, value_hint = ValueHint::FilePath)]
     pub socket: PathBuf,
@@ -172,7 +176,7 @@ fn answer(
         width: arguments.width.0,
         lasts,
     };
-    let answered = client.answer(id, &given)?;
+    let answered = client.answer(id, arguments.listed, &given)?;
     if arguments.json {
         writeln!(out, "{}", json!(answered))?;
     } else {
@@ -192,9 +196,9 @@ fn sit(client: &mut Client, json: bool, out: &mut dyn Write) -> Result<u8, Error
     loop {
         let questions = client.questions()?;
         for question in &questions {
-            if !turn.shown.contains_key(&question.id) {
+            if turn.is_new(question) {
                 list(std::slice::from_ref(question), json, out)?;
-                turn.last = Some(question.id);
+                turn.shows(question);
             }
         }
         let waiting = questions.iter().map(|question| question.id);
@@ -210,6 +214,10 @@ fn sit(client: &mut Client, json: bool, out: &mut dyn Write) -> Result<u8, Error
             .find(|asked| Some(asked.id) == stands_above);
         if let Some(question) = again.filter(|_| !json) {
             show(question, out)?;
+            if question.many {
+                // Others may be listed by now than when it was shown first.
+                turn.shows(question);
+            }
         }
         out.flush()?;
         turn.show(questions.iter().map(|question| question.id), Instant::now());
@@ -218,7 +226,11 @@ fn sit(client: &mut Client, json: bool, out: &mut dyn Write) -> Result<u8, Error
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return Ok(0),
         };
-        match (Typed::of(&line), turn.take(typed)) {
+        let meant = turn.take(typed);
+        let asked = questions
+            .iter()
+            .find(|asked| Meant::Waiting(asked.id) == meant);
+        match (Typed::of(&line, asked), meant) {
             (Some(Typed::Quit), _) => return Ok(0),
             (Some(Typed::Nothing), _) => {}
             (None, _) => writeln!(out, "{}", keys())?,
@@ -240,7 +252,7 @@ fn sit(client: &mut Client, json: bool, out: &mut dyn Write) -> Result<u8, Error
                 turn.pass();
             }
             (Some(Typed::Given(given)), Meant::Waiting(id)) => {
-                match client.answer(id, &given) {
+                match client.answer(id, turn.listed(id), &given) {
                     Ok(answered) => {
                         turn.pass();
                         said(&answered, &given, out)?;
@@ -268,8 +280,37 @@ struct Turn {
     waiting: Vec<u64>,
     /// Since when those are shown that wait for an answer at all.
     shown: BTreeMap<u64, Instant>,
+    /// What was shown of those that are about many places.
+    many: BTreeMap<u64, Many>,
     /// The one that was shown last, below all others.
     last: Option<u64>,
+}
+
+/// What was shown of a question about many places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Many {
+    /// The first place that was listed, and the last one.
+    first: Option<u64>,
+    listed: Option<u64>,
+    /// How many there were in all.
+    all: u64,
+}
+
+impl Many {
+    fn of(question: &Question) -> Option<Self> {
+        let first = question.places.first().map(|place| place.number);
+        question.many.then(|| Self {
+            first,
+            listed: question.listed(),
+            all: (question.places.len() as u64).saturating_add(question.more),
+        })
+    }
+
+    /// Whether there is so much else by now that it is to be shown again: others are listed, or there are many more.
+    fn is_outdated(&self, now: &Self) -> bool {
+        const MANY_TIMES: u64 = 4;
+        self.first != now.first || now.all >= self.all.saturating_mul(MANY_TIMES)
+    }
 }
 
 /// What a line is meant for.
@@ -283,6 +324,30 @@ enum Meant {
 }
 
 impl Turn {
+    /// Whether it was not shown yet, or is another one than was shown.
+    fn is_new(&self, question: &Question) -> bool {
+        let before = self.many.get(&question.id);
+        let is_outdated = before
+            .zip(Many::of(question))
+            .is_some_and(|(before, now)| before.is_outdated(&now));
+        !self.shown.contains_key(&question.id) || is_outdated
+    }
+
+    /// It is shown now: what was typed before was not meant for it.
+    fn shows(&mut self, question: &Question) {
+        self.last = Some(question.id);
+        self.shown.remove(&question.id);
+        match Many::of(question) {
+            Some(many) => self.many.insert(question.id, many),
+            None => self.many.remove(&question.id),
+        };
+    }
+
+    /// The number of the last place that was listed of this question.
+    fn listed(&self, id: u64) -> Option<u64> {
+        self.many.get(&id)?.listed
+    }
+
     /// Takes in what waits. Returns the question whose turn it was, once, if it is over.
     fn follow(&mut self, waiting: Vec<u64>, now: Instant) -> Option<u64> {
         self.waiting = waiting;
@@ -325,6 +390,8 @@ impl Turn {
         let before = std::mem::take(&mut self.shown);
         let since = |id| (id, before.get(&id).copied().unwrap_or(now));
         self.shown = ids.map(since).collect();
+        let shown = &self.shown;
+        self.many.retain(|id, _| shown.contains_key(id));
     }
 
     /// What a line is meant for that was typed then. The next line is for the next one.
@@ -364,9 +431,12 @@ fn lines() -> Receiver<(String, Instant)> {
 /// What can be typed.
 fn keys() -> String {
     format!(
-        "{}, {} leave it, q quit; then {}; then {}: `a` is `amp`, `bwe` blocks the program for always, `ac` allows this one connection",
+        "{}, {} leave it, {} {}, q quit; then {}; then {}: `a` is `amp`, `bwe` blocks the program for always, `ac` allows this one \
+         connection; where it is about many places `a` is `ame`, and `ap` is those listed",
         Choice::keys(&question::VERDICTS),
         question::LEAVE,
+        question::MUTE,
+        text!("choice-mute"),
         Choice::keys(&question::LASTS),
         Choice::keys(&question::WIDTHS)
     )
@@ -382,17 +452,23 @@ enum Typed {
 }
 
 impl Typed {
-    /// None: nothing that is known.
-    fn of(line: &str) -> Option<Self> {
+    /// What is typed about this question, if one waits. None: nothing that is known.
+    fn of(line: &str, asked: Option<&Question>) -> Option<Self> {
         let line = line.trim();
         let mut keys = line.chars();
         let allow = match keys.next() {
             None => return Some(Self::Nothing),
             Some('q') if line.len() == 1 => return Some(Self::Quit),
             Some(question::LEAVE) if line.len() == 1 => return Some(Self::Skip),
+            // Where none waits it is said that none does.
+            Some(question::MUTE) if line.len() == 1 => {
+                return Some(asked.map_or(Self::Skip, |asked| Self::Given(question::mute(asked))));
+            }
             Some(key) => Choice::of(&question::VERDICTS, key)?,
         };
-        let mut given = question::usual(allow);
+        let mut given = asked.map_or(question::usual(allow), |asked| {
+            question::usual_for(asked, allow)
+        });
         let mut rest = keys.peekable();
         if let Some(lasts) = rest
             .peek()
@@ -429,6 +505,9 @@ fn show(asked: &Question, out: &mut dyn Write) -> Result<(), Error> {
         question::asked_by(asked),
         question::unanswered(asked, left)
     )?;
+    for (place, words) in asked.places.iter().zip(question::places(asked)) {
+        writeln!(out, "{faint}   {}. {words}{faint:#}", place.number)?;
+    }
     if let Some(remark) = question::remark(asked) {
         writeln!(out, "{faint}   {remark}{faint:#}")?;
     }
@@ -535,9 +614,77 @@ mod tests {
         );
     }
 
+    /// A question about many places, of which these are listed, and so many more wait.
+    fn about_many(id: u64, listed: std::ops::RangeInclusive<u64>, more: u64) -> Question {
+        let place = |number| control::AskedPlace {
+            number,
+            remote: [192, 0, 2, 7].into(),
+            remote_name: None,
+            protocol: 6,
+            port: Some(443),
+        };
+        Question {
+            id,
+            many: true,
+            places: listed.map(place).collect(),
+            more,
+            ..view::example::question()
+        }
+    }
+
+    #[test]
+    fn a_question_about_many_places_is_shown_again_where_others_are_listed_or_many_more_wait() {
+        let mut turn = Turn::default();
+        let begin = Instant::now();
+        let at = |ms| begin + Duration::from_millis(ms);
+        let mut sees = |question: Question, ms| {
+            let is_new = turn.is_new(&question);
+            if is_new {
+                turn.shows(&question);
+            }
+            turn.follow(vec![question.id], at(ms));
+            turn.show([question.id].into_iter(), at(ms));
+            let typed = turn.take(at(ms.saturating_sub(1)));
+            (is_new, turn.listed(question.id), typed)
+        };
+        let unseen = Meant::Unseen(7);
+        assert_eq!(sees(about_many(7, 1..=2, 0), 10), (true, Some(2), unseen));
+        // An answer is about those that were listed, though more are by now.
+        let waiting = Meant::Waiting(7);
+        assert_eq!(sees(about_many(7, 1..=7, 0), 20), (false, Some(2), waiting));
+        assert_eq!(sees(about_many(7, 1..=8, 0), 30), (true, Some(8), unseen));
+        assert_eq!(
+            sees(about_many(7, 1..=8, 23), 40),
+            (false, Some(8), waiting)
+        );
+        assert_eq!(sees(about_many(7, 1..=8, 24), 50), (true, Some(8), unseen));
+        // Those were answered, and others take their place.
+        assert_eq!(
+            sees(about_many(7, 9..=16, 16), 60),
+            (true, Some(16), unseen)
+        );
+    }
+
+    #[test]
+    fn a_verdict_alone_is_about_the_program_where_it_is_asked_about_many_places_and_one_key_mutes_it()
+     {
+        let many = about_many(7, 1..=8, 0);
+        let given = |line, asked| match Typed::of(line, asked) {
+            Some(Typed::Given(given)) => Some(given),
+            _ => None,
+        };
+        let wide = given("a", Some(&many)).expect("an answer");
+        assert!(wide.allow && wide.width == Width::Anywhere);
+        assert_eq!(given("ap", Some(&many)), Some(question::usual(true)));
+        assert_eq!(given("a", None), Some(question::usual(true)));
+        assert_eq!(given("n", Some(&many)), Some(question::mute(&many)));
+        assert_eq!(Typed::of("n", None), Some(Typed::Skip));
+        assert_eq!(Typed::of("na", Some(&many)), None);
+    }
+
     #[test]
     fn a_key_is_an_answer_and_more_keys_say_for_how_long_and_about_what() {
-        let given = |line: &str| match Typed::of(line) {
+        let given = |line: &str| match Typed::of(line, None) {
             Some(Typed::Given(Given {
                 allow,
                 width,
@@ -562,9 +709,9 @@ mod tests {
         assert_eq!(given("ate"), Some((true, Width::Anywhere, Lasts::Process)));
         // A connection is to one endpoint.
         for nothing in ["x", "aa", "ax", "awpp", "apw", "allow", "A", "ace", "aco"] {
-            assert_eq!(Typed::of(nothing), None, "{nothing}");
+            assert_eq!(Typed::of(nothing, None), None, "{nothing}");
         }
-        assert_eq!(Typed::of("q"), Some(Typed::Quit));
-        assert_eq!(Typed::of(""), Some(Typed::Nothing));
+        assert_eq!(Typed::of("q", None), Some(Typed::Quit));
+        assert_eq!(Typed::of("", None), Some(Typed::Nothing));
     }
 }

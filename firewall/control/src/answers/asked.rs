@@ -32,7 +32,13 @@ pub struct Question {
     pub rule: Option<String>,
     /// Packets that waited for the answer.
     pub count: u64,
-    /// Other questions of the same program that are not asked before this one is answered.
+    /// Whether it is about whatever else its program wants, beyond what is asked about place by place. Then an answer to `anywhere` is to
+    /// all of it, and any other is to the places that were listed.
+    pub many: bool,
+    /// Where it wants to go, if that is not one address alone: of many places those that have waited longest, or the addresses of one
+    /// name.
+    pub places: Vec<AskedPlace>,
+    /// Others that wait behind it: places that are not listed, or questions of the same program that found no room.
     pub more: u64,
     /// Whether an answer can be to this connection alone.
     pub of_connection: bool,
@@ -47,9 +53,42 @@ pub struct Question {
 impl Question {
     /// Whether the other end's address is one that another machine has on each link: an answer knows no link.
     #[must_use]
-    pub const fn is_of_link(&self) -> bool {
-        is_link_local(self.remote)
+    pub fn is_of_link(&self) -> bool {
+        self.remotes().any(is_link_local)
     }
+
+    /// Whether this answer may be given: to each address that it is about.
+    #[must_use]
+    pub fn may_be_given(&self, given: &Given) -> bool {
+        self.remotes().all(|remote| given.may_be_about(remote))
+    }
+
+    /// The number of the last place that is listed: an answer says by it which were. None: it is about one place.
+    #[must_use]
+    pub fn listed(&self) -> Option<u64> {
+        let last = self.places.last().filter(|_| self.many);
+        last.map(|place| place.number)
+    }
+
+    fn remotes(&self) -> impl Iterator<Item = IpAddr> {
+        let others = self.places.iter().map(|place| place.remote);
+        std::iter::once(self.remote).chain(others)
+    }
+}
+
+/// A place of a question that is about more than one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskedPlace {
+    /// Its number in the question: what comes later has a higher one.
+    pub number: u64,
+    /// The other end.
+    pub remote: IpAddr,
+    /// The name that the other end was asked for by last, if known. It labels, and proves nothing.
+    pub remote_name: Option<String>,
+    /// The protocol's number.
+    pub protocol: u8,
+    /// The port that is asked for; none: there are no ports.
+    pub port: Option<u16>,
 }
 
 /// Whether an address is a link's own (fe80::/10, 169.254.0.0/16), and so another machine's on each.

@@ -5,7 +5,8 @@
 //!
 //! Rules that hold here:
 //! - An answer is in force by one update of the driver's table.
-//! - However many questions a program or a user raises, only so many of them wait at once, and others' are asked all the same.
+//! - However many questions a program or a user raises, only so many of them wait at once, and others' are asked all the same. What a
+//!   program wants beyond a few places is one question, for as long as it goes on.
 //! - A user who is not root has so many answers, and no more.
 
 mod driver_tables;
@@ -15,7 +16,7 @@ mod stored;
 mod waker;
 
 pub use permanent_answers::PermanentAnswers;
-pub use questions::{Questions, Waiting};
+pub use questions::{MOST_LISTED, Place, Questions, Unanswered, Waiting};
 pub use stored::{StoredAnswer, StoredAnswerKey};
 pub use waker::DriverWaker;
 
@@ -120,13 +121,23 @@ pub fn tidy(
 }
 
 /// Says in the log what was not answered.
-pub fn say_unanswered(waiting: &Waiting) {
-    let Waiting {
-        subject, asking, ..
-    } = waiting;
+pub fn say_unanswered(unanswered: &Unanswered) {
+    let [
+        Place {
+            subject, asking, ..
+        },
+        rest @ ..,
+    ] = &unanswered.places[..]
+    else {
+        return;
+    };
+    let more = match rest.len() {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
     warn!(
-        "question {} was not answered in {} s: {} for {} s ({} {} port {}, user {})",
-        waiting.id,
+        "question {} was not answered in {} s: {} for {} s ({} {} port {}{more}, user {})",
+        unanswered.id,
         asking.within.as_secs(),
         asking.unanswered.name(),
         UNANSWERED.as_secs(),

@@ -1,10 +1,17 @@
 //! The questions that wait for an answer: each has a number and a time, and nobody has more of them than a share.
+//!
+//! A question is about a place: the other end, by the name that it was asked for by if it has one, so that a program which tries a
+//! name's addresses of both versions of IP has one question. A program that wants to go to many places within a minute has one question
+//! about all further ones, which lasts as long as there are any: a person answers about the program, or about the places that they were
+//! shown.
 
-use super::{have_one_share, is_about};
+use super::{UNANSWERED, have_one_share, is_about};
 use firewall_abi::asking::{Question, Subject, Width};
 use firewall_abi::packet::NO_USER;
 use rules::Asking;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::Ipv6Addr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Questions that wait at once.
@@ -17,26 +24,118 @@ const MOST_OF_A_NETWORK: usize = 32;
 const MOST_OF_ONE: usize = 64;
 /// And those of all users but root: what root's programs and what nobody is known for ask has a share of its own.
 const MOST_OF_USERS: usize = MOST_WAITING - 2 * MOST_OF_ONE;
+/// So many places of one program are asked about one by one within [`SOON`]: what comes then is asked about together.
+const FEW: usize = 5;
+/// See [`FEW`].
+const SOON: Duration = Duration::from_secs(60);
+/// So many moments at which programs were asked about are remembered.
+const MOST_RECENT: usize = 4096;
+/// Places that one question is about at once, waiting or decided by nobody for [`UNANSWERED`]. Each of these may be an answer in the
+/// driver's table.
+const MOST_PLACES: usize = 512;
+/// And those of one user's questions.
+const MOST_PLACES_OF_ONE: usize = 1024;
+/// And those of all users but root.
+const MOST_PLACES_OF_USERS: usize = 3072;
+/// Addresses of one name that are asked about together.
+const MOST_OF_A_NAME: usize = 8;
+/// So many places of a question a person is shown.
+pub const MOST_LISTED: usize = 8;
 /// How often it is looked for questions that found no room.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// A question that waits.
+/// A place that is asked about.
 #[derive(Clone, Copy, Debug)]
-pub struct Waiting {
-    pub id: u64,
+pub struct Place {
+    /// Its number among the question's: what comes later has a higher one.
+    pub number: u64,
     pub subject: Subject,
     pub question: Question,
     pub asking: Asking,
     /// By when it is to be answered.
     pub deadline: Instant,
+    /// Nobody answered in time; until when that holds.
+    over: Option<Instant>,
+}
+
+/// A question that waits.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    pub id: u64,
+    /// Whether it is about whatever its program wants, and not about one place.
+    pub is_many: bool,
     /// How many others of the same program found no room.
     pub more: u64,
+    /// Whose it is: the places of one question are one program's of one user.
+    asker: Subject,
+    /// The name of the other end, if it is about one place and that has one.
+    name: Option<Arc<str>>,
+    /// The oldest first.
+    places: Vec<Place>,
+    /// The number of the last one.
+    last: u64,
+}
+
+impl Waiting {
+    /// The places that wait for an answer, the oldest first.
+    pub fn places(&self) -> impl Iterator<Item = &Place> {
+        self.places.iter().filter(|place| place.over.is_none())
+    }
+
+    /// The first of them; none: nothing waits any more.
+    pub fn first(&self) -> Option<&Place> {
+        self.places().next()
+    }
+
+    /// Packets that wait.
+    pub fn count(&self) -> u64 {
+        self.places()
+            .fold(0, |sum, place| sum.saturating_add(place.question.count))
+    }
+
+    fn is_over(&self) -> bool {
+        self.first().is_none()
+    }
+
+    /// Whether a new place is one of this question's.
+    fn takes(&self, new: &Subject, name: Option<&str>) -> bool {
+        if self.is_many {
+            return is_of_program(&self.asker, new);
+        }
+        let named = self.name.as_deref().zip(name);
+        named.is_some_and(|(own, other)| own == other)
+            && self.asker.at(Width::Port) == new.at(Width::Port)
+            && !self.is_over()
+    }
+
+    fn add(&mut self, subject: Subject, question: Question, asking: Asking, now: Instant) {
+        // The addresses of a name have the time of the first one.
+        let deadline = self.places.first().filter(|_| !self.is_many);
+        self.last += 1;
+        self.places.push(Place {
+            number: self.last,
+            subject,
+            question,
+            asking,
+            deadline: deadline.map_or(now + asking.within, |first| first.deadline),
+            over: None,
+        });
+    }
+}
+
+/// Places of a question that nobody answered in time.
+#[derive(Debug)]
+pub struct Unanswered {
+    pub id: u64,
+    pub places: Vec<Place>,
 }
 
 /// The questions that wait, the oldest first.
 #[derive(Debug, Default)]
 pub struct Questions {
     waiting: Vec<Waiting>,
+    /// Of which programs somebody was asked within [`SOON`].
+    recent: VecDeque<(Subject, Instant)>,
     last: u64,
     /// When it is looked again for those that found no room, if some did.
     again: Option<Instant>,
@@ -57,81 +156,194 @@ impl Questions {
         &mut self,
         mut asked: Vec<(Subject, Question)>,
         asking: impl Fn(&Question) -> Asking,
+        name: impl Fn(&Subject) -> Option<Arc<str>>,
         now: Instant,
     ) -> Vec<u64> {
         let before = self.last;
         asked.sort_by_key(|(subject, question)| (question.since_ns, *subject));
+        self.forget_old(&asked, now);
         self.again = None;
         self.waiting.iter_mut().for_each(|waiting| waiting.more = 0);
+        let mut known = self.known();
         for (subject, question) in asked {
-            let known = self
-                .waiting
-                .iter_mut()
-                .find(|waiting| waiting.subject == subject);
-            if let Some(known) = known {
-                known.question.count = question.count;
+            if let Some((waiting, place)) = known.get(&subject) {
+                self.waiting[*waiting].places[*place].question.count = question.count;
                 continue;
             }
-            if !self.has_room(&subject) {
-                self.again = Some(now + AGAIN);
-                let last = self
-                    .waiting
-                    .iter_mut()
-                    .rfind(|waiting| is_same_asker(&waiting.subject, &subject));
-                last.into_iter()
-                    .for_each(|last| last.more = last.more.saturating_add(1));
+            let name = name(&subject);
+            let Some(at) = self.question_for(&subject, name, now) else {
+                self.found_no_room(&subject, now);
                 continue;
-            }
-            let asking = asking(&question);
-            self.last += 1;
-            self.waiting.push(Waiting {
-                id: self.last,
-                subject,
-                question,
-                asking,
-                deadline: now + asking.within,
-                more: 0,
-            });
+            };
+            let waiting = &mut self.waiting[at];
+            known.insert(subject, (at, waiting.places.len()));
+            waiting.add(subject, question, asking(&question), now);
         }
+        self.waiting.retain(|waiting| !waiting.places.is_empty());
         (before + 1..=self.last).collect()
+    }
+
+    /// Where each place is that is asked about.
+    fn known(&self) -> BTreeMap<Subject, (usize, usize)> {
+        let mut known = BTreeMap::new();
+        for (at, waiting) in self.waiting.iter().enumerate() {
+            let places = waiting.places.iter().enumerate();
+            known.extend(places.map(|(place, Place { subject, .. })| (*subject, (at, place))));
+        }
+        known
+    }
+
+    /// The question that a new place is one of, a new one where there is none; none: there is no room.
+    fn question_for(
+        &mut self,
+        new: &Subject,
+        name: Option<Arc<str>>,
+        now: Instant,
+    ) -> Option<usize> {
+        let taking = self.waiting.iter();
+        let taking = taking
+            .enumerate()
+            .filter(|(_, waiting)| waiting.takes(new, name.as_deref()));
+        if let Some((at, waiting)) = taking.min_by_key(|(_, waiting)| waiting.is_many) {
+            return self.has_place(waiting, new).then_some(at);
+        }
+        let is_many = new.user != NO_USER && self.was_asked_often(new);
+        if !self.has_room(new) || new.user != NO_USER && !self.has_place_of_one(new) {
+            return None;
+        }
+        self.last += 1;
+        self.waiting.push(Waiting {
+            id: self.last,
+            is_many,
+            more: 0,
+            asker: *new,
+            name: name.filter(|_| !is_many),
+            places: Vec::new(),
+            last: 0,
+        });
+        if !is_many {
+            if self.recent.len() >= MOST_RECENT {
+                self.recent.pop_front();
+            }
+            self.recent.push_back((*new, now));
+        }
+        Some(self.waiting.len() - 1)
+    }
+
+    /// Whether this program was asked about a few times just now, or waits for as many answers.
+    fn was_asked_often(&self, new: &Subject) -> bool {
+        let recent = self.recent.iter().map(|(subject, _)| subject);
+        let recent = recent.filter(|subject| is_of_program(subject, new)).count();
+        let waiting = self.waiting.iter();
+        let waiting = waiting.filter(|waiting| is_of_program(&waiting.asker, new));
+        let waiting = waiting.count();
+        recent.max(waiting) >= FEW
+    }
+
+    /// Whether a question may be about one more place.
+    fn has_place(&self, waiting: &Waiting, new: &Subject) -> bool {
+        let most = if waiting.is_many {
+            MOST_PLACES
+        } else {
+            MOST_OF_A_NAME
+        };
+        waiting.places.len() < most && self.has_place_of_one(new)
+    }
+
+    /// Whether this user's questions may be about one more place.
+    fn has_place_of_one(&self, new: &Subject) -> bool {
+        let (mut of_one, mut of_users) = (0, 0);
+        for waiting in &self.waiting {
+            let places = waiting.places.len();
+            if have_one_share(waiting.asker.user, new.user) {
+                of_one += places;
+            }
+            if is_a_users(&waiting.asker) {
+                of_users += places;
+            }
+        }
+        of_one < MOST_PLACES_OF_ONE && (!is_a_users(new) || of_users < MOST_PLACES_OF_USERS)
+    }
+
+    fn found_no_room(&mut self, new: &Subject, now: Instant) {
+        self.again = Some(now + AGAIN);
+        let same =
+            |waiting: &&mut Waiting| !waiting.is_over() && is_same_asker(&waiting.asker, new);
+        let last = self.waiting.iter_mut().rfind(same);
+        last.into_iter()
+            .for_each(|last| last.more = last.more.saturating_add(1));
+    }
+
+    /// Forgets what nobody answered where that holds no more: its time is over, or the driver asks again.
+    fn forget_old(&mut self, asked: &[(Subject, Question)], now: Instant) {
+        let again: BTreeSet<_> = asked.iter().map(|(subject, _)| subject).collect();
+        let holds = |place: &Place| {
+            let is_left = |over| over > now && !again.contains(&place.subject);
+            place.over.is_none_or(is_left)
+        };
+        for waiting in &mut self.waiting {
+            waiting.places.retain(holds);
+        }
+        let is_old = |(_, at): &(Subject, Instant)| *at + SOON <= now;
+        while self.recent.front().is_some_and(is_old) {
+            self.recent.pop_front();
+        }
     }
 
     /// Those that wait.
     pub fn iter(&self) -> impl Iterator<Item = &Waiting> {
-        self.waiting.iter()
+        self.waiting.iter().filter(|waiting| !waiting.is_over())
     }
 
     /// The one with this number.
     pub fn get(&self, id: u64) -> Option<&Waiting> {
-        self.waiting.iter().find(|waiting| waiting.id == id)
+        self.iter().find(|waiting| waiting.id == id)
     }
 
-    /// Takes out those that nobody answered in time.
-    pub fn overdue(&mut self, now: Instant) -> Vec<Waiting> {
-        let (over, rest) = self
-            .waiting
-            .drain(..)
-            .partition(|waiting| waiting.deadline <= now);
-        self.waiting = rest;
+    /// What nobody answered in time. It waits no more.
+    pub fn overdue(&mut self, now: Instant) -> Vec<Unanswered> {
+        let mut over = Vec::new();
+        for waiting in &mut self.waiting {
+            let late = |place: &&mut Place| place.over.is_none() && place.deadline <= now;
+            let late = waiting.places.iter_mut().filter(late).map(|place| {
+                place.over = Some(now + UNANSWERED);
+                *place
+            });
+            let places: Vec<_> = late.collect();
+            if !places.is_empty() {
+                over.push(Unanswered {
+                    id: waiting.id,
+                    places,
+                });
+            }
+        }
+        self.waiting
+            .retain(|waiting| waiting.is_many || !waiting.is_over());
         over
     }
 
-    /// Takes out those that an answer of this width to this is about.
+    /// Takes out what an answer of this width to this is about.
     pub fn settle(&mut self, to: Subject, width: Width) {
-        self.waiting
-            .retain(|waiting| !is_about(to, width, &waiting.subject, &waiting.question));
+        self.drop_places(|place| is_about(to, width, &place.subject, &place.question));
     }
 
-    /// Takes out the one with this number.
-    pub fn drop(&mut self, id: u64) {
-        self.waiting.retain(|waiting| waiting.id != id);
+    /// Takes out this place.
+    pub fn drop(&mut self, subject: &Subject) {
+        self.drop_places(|place| place.subject == *subject);
+    }
+
+    fn drop_places(&mut self, is_settled: impl Fn(&Place) -> bool) {
+        for waiting in &mut self.waiting {
+            waiting.places.retain(|place| !is_settled(place));
+        }
+        self.waiting.retain(|waiting| !waiting.places.is_empty());
     }
 
     /// Whether another one of this program and user may wait.
     fn has_room(&self, new: &Subject) -> bool {
         let fewer_than = |most: usize, count: fn(&Subject, &Subject) -> bool| {
             let waiting = self.waiting.iter();
-            let alike = waiting.filter(|waiting| count(&waiting.subject, new));
+            let alike = waiting.filter(|waiting| count(&waiting.asker, new));
             alike.count() < most
         };
         (!is_a_users(new) || fewer_than(MOST_OF_USERS, |other, _| is_a_users(other)))
@@ -144,10 +356,16 @@ impl Questions {
 
     /// When something is to be done.
     pub fn due(&self, now: Instant) -> Option<Duration> {
-        let deadlines = self.waiting.iter().map(|waiting| waiting.deadline);
+        let places = self.waiting.iter().flat_map(Waiting::places);
+        let deadlines = places.map(|place| place.deadline);
         let first = deadlines.chain(self.again).min();
         first.map(|first| first.saturating_duration_since(now))
     }
+}
+
+/// Whether both are what one program of one user begins, or is begun with: what one answer can be about.
+fn is_of_program(one: &Subject, other: &Subject) -> bool {
+    one.at(Width::Anywhere) == other.at(Width::Anywhere)
 }
 
 /// Whether the questions count as one asker's: one program's of one user. Of whom nobody is known for, as of most that comes in, those to
@@ -208,29 +426,164 @@ mod tests {
         Asking::default()
     }
 
+    fn nameless(_: &Subject) -> Option<Arc<str>> {
+        None
+    }
+
     #[test]
     fn no_number_is_a_question_of_an_earlier_service() {
         let (begun, now) = (Duration::from_secs(100), Instant::now());
         let mut earlier = Questions::numbered_from(begun);
-        let many = (0..MOST_WAITING as u64)
-            .flat_map(|program| earlier.meet(asked([subject(program, 0, 1)]), usual, now));
+        let many = (0..MOST_WAITING as u64).flat_map(|program| {
+            earlier.meet(asked([subject(program, 0, 1)]), usual, nameless, now)
+        });
         let last = many.last().unwrap();
         // It takes longer than a second to start a service.
         let mut next = Questions::numbered_from(begun + Duration::from_secs(1));
-        let new = next.meet(asked([subject(1, 0, 1)]), usual, now);
+        let new = next.meet(asked([subject(1, 0, 1)]), usual, nameless, now);
         assert!(new[0] > last, "{new:?} {last}");
     }
 
+    /// Places of one program, as many as there are numbers.
+    fn places(numbers: std::ops::Range<u16>) -> Vec<(Subject, Question)> {
+        let each = numbers.map(|number| {
+            let mut place = subject(7, 1000, 1);
+            place.remote[..2].copy_from_slice(&number.to_be_bytes());
+            place
+        });
+        asked(each)
+    }
+
     #[test]
-    fn a_flood_of_one_programs_questions_waits_in_few_and_leaves_room_for_others() {
+    fn a_flood_of_one_programs_questions_is_a_few_and_one_about_all_others_and_leaves_room_for_others()
+     {
         let (mut questions, now) = (Questions::default(), Instant::now());
-        let mut all = asked((1..=200).map(|remote| subject(7, 1000, remote)));
-        let new = questions.meet(all.clone(), usual, now);
-        assert_eq!(new.len(), MOST_OF_A_PROGRAM);
-        assert_eq!(questions.iter().last().unwrap().more, 192);
+        let mut all = places(0..200);
+        let new = questions.meet(all.clone(), usual, nameless, now);
+        assert_eq!(new.len(), FEW + 1);
+        let waiting: Vec<_> = questions.iter().collect();
+        assert!(waiting[..FEW].iter().all(|one| !one.is_many));
+        let many = waiting[FEW];
+        assert!(many.is_many && many.places().count() == 200 - FEW);
+        assert_eq!((many.more, many.count()), (0, 200 - FEW as u64));
+        // What it can't be about is behind it.
+        all.extend(places(200..900));
+        assert_eq!(
+            questions.meet(all.clone(), usual, nameless, now),
+            [0_u64; 0]
+        );
+        let many = questions.iter().last().unwrap();
+        assert_eq!(many.places().count(), MOST_PLACES);
+        assert_eq!(many.more, (900 - FEW - MOST_PLACES) as u64);
         assert_eq!(questions.due(now), Some(AGAIN));
         all.extend(asked([subject(8, 1000, 9), subject(7, 1001, 9)]));
-        assert_eq!(questions.meet(all, usual, now).len(), 2);
+        assert_eq!(questions.meet(all, usual, nameless, now).len(), 2);
+    }
+
+    #[test]
+    fn what_a_program_floods_with_is_one_question_for_as_long_as_it_does_and_each_place_has_its_time()
+     {
+        let (mut questions, begun) = (Questions::default(), Instant::now());
+        let within = Asking::default().within;
+        let new = questions.meet(places(0..20), usual, nameless, begun);
+        let many = *new.last().unwrap();
+        let mut now = begun;
+        // Each time others, of which nobody is asked anew.
+        for turn in 1..10_u16 {
+            now = begun + within / 2 * u32::from(turn);
+            let over = questions.overdue(now);
+            let all: usize = over.iter().map(|over| over.places.len()).sum();
+            assert_eq!(all, if turn == 1 { 0 } else { 20 }, "{turn}");
+            let more = places(20 * turn..20 * turn + 20);
+            assert_eq!(
+                questions.meet(more, usual, nameless, now),
+                [0_u64; 0],
+                "{turn}"
+            );
+            let waits: Vec<_> = questions.iter().map(|one| one.id).collect();
+            assert_eq!(waits.last(), Some(&many), "{turn}");
+        }
+        // It ends, and what nobody answered holds for a while.
+        now += within;
+        assert_eq!(questions.overdue(now).len(), 1);
+        assert_eq!(questions.iter().count(), 0);
+        assert_eq!(questions.due(now), None);
+        questions.meet(Vec::new(), usual, nameless, now + UNANSWERED);
+        assert!(questions.waiting.is_empty());
+        let new = questions.meet(places(0..1), usual, nameless, now + UNANSWERED);
+        assert_eq!(new.len(), 1, "asked about by itself again");
+        assert!(!questions.get(new[0]).unwrap().is_many);
+    }
+
+    #[test]
+    fn a_program_that_wants_another_place_every_few_seconds_is_soon_asked_about_as_a_whole() {
+        let (mut questions, begun) = (Questions::default(), Instant::now());
+        let mut many = None;
+        for turn in 0..40_u16 {
+            let now = begun + Duration::from_secs(11) * u32::from(turn);
+            questions.overdue(now);
+            let new = questions.meet(places(turn..turn + 1), usual, nameless, now);
+            assert_eq!(new.len(), usize::from(usize::from(turn) <= FEW), "{turn}");
+            many = many.or(new.last().copied().filter(|_| usize::from(turn) == FEW));
+        }
+        assert!(questions.get(many.unwrap()).unwrap().is_many);
+        // Who is slower is asked each time.
+        let (mut questions, mut asked) = (Questions::default(), 0);
+        for turn in 0..40_u16 {
+            let now = begun + SOON / 4 * u32::from(turn);
+            questions.overdue(now);
+            asked += questions
+                .meet(places(turn..turn + 1), usual, nameless, now)
+                .len();
+        }
+        assert_eq!(asked, 40);
+    }
+
+    #[test]
+    fn what_the_driver_asks_again_waits_again_though_nobody_had_answered_it() {
+        let (mut questions, begun) = (Questions::default(), Instant::now());
+        questions.meet(places(0..10), usual, nameless, begun);
+        let now = begun + Asking::default().within;
+        questions.overdue(now);
+        assert_eq!(questions.iter().count(), 0);
+        // Somebody has taken back that nobody answered.
+        questions.meet(places(9..10), usual, nameless, now);
+        let waiting = questions.iter().next().unwrap();
+        let place = waiting.first().unwrap();
+        assert!(waiting.is_many && place.number > 5, "{place:?}");
+        assert_eq!(place.deadline, now + Asking::default().within);
+    }
+
+    #[test]
+    fn addresses_of_one_name_that_are_tried_together_are_one_question() {
+        let (mut questions, begun) = (Questions::default(), Instant::now());
+        let name = |subject: &Subject| match subject.remote[0] {
+            1 | 2 => Some(Arc::from("site.example")),
+            3 => Some(Arc::from("other.example")),
+            _ => None,
+        };
+        let first = asked([subject(7, 1000, 1)]);
+        assert_eq!(questions.meet(first, usual, name, begun), [1]);
+        let later = begun + Duration::from_millis(200);
+        let all = asked((1..=3).map(|remote| subject(7, 1000, remote)));
+        assert_eq!(questions.meet(all, usual, name, later), [2]);
+        let places = |questions: &Questions, id| {
+            let waiting = questions.get(id);
+            waiting.map_or(0, |waiting| waiting.places().count())
+        };
+        assert_eq!((places(&questions, 1), places(&questions, 2)), (2, 1));
+        // Another port, another program and another user are others, whatever the name; and so is what has none.
+        let mut others = [1; 4].map(|remote| subject(7, 1000, remote));
+        others[0].port = 80;
+        others[1].program = [1, 8];
+        others[2].user = 1001;
+        others[3].remote = [9; 16];
+        assert_eq!(questions.meet(asked(others), usual, name, later).len(), 4);
+        // They have the time of the first one.
+        let over = questions.overdue(begun + Asking::default().within);
+        assert_eq!(over.len(), 1);
+        assert_eq!((over[0].id, over[0].places.len()), (1, 2));
+        assert_eq!(places(&questions, 1), 0);
     }
 
     #[test]
@@ -238,11 +591,11 @@ mod tests {
         let (mut questions, now) = (Questions::default(), Instant::now());
         let waits = |questions: &Questions| questions.iter().count();
         for program in 0..1000 {
-            questions.meet(asked([subject(program, 1000, 1)]), usual, now);
+            questions.meet(asked([subject(program, 1000, 1)]), usual, nameless, now);
         }
         assert_eq!(waits(&questions), MOST_OF_ONE);
         for user in 1001..2000 {
-            questions.meet(asked([subject(7, user, 1)]), usual, now);
+            questions.meet(asked([subject(7, user, 1)]), usual, nameless, now);
         }
         assert_eq!(waits(&questions), MOST_OF_USERS);
         for user in [0, NO_USER] {
@@ -251,7 +604,7 @@ mod tests {
                     port: remote.into(),
                     ..subject(remote.into(), user, remote)
                 };
-                questions.meet(asked([new]), usual, now);
+                questions.meet(asked([new]), usual, nameless, now);
             }
         }
         assert_eq!(
@@ -277,38 +630,38 @@ mod tests {
      {
         let (mut questions, now) = (Questions::default(), Instant::now());
         let everywhere = (0..200).map(|network| comes_in([203, 0, network, 7], 9000));
-        let new = questions.meet(asked(everywhere), usual, now);
+        let new = questions.meet(asked(everywhere), usual, nameless, now);
         assert_eq!(new.len(), MOST_OF_A_PROGRAM);
         let every_port = (0..200).map(|port| comes_in([192, 0, 2, 7], port));
-        let new = questions.meet(asked(every_port), usual, now);
+        let new = questions.meet(asked(every_port), usual, nameless, now);
         assert_eq!(new.len(), MOST_OF_A_PROGRAM);
         // A neighbour of one who sends from each address of their network, to one port and then to all of them.
         let mut sends = |from: u16, ports: u16| {
             let all = (0..ports).flat_map(|port| (0..100).map(move |host| (port, host)));
             let all = all.map(|(port, host)| comes_in([198, 51, 100, 100 + host], from + port));
-            questions.meet(asked(all), usual, now).len()
+            questions.meet(asked(all), usual, nameless, now).len()
         };
         assert_eq!(sends(9001, 1), MOST_OF_A_PROGRAM);
         assert_eq!(sends(22, 1), MOST_OF_A_PROGRAM);
         assert_eq!(sends(9100, 50), MOST_OF_A_NETWORK - 2 * MOST_OF_A_PROGRAM);
         let others = [23, 443].map(|port| comes_in([198, 51, 101, 1], port));
-        assert_eq!(questions.meet(asked(others), usual, now).len(), 2);
+        assert_eq!(questions.meet(asked(others), usual, nameless, now).len(), 2);
     }
 
     #[test]
     fn a_containers_users_have_one_users_share_of_questions_and_of_answers() {
         let (mut questions, now) = (Questions::default(), Instant::now());
         for user in 131_072..131_072 + 1000 {
-            questions.meet(asked([subject(7, user, 1)]), usual, now);
+            questions.meet(asked([subject(7, user, 1)]), usual, nameless, now);
         }
         assert_eq!(questions.iter().count(), MOST_OF_A_PROGRAM);
         for user in 131_072..131_072 + 1000 {
-            questions.meet(asked([subject(user.into(), user, 1)]), usual, now);
+            questions.meet(asked([subject(user.into(), user, 1)]), usual, nameless, now);
         }
         assert_eq!(questions.iter().count(), MOST_OF_ONE);
         assert_eq!(
             questions
-                .meet(asked([subject(7, 1000, 1)]), usual, now)
+                .meet(asked([subject(7, 1000, 1)]), usual, nameless, now)
                 .len(),
             1
         );
@@ -319,8 +672,8 @@ mod tests {
     #[test]
     fn what_found_no_room_is_looked_for_again_and_not_at_every_turn() {
         let (mut questions, now) = (Questions::default(), Instant::now());
-        let all = asked((1..=9).map(|remote| subject(7, 1000, remote)));
-        questions.meet(all, usual, now);
+        let all = asked((1..=9).map(|port| comes_in([192, 0, 2, 7], port)));
+        questions.meet(all, usual, nameless, now);
         let later = now + AGAIN / 2;
         assert_eq!(questions.due(later), Some(AGAIN / 2));
         assert_eq!(questions.due(now + AGAIN), Some(Duration::ZERO));
@@ -330,10 +683,10 @@ mod tests {
     fn a_question_is_met_once_and_counts_what_waits_for_it() {
         let (mut questions, now) = (Questions::default(), Instant::now());
         let mut one = asked([subject(7, 1000, 1)]);
-        assert_eq!(questions.meet(one.clone(), usual, now), [1]);
+        assert_eq!(questions.meet(one.clone(), usual, nameless, now), [1]);
         one[0].1.count = 5;
-        assert_eq!(questions.meet(one, usual, now), [0_u64; 0]);
-        assert_eq!(questions.get(1).unwrap().question.count, 5);
+        assert_eq!(questions.meet(one, usual, nameless, now), [0_u64; 0]);
+        assert_eq!(questions.get(1).unwrap().count(), 5);
     }
 
     #[test]
@@ -344,11 +697,12 @@ mod tests {
             subject(7, 1000, 2),
             subject(8, 1000, 1),
         ];
-        questions.meet(asked(all), usual, now);
+        questions.meet(asked(all), usual, nameless, now);
         questions.settle(all[0].at(Width::Endpoint), Width::Endpoint);
         assert_eq!(questions.iter().count(), 2);
         questions.settle(all[1].at(Width::Port), Width::Port);
-        assert_eq!(questions.iter().next().unwrap().subject, all[2]);
+        let left = questions.iter().next().unwrap();
+        assert_eq!(left.first().unwrap().subject, all[2]);
     }
 
     #[test]
@@ -363,7 +717,7 @@ mod tests {
             question.began_ns = began_ns;
             question.socket = socket;
         }
-        questions.meet(all.clone(), usual, now);
+        questions.meet(all.clone(), usual, nameless, now);
         let (first, process) = (all[0].0, all[0].1.process().unwrap());
         let left = |questions: &Questions| {
             let each = questions.iter().map(|waiting| waiting.id);
@@ -383,7 +737,7 @@ mod tests {
     #[test]
     fn what_nobody_answers_in_its_time_is_over() {
         let (mut questions, now) = (Questions::default(), Instant::now());
-        questions.meet(asked([subject(7, 1000, 1)]), usual, now);
+        questions.meet(asked([subject(7, 1000, 1)]), usual, nameless, now);
         let within = Asking::default().within;
         assert_eq!(questions.due(now), Some(within));
         assert!(questions.overdue(now + within / 2).is_empty());

@@ -73,6 +73,8 @@ pub enum Change {
     },
     Answer {
         id: u64,
+        /// The number of the last place that whoever answers was shown.
+        listed: Option<u64>,
         given: Given,
     },
     ForgetAnswers {
@@ -174,9 +176,9 @@ impl Change {
             Self::RefreshList { set, take } => {
                 json!({ "list": firewall.refresh_list(&set, take)? })
             }
-            Self::Answer { id, given } => {
+            Self::Answer { id, listed, given } => {
                 let (may, by) = (requester.sees(), requester.name());
-                json!({ "answered": firewall.answer_question(id, given, may, by)? })
+                json!({ "answered": firewall.answer_question((id, listed), given, may, by)? })
             }
             Self::ForgetAnswers { which, everybody } => {
                 let of = requester.sees().filter(|_| !everybody);

@@ -193,6 +193,7 @@ struct AnswerQuestion {
     seconds: Option<u64>,
     always: Option<bool>,
     until: Option<String>,
+    listed: Option<u64>,
 }
 
 fn answer(
@@ -203,6 +204,7 @@ fn answer(
         seconds,
         always,
         until,
+        listed,
     }: AnswerQuestion,
 ) -> Result<Change, Misunderstood> {
     let range =
@@ -244,7 +246,7 @@ fn answer(
         width,
         lasts,
     };
-    Ok(Change::Answer { id, given })
+    Ok(Change::Answer { id, listed, given })
 }
 
 #[derive(Deserialize)]

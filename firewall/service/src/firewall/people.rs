@@ -1,7 +1,7 @@
 //! What people are asked: questions are taken in, shown and answered, and what nobody answers in time is settled.
 
 use super::{Firewall, now};
-use crate::asking::{self, StoredAnswer, Waiting};
+use crate::asking::{self, Place, StoredAnswer, Waiting};
 use crate::driver;
 use crate::escape::plain;
 use crate::held_answers::{AnswerInForce, Note};
@@ -9,8 +9,8 @@ use crate::rulebook::refused;
 use crate::sweep::LastLook;
 use crate::troubles::Cause;
 use anyhow::{Context, Result};
-use control::{Given, Lasts, Question, Refused};
-use firewall_abi::asking::{Answer, Subject, Width};
+use control::{AskedPlace, Given, Lasts, Question, Refused};
+use firewall_abi::asking::{Answer, Subject, Who, Width};
 use firewall_abi::packet::{Direction, NO_RULE, NO_USER, Reason, Verdict};
 use rules::{Resolver, SystemResolver};
 use std::collections::BTreeSet;
@@ -73,31 +73,31 @@ impl Firewall {
         if self.is_woken || self.questions.due(now).is_some_and(|due| due.is_zero()) {
             self.meet_questions();
         }
-        for waiting in self.questions.overdue(now) {
-            asking::say_unanswered(&waiting);
-            let done = driver::now_ns().and_then(|now| {
-                let until = now.saturating_add(asking::UNANSWERED.as_nanos() as u64);
-                let allow = waiting.asking.unanswered == Verdict::Allow;
-                let program = waiting.subject.program;
-                let answer = asking::answer(program, allow, Reason::Unanswered, until);
-                self.driver.answer(waiting.subject, answer)?;
-                let program = self.driver.program(program).ok().flatten();
-                let note = None;
-                let held = AnswerInForce {
-                    answer,
-                    program,
-                    note,
-                };
-                self.held_answers.put(waiting.subject, held);
-                self.driver.settle(waiting.subject, Width::Endpoint)
-            });
-            if let Err(cause) = done {
+        for unanswered in self.questions.overdue(now) {
+            asking::say_unanswered(&unanswered);
+            let mut places = unanswered.places.iter();
+            if let Err(cause) = places.try_for_each(|place| self.nobody_answered(place)) {
                 error!(
                     "nobody answered question {}, and that can't be noted: {cause:#}",
-                    waiting.id
+                    unanswered.id
                 );
             }
         }
+    }
+
+    fn nobody_answered(&mut self, place: &Place) -> Result<()> {
+        let until = driver::now_ns()?.saturating_add(asking::UNANSWERED.as_nanos() as u64);
+        let allow = place.asking.unanswered == Verdict::Allow;
+        let program = place.subject.program;
+        let answer = asking::answer(program, allow, Reason::Unanswered, until);
+        self.driver.answer(place.subject, answer)?;
+        let held = AnswerInForce {
+            answer,
+            program: self.driver.program(program).ok().flatten(),
+            note: None,
+        };
+        self.held_answers.put(place.subject, held);
+        self.driver.forget_question(&place.subject)
     }
 
     /// When the main loop has to look for questions.
@@ -132,17 +132,17 @@ impl Firewall {
                 return;
             }
         };
-        let names = &self.rule_names;
+        let (rules, addresses) = (&self.rule_names, &self.addresses);
         let new = self.questions.meet(
             asked,
-            |question| names.asking(question.generation, known_rule(question.rule)),
+            |question| rules.asking(question.generation, known_rule(question.rule)),
+            |subject| addresses.name_of(asking::address(subject.remote)),
             Instant::now(),
         );
         for id in new {
-            if let Some(waiting) = self.questions.get(id) {
-                let asked = self.shown(waiting);
+            if let Some(asked) = self.questions.get(id).and_then(|one| self.shown(one)) {
                 info!(
-                    "question {id}: may {} ({}) {} {} {}?",
+                    "question {id}: may {} ({}) {} {} {}{}?",
                     asked.program.as_deref().unwrap_or(&asked.name),
                     asked
                         .user
@@ -156,20 +156,25 @@ impl Firewall {
                     asked
                         .port
                         .map_or(String::new(), |port| format!("port {port}")),
+                    if asked.many {
+                        ", and wherever else it wants to"
+                    } else {
+                        ""
+                    },
                 );
             }
         }
     }
 
-    fn shown(&self, waiting: &Waiting) -> Question {
-        let Waiting {
-            id,
+    /// None: nothing of it waits any more.
+    fn shown(&self, waiting: &Waiting) -> Option<Question> {
+        let Place {
             subject,
             question,
             asking,
             deadline,
-            more,
-        } = *waiting;
+            ..
+        } = *waiting.first()?;
         let direction = if subject.goes_out() {
             Direction::Outbound
         } else {
@@ -183,26 +188,53 @@ impl Firewall {
                 .map(|rule| rule.id.clone())
         });
         let left = deadline.saturating_duration_since(Instant::now());
-        let remote = asking::address(subject.remote);
-        let remote_name = self.addresses.name_of(remote);
-        Question {
-            id,
+        let all = waiting.places().count();
+        let listed = waiting.places().take(asking::MOST_LISTED);
+        let listed = listed.filter(|_| waiting.is_many || all > 1);
+        let places: Vec<_> = listed.map(|place| self.listed(place)).collect();
+        let unlisted = all.saturating_sub(places.len().max(1));
+        let is_of = |who: fn(&firewall_abi::asking::Question) -> Option<Who>| {
+            waiting.places().all(|place| {
+                let known = who(&place.question);
+                known.is_some() && (!waiting.is_many || known == who(&question))
+            })
+        };
+        let here = self.listed(waiting.first()?);
+        Some(Question {
+            id: waiting.id,
             direction: direction.name().to_owned(),
-            protocol: subject.protocol,
-            remote,
-            remote_name: remote_name.map(|name| name.to_string()),
-            port: (subject.port != 0).then_some(subject.port),
+            protocol: here.protocol,
+            remote: here.remote,
+            remote_name: here.remote_name,
+            port: here.port,
             user: (subject.user != NO_USER).then_some(subject.user),
             program: self.driver.program(subject.program).ok().flatten(),
             name: task_name(question.name),
             pid: question.pid,
             rule,
-            count: question.count,
-            more,
-            of_connection: question.socket().is_some(),
-            of_process: question.process().is_some(),
+            count: waiting.count(),
+            many: waiting.is_many,
+            places,
+            more: waiting.more.saturating_add(unlisted as u64),
+            of_connection: !waiting.is_many && is_of(|question| question.socket()),
+            of_process: is_of(|question| question.process()),
             milliseconds_left: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
             unanswered: asking.unanswered.name().to_owned(),
+        })
+    }
+
+    fn listed(&self, place: &Place) -> AskedPlace {
+        let Place {
+            number, subject, ..
+        } = place;
+        let remote = asking::address(subject.remote);
+        let remote_name = self.addresses.name_of(remote);
+        AskedPlace {
+            number: *number,
+            remote,
+            remote_name: remote_name.map(|name| name.to_string()),
+            protocol: subject.protocol,
+            port: (subject.port != 0).then_some(subject.port),
         }
     }
 
@@ -211,89 +243,48 @@ impl Firewall {
         self.meet_questions();
         let waiting = self.questions.iter();
         waiting
-            .filter(|waiting| of.is_none_or(|user| asking::may_answer(user, &waiting.subject)))
-            .map(|waiting| self.shown(waiting))
+            .filter(|waiting| {
+                let mut places = waiting.places();
+                places.all(|place| of.is_none_or(|user| asking::may_answer(user, &place.subject)))
+            })
+            .filter_map(|waiting| self.shown(waiting))
             .collect()
     }
 
-    /// Puts an answer in force, of this user, or of one who may answer everything.
+    /// Puts an answer in force, of this user, or of one who may answer everything. `listed` is the number of the last place that whoever
+    /// answers was shown.
     pub fn answer_question(
         &mut self,
-        id: u64,
+        (id, listed): (u64, Option<u64>),
         given: Given,
         of: Option<u32>,
         by: String,
     ) -> Result<Question, Refused> {
-        let waiting = *self.questions.get(id).ok_or(Refused::NoQuestion)?;
+        let waiting = self.questions.get(id).ok_or(Refused::NoQuestion)?.clone();
         // Of others' questions nobody hears whether there are any.
-        if of.is_some_and(|user| !asking::may_answer(user, &waiting.subject)) {
+        let may = |place: &Place| of.is_none_or(|user| asking::may_answer(user, &place.subject));
+        if !waiting.places().all(may) {
             return Err(Refused::NoQuestion);
         }
-        let asked = self.shown(&waiting);
-        if !given.may_be_about(asked.remote) {
+        let asked = self.shown(&waiting).ok_or(Refused::NoQuestion)?;
+        let places = meant(&waiting, listed, given)?;
+        let of_link = places.iter().find_map(|place| {
+            let remote = asking::address(place.subject.remote);
+            (!given.may_be_about(remote)).then_some(remote)
+        });
+        if let Some(remote) = of_link {
             return Err(Refused::NotPermitted(format!(
-                "another machine has {} on each network, and an answer knows no network: allow it for the connection, until the program \
-                 ends or for an hour at most, or whatever the address; or write a rule that names the interface",
-                asked.remote
+                "another machine has {remote} on each network, and an answer knows no network: allow it for the connection, until the \
+                 program ends or for an hour at most, or whatever the address; or write a rule that names the interface"
             )));
         }
-        let to = self.whom(&waiting, given)?;
+        let answered = self.whom(&places, given)?;
         if let Some(user) = of {
-            let held = self.driver.answers().map_err(refused)?;
-            let own = held
-                .iter()
-                .filter(|(held, _)| asking::have_one_share(held.user, user) && *held != to);
-            if own.count() >= asking::MOST_OF_A_USER {
-                return Err(Refused::NotPermitted(format!(
-                    "{} answers of yours hold, and that is the most; wait until some are over, or have root answer",
-                    asking::MOST_OF_A_USER
-                )));
-            }
+            self.may_hold(&answered, user)?;
         }
-        let until_ns = match given.lasts {
-            Lasts::For(time) => driver::now_ns()
-                .map_err(refused)?
-                .saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
-            Lasts::Connection | Lasts::Process | Lasts::UntilRestart | Lasts::Always => {
-                Answer::NO_END
-            }
-        };
-        let program = waiting.subject.program;
-        let path = self.path_to(program, &asked);
-        let answer = asking::answer(program, given.allow, Reason::Answer, until_ns);
-        let before = self.driver.answer_to(&to).map_err(refused)?;
-        self.driver.answer(to, answer).map_err(refused)?;
-        let note = Note {
-            by: by.clone(),
-            at: now(),
-            pid: asked.pid,
-            name: asked.name.clone(),
-            remote_name: asked.remote_name.clone(),
-        };
-        if given.lasts == Lasts::Always {
-            match self.keep_answer(&waiting, given, path.as_deref(), &note) {
-                Ok(kept) => self.permanent.was_put(to, &kept),
-                Err(failed) => {
-                    // A person who is told that it failed finds nothing changed.
-                    self.put_back(&to, before);
-                    return Err(failed);
-                }
-            }
-        }
-        let held = AnswerInForce {
-            answer,
-            program: asked.program.clone(),
-            note: Some(note),
-        };
-        self.held_answers.put(to, held);
-        if let Some(path) = &path {
-            let machine = SystemResolver::beside(&self.config.rules);
-            self.answered_programs.note(program, path, &machine);
-        }
-        self.driver.settle(to, given.width).map_err(refused)?;
-        self.questions.settle(to, given.width);
+        self.give(&answered, given, &asked, &by)?;
         info!(
-            "{by} answered question {id}: {} {}, {} ({} {}, user {}, {} port {})",
+            "{by} answered question {id}: {} {}, {} ({} {}, user {}, {} port {}{})",
             if given.allow { "allow" } else { "block" },
             given.width.name(),
             match given.lasts {
@@ -310,37 +301,182 @@ impl Firewall {
                 .map_or("unknown".to_owned(), |user| user.to_string()),
             asked.remote,
             asked.port.unwrap_or(0),
+            match answered.len() {
+                0 | 1 => String::new(),
+                more => format!(", and {} more", more - 1),
+            },
         );
         Ok(asked)
     }
 
-    /// Whom this answer is to, and what about. Who has ended meanwhile is asked for no more.
-    fn whom(&mut self, waiting: &Waiting, given: Given) -> Result<Subject, Refused> {
-        let Waiting {
-            id,
-            subject,
-            question,
-            ..
-        } = waiting;
-        let whole = subject.at(given.width);
-        let (who, what) = match given.lasts {
-            Lasts::Connection => (question.socket(), "connection"),
-            Lasts::Process => (question.process(), "process"),
-            Lasts::For(_) | Lasts::UntilRestart | Lasts::Always => return Ok(whole),
-        };
-        let Some(who) = who else {
+    /// Whether a user's answers leave room for these.
+    fn may_hold(&self, answered: &[(Subject, Place)], user: u32) -> Result<(), Refused> {
+        let held = self.driver.answers().map_err(refused)?;
+        let is_new = |held: &Subject| answered.iter().all(|(to, _)| to != held);
+        let own = held.iter().filter(|(held, answer)| {
+            answer.reason == Reason::Answer as u8
+                && asking::have_one_share(held.user, user)
+                && is_new(held)
+        });
+        if own.count() + answered.len() > asking::MOST_OF_A_USER {
             return Err(Refused::NotPermitted(format!(
-                "which {what} asks is not known; answer for some time, or until the service starts again"
-            )));
-        };
-        if !self.driver.watch(who).map_err(refused)? {
-            self.driver.forget_question(subject).map_err(refused)?;
-            self.questions.drop(*id);
-            return Err(Refused::NotPermitted(format!(
-                "the {what} that asked has ended; if others wait for the same, they are asked about anew"
+                "{} answers of yours may hold, and that is the most; wait until some are over, or have root answer",
+                asking::MOST_OF_A_USER
             )));
         }
-        Ok(whole.of(who))
+        Ok(())
+    }
+
+    /// Puts it in force for all of these, or for none.
+    fn give(
+        &mut self,
+        answered: &[(Subject, Place)],
+        given: Given,
+        asked: &Question,
+        by: &str,
+    ) -> Result<(), Refused> {
+        let until_ns = match given.lasts {
+            Lasts::For(time) => driver::now_ns()
+                .map_err(refused)?
+                .saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
+            Lasts::Connection | Lasts::Process | Lasts::UntilRestart | Lasts::Always => {
+                Answer::NO_END
+            }
+        };
+        let mut before = Vec::new();
+        for (to, place) in answered {
+            let given_to = self.give_one((*to, place), (given, until_ns), asked, by);
+            match given_to {
+                Ok(earlier) => before.push((*to, earlier)),
+                Err(failed) => {
+                    // A person who is told that it failed finds nothing changed.
+                    for (to, earlier) in before {
+                        self.undo(&to, earlier);
+                    }
+                    return Err(failed);
+                }
+            }
+        }
+        for (to, _) in answered {
+            self.driver.settle(*to, given.width).map_err(refused)?;
+            self.questions.settle(*to, given.width);
+            self.takes_the_place_of_none(to, given.width);
+        }
+        Ok(())
+    }
+
+    /// Returns what was answered before.
+    fn give_one(
+        &mut self,
+        (to, place): (Subject, &Place),
+        (given, until_ns): (Given, u64),
+        asked: &Question,
+        by: &str,
+    ) -> Result<Option<Answer>, Refused> {
+        let program = place.subject.program;
+        let path = self.path_to(program, asked);
+        let answer = asking::answer(program, given.allow, Reason::Answer, until_ns);
+        let before = self.driver.answer_to(&to).map_err(refused)?;
+        self.driver.answer(to, answer).map_err(refused)?;
+        let remote_name = self
+            .addresses
+            .name_of(asking::address(place.subject.remote));
+        let note = Note {
+            by: by.to_owned(),
+            at: now(),
+            pid: place.question.pid,
+            name: task_name(place.question.name),
+            remote_name: remote_name.map(|name| name.to_string()),
+        };
+        if given.lasts == Lasts::Always {
+            match self.keep_answer(&place.subject, given, path.as_deref(), &note) {
+                Ok(kept) => self.permanent.was_put(to, &kept),
+                Err(failed) => {
+                    self.put_back(&to, before);
+                    return Err(failed);
+                }
+            }
+        }
+        let held = AnswerInForce {
+            answer,
+            program: asked.program.clone(),
+            note: Some(note),
+        };
+        self.held_answers.put(to, held);
+        if let Some(path) = &path {
+            let machine = SystemResolver::beside(&self.config.rules);
+            self.answered_programs.note(program, path, &machine);
+        }
+        Ok(before)
+    }
+
+    /// That nobody had answered holds no longer where somebody has by now, however wide.
+    fn takes_the_place_of_none(&mut self, to: &Subject, width: Width) {
+        let covered = |held: &Subject, answer: &Answer| {
+            answer.reason == Reason::Unanswered as u8 && held != to && held.at(width) == *to
+        };
+        let held = self.held_answers.iter();
+        let over: Vec<_> = held
+            .filter(|(held, in_force)| covered(held, &in_force.answer))
+            .map(|(held, _)| *held)
+            .collect();
+        for held in over {
+            let taken = self.take_answer_back(&held);
+            self.noted(
+                Cause::Answers,
+                taken.context("taking back that nobody answered"),
+            );
+        }
+    }
+
+    /// Whom this answer is to, and what about: each once, with a place that it is about. Who has ended meanwhile is asked for no more.
+    fn whom(&mut self, places: &[Place], given: Given) -> Result<Vec<(Subject, Place)>, Refused> {
+        let (mut answered, mut ended) = (Vec::new(), None);
+        for place in places {
+            let whole = place.subject.at(given.width);
+            let (who, what) = match given.lasts {
+                Lasts::Connection => (place.question.socket(), "connection"),
+                Lasts::Process => (place.question.process(), "process"),
+                Lasts::For(_) | Lasts::UntilRestart | Lasts::Always => {
+                    (Some(whole.who()), "program")
+                }
+            };
+            let Some(who) = who else {
+                return Err(Refused::NotPermitted(format!(
+                    "which {what} asks is not known; answer for some time, or until the service starts again"
+                )));
+            };
+            if !self.driver.watch(who).map_err(refused)? {
+                self.driver
+                    .forget_question(&place.subject)
+                    .map_err(refused)?;
+                self.questions.drop(&place.subject);
+                ended = Some(what);
+                continue;
+            }
+            let to = whole.of(who);
+            if answered.iter().all(|(known, _)| *known != to) {
+                answered.push((to, *place));
+            }
+        }
+        match ended {
+            Some(what) if answered.is_empty() => Err(Refused::NotPermitted(format!(
+                "the {what} that asked has ended; if others wait for the same, they are asked about anew"
+            ))),
+            _ => Ok(answered),
+        }
+    }
+
+    /// Undoes an answer that was kept, if it was for always.
+    fn undo(&mut self, to: &Subject, before: Option<Answer>) {
+        let kept = self.permanent.put_for(to).cloned();
+        let forgotten = self.permanent.forget(&kept.into_iter().collect());
+        self.noted(
+            Cause::Answers,
+            forgotten.map(drop).context("undoing an answer"),
+        );
+        self.held_answers.remove(to);
+        self.put_back(to, before);
     }
 
     fn put_back(&mut self, to: &Subject, before: Option<Answer>) {
@@ -361,19 +497,19 @@ impl Firewall {
     /// Writes down an answer for always. It names the program by its path, which must lead to it.
     fn keep_answer(
         &mut self,
-        waiting: &Waiting,
+        subject: &Subject,
         given: Given,
         path: Option<&str>,
         note: &Note,
     ) -> Result<StoredAnswer, Refused> {
-        if path.is_none() && waiting.subject.program != [0; 2] {
+        if path.is_none() && subject.program != [0; 2] {
             return Err(Refused::NotPermitted(
                 "no path leads to this program, by which it would be known again (is it in a container, or was it replaced?); \
                  answer for some time, or until the service starts again"
                     .to_owned(),
             ));
         }
-        let to = waiting.subject.at(given.width);
+        let to = subject.at(given.width);
         let kept = StoredAnswer::of(
             &to,
             given.width,
@@ -389,6 +525,30 @@ impl Firewall {
         self.permanent.keep(kept.clone()).map_err(refused)?;
         Ok(kept)
     }
+}
+
+/// The places that an answer is about; to anywhere it is about the first as about any.
+fn meant(waiting: &Waiting, listed: Option<u64>, given: Given) -> Result<Vec<Place>, Refused> {
+    let places = waiting.places().copied();
+    if given.width == Width::Anywhere {
+        return Ok(places.take(1).collect());
+    }
+    if !waiting.is_many {
+        return Ok(places.collect());
+    }
+    let Some(listed) = listed else {
+        return Err(Refused::NotPermitted(
+            "this question is about many places, and by now others may wait than you were shown: answer about anywhere, or say with \
+             --listed up to which number they were listed (`gatebell ask --list` has it)"
+                .to_owned(),
+        ));
+    };
+    let shown = places.take_while(|place| place.number <= listed);
+    let shown: Vec<_> = shown.take(asking::MOST_LISTED).collect();
+    if shown.is_empty() {
+        return Err(Refused::NoQuestion);
+    }
+    Ok(shown)
 }
 
 /// The rule that asked; none: the default did.

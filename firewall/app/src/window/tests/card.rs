@@ -159,6 +159,80 @@ fn a_link_local_address_is_not_allowed_for_always_and_the_card_says_why() {
     assert_eq!(answers(&[Key::A, Key::E, Key::W]), everywhere);
 }
 
+/// A question about many places, of which these are listed.
+fn about_many(id: u64, listed: std::ops::RangeInclusive<u8>) -> Question {
+    let place = |last: u8| control::AskedPlace {
+        number: last.into(),
+        remote: [192, 0, 2, last].into(),
+        remote_name: None,
+        protocol: 6,
+        port: Some(443),
+    };
+    Question {
+        many: true,
+        places: listed.map(place).collect(),
+        more: 100,
+        ..numbered(id)
+    }
+}
+
+#[test]
+fn a_question_about_many_places_is_answered_for_the_program_by_two_keys_and_it_is_muted_by_two() {
+    use egui::Key;
+    let mut window = window();
+    let mut service = asked(
+        &mut window,
+        vec![about_many(7, 1..=8), about_many(8, 1..=8)],
+    );
+    for words in [
+        "out, to 192.0.2.7 tcp port 443 and 107 other places",
+        "192.0.2.8 tcp port 443",
+    ] {
+        assert!(sees(&window, words), "{words}");
+    }
+    keys(&mut window, &[Key::A]);
+    assert!(sees(&window, "allow for 10 minutes: whatever the address"));
+    keys(&mut window, &[Key::Enter]);
+    hear(&mut window, &mut service);
+    let everywhere = control::Given {
+        width: firewall_abi::asking::Width::Anywhere,
+        ..usual(true)
+    };
+    assert_eq!(service.answered, [(7, everywhere)]);
+    keys(&mut window, &[Key::N]);
+    assert!(sees(&window, "block for 60 minutes: whatever the address"));
+    keys(&mut window, &[Key::Enter]);
+    hear(&mut window, &mut service);
+    assert_eq!(service.answered[1].1, view::question::mute(&question()));
+}
+
+#[test]
+fn an_answer_about_the_places_listed_is_about_those_that_were_when_something_was_chosen() {
+    use egui::Key;
+    let mut window = window();
+    let mut service = asked(&mut window, vec![about_many(7, 1..=2)]);
+    keys(&mut window, &[Key::A, Key::P]);
+    assert!(sees(&window, "allow for 10 minutes: the 2 places listed"));
+    // Others come meanwhile.
+    service.waiting = vec![about_many(7, 1..=5)];
+    hear(&mut window, &mut service);
+    assert!(!sees(&window, "192.0.2.5"));
+    keys(&mut window, &[Key::Enter]);
+    hear(&mut window, &mut service);
+    assert_eq!(service.answered, [(7, usual(true))]);
+    assert_eq!(service.listed, [Some(2)]);
+    // Those that were listed are answered elsewhere: nothing is chosen about others.
+    service.waiting = vec![about_many(9, 1..=2)];
+    hear(&mut window, &mut service);
+    keys(&mut window, &[Key::A, Key::P]);
+    service.waiting = vec![about_many(9, 3..=5)];
+    hear(&mut window, &mut service);
+    keys(&mut window, &[Key::Enter]);
+    hear(&mut window, &mut service);
+    assert_eq!(service.answered.len(), 1);
+    assert!(sees(&window, "choose first: A allows, B blocks"));
+}
+
 #[test]
 fn every_choice_has_a_name_and_can_be_clicked() {
     let mut window = window();

@@ -94,7 +94,7 @@ fn names_are_used_once(description: &zlink_idl::Interface<'_>) {
 }
 
 fn types_are_as_described(description: &zlink_idl::Interface<'_>) {
-    let sent: [(&str, Value); 30] = [
+    let sent: [(&str, Value); 31] = [
         ("SubscribedList", json!(subscribed_list())),
         ("SetAdded", json!(set_added())),
         ("SetRemoved", json!(set_removed())),
@@ -121,6 +121,7 @@ fn types_are_as_described(description: &zlink_idl::Interface<'_>) {
         ("Account", json!(accounts().apps[0])),
         ("Counted", json!(Counted::default())),
         ("Question", json!(question())),
+        ("AskedPlace", json!(question().places[0])),
         ("HeldAnswer", json!(held_answer())),
         ("HistoryStatus", json!(HistoryStatus::default())),
         ("HistoryPage", json!(HistoryPage::default())),
@@ -298,7 +299,7 @@ fn given(method: &str) -> Option<Value> {
         ),
         (
             "AnswerQuestion",
-            json!({ "id": 1, "allow": true, "width": "endpoint" }),
+            json!({ "id": 1, "allow": true, "width": "endpoint", "listed": 8 }),
         ),
         ("ForgetAnswers", json!({ "all": true, "everybody": true })),
     ];

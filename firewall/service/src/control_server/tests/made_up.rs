@@ -3,7 +3,7 @@
 use super::super::methods::{Answered, Change, Query, Request};
 use super::super::peer::Requester;
 use control::{
-    Account, Accounts, AddressName, AddressNames, Applied, Counted, Device, HeldAnswer,
+    Account, Accounts, AddressName, AddressNames, Applied, AskedPlace, Counted, Device, HeldAnswer,
     HistoryPage, HistoryStatus, Hits, InForce, Lease, Memory, NamedRule, NetworkStatus, Networks,
     Question, Refused, RouteStatus, RuleNames, RuleText, SetAdded, SetMember, SetRemoved, Stats,
     Status, SubscribedList,
@@ -127,6 +127,14 @@ pub fn question() -> Question {
         pid: 7,
         rule: Some("web".to_owned()),
         count: 3,
+        many: true,
+        places: vec![AskedPlace {
+            number: 1,
+            remote: std::net::Ipv4Addr::LOCALHOST.into(),
+            remote_name: Some("example.org".to_owned()),
+            protocol: 6,
+            port: Some(443),
+        }],
         more: 1,
         of_connection: true,
         of_process: true,
