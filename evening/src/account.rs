@@ -19,7 +19,7 @@ const GRACE_MS: u64 = 5000;
 pub struct Place {
     /// The protocol's number.
     pub protocol: u8,
-    /// The other end.
+    /// The other end, by one of its addresses: a host that has two, of both versions, is one place.
     pub remote: IpAddr,
     /// Its port; 0: there are none.
     pub port: u16,
@@ -39,10 +39,12 @@ pub enum Width {
 pub struct Question {
     /// Its number.
     pub id: u64,
-    /// The program, as a person calls it.
+    /// The program, as a person calls it, and whose it is.
     pub program: String,
-    /// Where it wants to go.
-    pub place: Place,
+    /// Where it wants to go, as far as that is listed.
+    pub places: Vec<Place>,
+    /// Whether it is about whatever else the program wants.
+    pub many: bool,
     /// When it was shown.
     pub shown_ms: u64,
     /// When it is too late to answer.
@@ -145,7 +147,7 @@ pub struct Runs {
 struct Hold<'a> {
     program: &'a str,
     /// None: all of them.
-    place: Option<Place>,
+    places: Option<&'a [Place]>,
     from_ms: u64,
     until_ms: u64,
     allow: bool,
@@ -153,8 +155,9 @@ struct Hold<'a> {
 }
 
 impl Hold<'_> {
-    fn is_about(&self, program: &str, place: Place) -> bool {
-        self.program == program && self.place.is_none_or(|own| own == place)
+    fn is_about(&self, program: &str, places: &[Place]) -> bool {
+        let own = self.places;
+        self.program == program && own.is_none_or(|own| own.iter().any(|own| places.contains(own)))
     }
 }
 
@@ -215,7 +218,7 @@ impl Evening {
         let mut places: BTreeMap<&str, BTreeSet<Place>> = BTreeMap::new();
         for question in &self.questions {
             let of_program = places.entry(&question.program).or_default();
-            of_program.insert(question.place);
+            of_program.extend(&question.places);
             let answer = self.answer_to(question.id);
             let is_over_unanswered = answer.is_none() && !is_covered(question, holds);
             let repeated = self.is_repeated(question, holds);
@@ -240,14 +243,18 @@ impl Evening {
     fn is_repeated(&self, question: &Question, holds: &[Hold<'_>]) -> bool {
         let waits_twice = self.questions.iter().any(|other| {
             other.id < question.id
-                && (&other.program, other.place) == (&question.program, question.place)
+                && other.program == question.program
+                && other
+                    .places
+                    .iter()
+                    .any(|place| question.places.contains(place))
                 && question.asked_ms() + NEARLY_MS < over_ms(other, holds)
         });
         let is_decided = |hold: &Hold<'_>| {
             let surely = hold.from_ms + NEARLY_MS..hold.until_ms.saturating_sub(NEARLY_MS);
             surely.contains(&question.asked_ms())
         };
-        waits_twice || about(&question.program, question.place, holds).any(is_decided)
+        waits_twice || about(&question.program, &question.places, holds).any(is_decided)
     }
 
     /// What was decided, by answers and by none.
@@ -258,8 +265,9 @@ impl Evening {
                 holds.push(given(question, answer));
             }
         }
+        // Of many places each has its own time.
         let unanswered = self.questions.iter().filter(|question| {
-            self.answer_to(question.id).is_none() && !is_covered(question, &holds)
+            !question.many && self.answer_to(question.id).is_none() && !is_covered(question, &holds)
         });
         let unanswered: Vec<_> = unanswered.map(left).collect();
         holds.extend(unanswered);
@@ -357,8 +365,8 @@ impl Evening {
 fn given<'a>(question: &'a Question, answer: &Answer) -> Hold<'a> {
     Hold {
         program: &question.program,
-        place: match answer.width {
-            Width::Endpoint => Some(question.place),
+        places: match answer.width {
+            Width::Endpoint => Some(&question.places),
             Width::Anywhere => None,
         },
         from_ms: answer.at_ms,
@@ -374,7 +382,7 @@ fn given<'a>(question: &'a Question, answer: &Answer) -> Hold<'a> {
 fn left(question: &Question) -> Hold<'_> {
     Hold {
         program: &question.program,
-        place: Some(question.place),
+        places: Some(&question.places),
         from_ms: question.deadline_ms,
         until_ms: question.deadline_ms + UNANSWERED_MS,
         allow: false,
@@ -384,24 +392,24 @@ fn left(question: &Question) -> Hold<'_> {
 
 fn about<'a>(
     program: &'a str,
-    place: Place,
+    places: &'a [Place],
     holds: &'a [Hold<'a>],
 ) -> impl Iterator<Item = &'a Hold<'a>> {
     holds
         .iter()
-        .filter(move |hold| hold.is_about(program, place))
+        .filter(move |hold| hold.is_about(program, places))
 }
 
 /// Whether the answer to another question was about this one too, while it waited.
 fn is_covered(question: &Question, holds: &[Hold<'_>]) -> bool {
     let waits = question.shown_ms..question.deadline_ms;
-    about(&question.program, question.place, holds)
+    about(&question.program, &question.places, holds)
         .any(|hold| hold.answered && waits.contains(&hold.from_ms))
 }
 
 /// When a question was over.
 fn over_ms(question: &Question, holds: &[Hold<'_>]) -> u64 {
-    let about = about(&question.program, question.place, holds).map(|hold| hold.from_ms);
+    let about = about(&question.program, &question.places, holds).map(|hold| hold.from_ms);
     let first = about.filter(|from| *from >= question.shown_ms).min();
     first.unwrap_or(question.deadline_ms)
 }
@@ -409,8 +417,12 @@ fn over_ms(question: &Question, holds: &[Hold<'_>]) -> u64 {
 /// How it was decided about a connection, before or while it waited, and from when on it could go by that.
 fn settled(connect: &Connect, holds: &[Hold<'_>]) -> Option<(bool, u64)> {
     let end = connect.end.at_ms();
-    let during = about(&connect.program, connect.place, holds)
-        .filter(|hold| hold.from_ms <= end && hold.until_ms > connect.began_ms);
+    let during = about(
+        &connect.program,
+        std::slice::from_ref(&connect.place),
+        holds,
+    )
+    .filter(|hold| hold.from_ms <= end && hold.until_ms > connect.began_ms);
     let first = during.min_by_key(|hold| hold.from_ms)?;
     Some((first.allow, first.from_ms.max(connect.began_ms)))
 }
@@ -483,7 +495,8 @@ mod tests {
         Question {
             id,
             program: "curl".to_owned(),
-            place: place(last),
+            places: vec![place(last)],
+            many: false,
             shown_ms,
             deadline_ms: shown_ms + ANSWER_WITHIN_MS,
             more: 0,
@@ -571,6 +584,30 @@ mod tests {
         assert_eq!((row.questions, row.endpoints, row.answers), (3, 3, 1));
         assert_eq!(row.unanswered, 1, "the second was settled with the first");
         assert_eq!(row.repeated, 1, "the third came later");
+    }
+
+    #[test]
+    fn a_question_about_many_places_repeats_what_an_answer_holds_for_and_nothing_else() {
+        let many = |last: &[u8], shown_ms| Question {
+            many: true,
+            places: last.iter().map(|last| place(*last)).collect(),
+            ..question(2, 1, shown_ms)
+        };
+        let asked = |many| {
+            let answers = vec![answer(1, 4000, true, Width::Endpoint)];
+            row(&evening(vec![question(1, 1, 1000), many], answers))
+        };
+        assert_eq!(asked(many(&[2, 3], 20_000)).repeated, 0);
+        assert_eq!(asked(many(&[2, 1], 20_000)).repeated, 1);
+        assert_eq!(asked(many(&[2, 3], 20_000)).endpoints, 3);
+        // Those listed are answered, and the next ones are asked about.
+        let next = Question {
+            id: 3,
+            ..many(&[4], 30_000)
+        };
+        let answers = vec![answer(2, 21_000, false, Width::Endpoint)];
+        let all = evening(vec![many(&[2, 3], 20_000), next], answers);
+        assert_eq!(row(&all).repeated, 0);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! gatebell-evening: an evening at a machine whose firewall asks about whatever goes out. `cargo xtask evening` builds what it needs and
 //! starts it.
 //!
-//! Real programs run in a lab (curl, apt, ssh, a browser's and a torrent's load), and a person answers at `gatebell ask`. It counts what
-//! a person has of it: questions, keys, how long a connection takes once it is answered, and which hang.
+//! Real programs of two users run in a lab (curl, apt, ssh, a browser's and a torrent's load), by both versions of IP, and each user answers
+//! at a `gatebell ask` of their own. It counts what a person has of it: questions, keys, how long a connection takes once it is answered,
+//! and which hang.
 //!
 //! It is a crate by itself, which an ordinary build leaves out: it is no test (it takes as long as it is told) and measures no speed, so
 //! neither `tests/` nor `bench/` is its place; what can be wrong in its counting is in `account.rs`, without kernel or clock.
@@ -28,6 +29,7 @@ use clap::{Parser, Subcommand};
 use clock::Clock;
 use loads::{Kind, Loads};
 use person::{Person, Seen};
+use programs::{ANN, BEN};
 use records::{Heard, Records};
 use stage::{Programs, Stage};
 use std::io::{IsTerminal, Write, stderr};
@@ -116,16 +118,16 @@ fn evening(spend: &Spend) -> Result<bool> {
 /// Has it all happen.
 fn spent(spend: &Spend, stage: &Stage, clock: Clock) -> Result<(Evening, Beside)> {
     let device = stage.device();
-    let mut watch = stage.command_line(&spend.programs, &["watch", "--json", "--kind", "packet"]);
+    let mut watch = stage.command_line(&["watch", "--json", "--kind", "packet"]);
     let records = Records::watch(watch.arg("--device").arg(device))?;
     let sockets = sockets::Watch::start(&stage.lab.netns(), clock)?;
-    let mut ask = stage.command_line(&spend.programs, &["ask", "--json"]);
-    let person = Person::sit_down(&mut ask, clock)?;
+    let sit = |user| Person::sit_down(user, &mut stage.command_line_of(user, &["ask"]), clock);
+    let people = [sit(ANN)?, sit(BEN)?];
     let loads = Loads::new(stage, clock);
     let went = std::thread::scope(|scope| {
         let run = loads
             .start(scope)
-            .and_then(|()| busy(stage, clock, &person, &sockets, &loads));
+            .and_then(|()| busy(stage, clock, &people, &sockets, &loads));
         // Without it the loads would go on for as long as the evening takes.
         run.inspect_err(|_| clock::interrupt())
     });
@@ -136,8 +138,8 @@ fn spent(spend: &Spend, stage: &Stage, clock: Clock) -> Result<(Evening, Beside)
     }
     went?;
     let idle_from_ms = clock.now_ms();
-    while !clock.left().is_zero() && person.sits() {
-        progress(clock, &person, &loads);
+    while !clock.left().is_zero() && people.iter().all(Person::sits) {
+        progress(clock, &people, &loads);
         clock::go_on().context("nothing is said of half an evening")?;
         clock::sleep(Duration::from_secs(1));
     }
@@ -145,7 +147,8 @@ fn spent(spend: &Spend, stage: &Stage, clock: Clock) -> Result<(Evening, Beside)
     if stderr().is_terminal() {
         eprintln!();
     }
-    let seen = person.end()?;
+    let [ann, ben] = people.map(Person::end);
+    let seen = ann?.and(ben?);
     let heard = records.end()?;
     let beside = beside(spend, stage, &loads, &seen, heard);
     let evening = Evening {
@@ -168,14 +171,14 @@ fn spent(spend: &Spend, stage: &Stage, clock: Clock) -> Result<(Evening, Beside)
 fn busy(
     stage: &Stage,
     clock: Clock,
-    person: &Person,
+    people: &[Person],
     sockets: &sockets::Watch,
     loads: &Loads<'_>,
 ) -> Result<()> {
     while clock.is_busy() {
-        progress(clock, person, loads);
+        progress(clock, people, loads);
         stage.still_stands()?;
-        if !person.sits() {
+        if !people.iter().all(Person::sits) {
             bail!("gatebell ask has ended");
         }
         if !sockets.looks() {
@@ -202,7 +205,7 @@ fn beside(spend: &Spend, stage: &Stage, loads: &Loads<'_>, seen: &Seen, heard: H
 }
 
 /// A line that is written over, on a terminal; else one each minute.
-fn progress(clock: Clock, person: &Person, loads: &Loads<'_>) {
+fn progress(clock: Clock, people: &[Person], loads: &Loads<'_>) {
     let is_terminal = stderr().is_terminal();
     if !is_terminal && clock.now_ms() % 60_000 >= 1000 {
         return;
@@ -212,7 +215,10 @@ fn progress(clock: Clock, person: &Person, loads: &Loads<'_>) {
         answers,
         waiting,
         ..
-    } = person.so_far();
+    } = people
+        .iter()
+        .map(Person::so_far)
+        .fold(Seen::default(), Seen::and);
     let line = format!(
         "evening: {}; {} programs started; {} questions, {} answered, {waiting} wait{}",
         clock.shown(),

@@ -1,19 +1,19 @@
-//! Somebody who sits at `gatebell ask`: reads what is shown, thinks for a moment, and types what a person would.
+//! Somebody who sits at `gatebell ask` in a terminal: reads what is shown, thinks for a moment, and presses the keys that a person would.
 //!
-//! It is the command line itself, by its standard input and output. `--json` has it print each question as an object; what is typed,
-//! and what it is taken for, is the same.
+//! It is the command line itself, run as that user, on a terminal of its own: it prints what people read, and its terminal shows what is
+//! typed. A person reads the question at the bottom, which is the one that a line answers.
 
 use crate::account::{Answer, Place, Question, Width};
 use crate::clock::Clock;
-use crate::programs::{
-    self, ADVERTISER, APT, BROWSER, CURL, NOBODY_KNOWS, SSH, TELEMETRY, TORRENT,
-};
+use crate::programs::{self, APT, BROWSER, CURL, NOBODY_KNOWS, SSH, TELEMETRY, TORRENT, User};
 use crate::stage::Process;
 use anyhow::{Context, Result};
-use serde_json::Value;
-use std::collections::VecDeque;
+use nix::pty::openpty;
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{ChildStdin, Command, Stdio};
+use std::net::IpAddr;
+use std::process::Command;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -23,25 +23,36 @@ use std::time::{Duration, Instant};
 const REPLY: Duration = Duration::from_secs(10);
 /// How soon somebody reads what is shown.
 const EVERY: Duration = Duration::from_millis(100);
+/// What is at the bottom has been read once it stands there for so long.
+const READ: Duration = Duration::from_millis(700);
 
 /// What a person makes of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Choice {
-    /// These keys, and what they mean.
-    Keys(&'static str, bool, Width),
+    /// This key, what it means, and for how many minutes.
+    Key(&'static str, bool, Width, u64),
     /// It is left to its time.
     Leave,
 }
 
+const ALLOW: Choice = Choice::Key("a", true, Width::Endpoint, 10);
+const BLOCK: Choice = Choice::Key("b", false, Width::Endpoint, 10);
+/// Where it is asked about many places, the same key is about the program.
+const ALLOW_ALL: Choice = Choice::Key("a", true, Width::Anywhere, 10);
+const MUTE: Choice = Choice::Key("n", false, Width::Anywhere, 60);
+
 /// What is typed about a program that goes to this name.
-fn choice(program: &str, name: Option<&str>) -> Choice {
-    match program {
-        CURL if name == Some(ADVERTISER) => Choice::Keys("bw", false, Width::Endpoint),
-        CURL if name == Some(NOBODY_KNOWS) => Choice::Leave,
-        CURL | SSH => Choice::Keys("aw", true, Width::Endpoint),
-        APT | BROWSER => Choice::Keys("awe", true, Width::Anywhere),
-        TORRENT => Choice::Keys("are", true, Width::Anywhere),
-        TELEMETRY => Choice::Keys("bwe", false, Width::Anywhere),
+fn choice(who: User, program: &str, asked: &Shown) -> Choice {
+    match (program, asked.name.as_deref()) {
+        (CURL, _) if asked.many => Choice::Leave,
+        (CURL, Some(NOBODY_KNOWS) | None) => Choice::Leave,
+        (CURL, Some(name)) if !programs::is_wanted(who, name) => BLOCK,
+        (CURL | SSH | APT, _) => ALLOW,
+        // What is not asked about as a whole yet will be soon.
+        (TORRENT, _) if !asked.many => Choice::Leave,
+        (BROWSER | TORRENT, _) if asked.many => ALLOW_ALL,
+        (BROWSER, _) => ALLOW,
+        (TELEMETRY, _) => MUTE,
         _ => Choice::Leave,
     }
 }
@@ -53,14 +64,35 @@ pub struct Seen {
     pub questions: Vec<Question>,
     /// The answers that the command line took.
     pub answers: Vec<Answer>,
-    /// Keys typed in all, Return too.
+    /// Keys pressed in all, Return too.
     pub keys: u64,
     /// Lines that were taken for another question's, or for none's.
     pub misunderstood: Vec<String>,
-    /// Questions about what nobody started, as they were shown.
+    /// Questions about what nobody started, or what is another's, as they were shown.
     pub unexpected: Vec<String>,
     /// Questions that wait.
     pub waiting: usize,
+}
+
+impl Seen {
+    /// What two people saw. No question is both's, for each is one user's.
+    pub fn and(mut self, other: Self) -> Self {
+        let Self {
+            questions,
+            answers,
+            keys,
+            misunderstood,
+            unexpected,
+            waiting,
+        } = other;
+        self.questions.extend(questions);
+        self.answers.extend(answers);
+        self.misunderstood.extend(misunderstood);
+        self.unexpected.extend(unexpected);
+        self.keys += keys;
+        self.waiting += waiting;
+        self
+    }
 }
 
 /// The person, in a thread.
@@ -71,25 +103,36 @@ pub struct Person {
 
 impl Person {
     /// Sits down at this command line, until the clock's evening is over.
-    pub fn sit_down(command: &mut Command, clock: Clock) -> Result<Self> {
-        let mut ask = Process::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
-        let types = ask.0.stdin.take().context("gatebell ask has no input")?;
-        let says = ask.0.stdout.take().context("gatebell ask has no output")?;
+    pub fn sit_down(who: User, command: &mut Command, clock: Clock) -> Result<Self> {
+        let terminal = openpty(None, None).context("can't make a terminal")?;
+        let end = || terminal.slave.try_clone();
+        command.stdin(end()?).stdout(end()?).stderr(end()?);
+        let ask = Process::start(command)?;
+        // What the command still holds of the terminal would keep it from being hung up.
+        command.stdin(std::process::Stdio::null());
+        command.stdout(std::process::Stdio::null());
+        command.stderr(std::process::Stdio::null());
+        drop(terminal.slave);
+        let shows = File::from(terminal.master);
+        let types = shows.try_clone()?;
         let (tell, hear) = channel();
         std::thread::spawn(move || {
-            for line in BufReader::new(says).lines().map_while(Result::ok) {
-                if tell.send((line, Instant::now())).is_err() {
+            for line in BufReader::new(shows).lines().map_while(Result::ok) {
+                if tell.send((plain(&line), Instant::now())).is_err() {
                     return;
                 }
             }
         });
         let seen = Arc::new(Mutex::default());
         let mut sits = Sits {
+            who,
             seen: Arc::clone(&seen),
             clock,
             hear,
             types,
-            waiting: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            bottom: None,
+            heading: None,
             thought: 0,
         };
         let thread = std::thread::spawn(move || {
@@ -122,24 +165,119 @@ fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What a terminal shows of a line: no colours.
+fn plain(line: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = line.trim_end_matches('\r');
+    while let Some((before, escape)) = rest.split_once("\x1b[") {
+        shown += before;
+        let end = escape.find(|letter: char| letter.is_ascii_alphabetic());
+        rest = end.map_or("", |end| &escape[end + 1..]);
+    }
+    shown + rest
+}
+
+/// A question, as its line says it: `7: /usr/bin/curl of user 1000 -> fd79::1, 10.79.1.1 (news.example) tcp port 80`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Shown {
+    id: u64,
+    program: String,
+    user: u32,
+    first: IpAddr,
+    name: Option<String>,
+    protocol: u8,
+    port: u16,
+    /// Whether it is about other places besides.
+    many: bool,
+    /// How many of these there are.
+    others: u64,
+}
+
+impl Shown {
+    fn read(line: &str) -> Option<Self> {
+        let (id, rest) = line.split_once(": ")?;
+        let (who, whither) = rest.split_once(" -> ")?;
+        let (program, user) = who.rsplit_once(" of user ")?;
+        let mut words = whither.split_whitespace().peekable();
+        let first = address(words.next()?)?;
+        while words.next_if(|word| address(word).is_some()).is_some() {}
+        let name = words.next_if(|word| word.starts_with('('));
+        let protocol = protocol(words.next()?)?;
+        let port = words.next_if_eq(&"port").and_then(|_| words.next());
+        let port = port.map_or(Some(0), |port| port.trim_end_matches(',').parse().ok())?;
+        let rest: Vec<_> = words.collect();
+        Some(Self {
+            id: id.parse().ok()?,
+            program: program.to_owned(),
+            user: user.parse().ok()?,
+            first,
+            name: name.map(|name| name.trim_matches(['(', ')']).to_owned()),
+            protocol,
+            port,
+            many: !rest.is_empty(),
+            others: rest
+                .get(1)
+                .and_then(|number| number.parse().ok())
+                .unwrap_or(0),
+        })
+    }
+}
+
+fn address(word: &str) -> Option<IpAddr> {
+    word.trim_end_matches(',').parse().ok()
+}
+
+fn protocol(word: &str) -> Option<u8> {
+    match word {
+        "tcp" => Some(6),
+        "udp" => Some(17),
+        _ => None,
+    }
+}
+
+/// One of many places: `3. 10.78.0.7 tcp port 6881`.
+fn listed(line: &str) -> Option<Place> {
+    let (number, rest) = line.trim().split_once(". ")?;
+    number.parse::<u64>().ok()?;
+    let mut words = rest.split_whitespace();
+    let remote = address(words.next()?)?;
+    let mut words = words.skip_while(|word| protocol(word).is_none());
+    Some(Place {
+        protocol: protocol(words.next()?)?,
+        remote: programs::host_at(remote),
+        port: words.nth(1).and_then(|port| port.parse().ok()).unwrap_or(0),
+    })
+}
+
+/// How long a question waits yet: `curl (pid 7); the default asks; packets: 2; block in 23 s`.
+fn seconds_left(line: &str) -> Option<u64> {
+    let (_, left) = line.strip_prefix("   ")?.rsplit_once(" in ")?;
+    left.strip_suffix(" s")?.parse().ok()
+}
+
 /// A question that waits, as a person remembers it.
 #[derive(Clone, Debug)]
 struct Waits {
     question: Question,
-    /// What stands on the screen of where it goes.
-    remote: String,
+    /// What stands on the screen of who wants to go, and where.
+    program: String,
+    first: IpAddr,
     choice: Choice,
     /// When there will be an answer.
     ready: Instant,
 }
 
 struct Sits {
+    who: User,
     seen: Arc<Mutex<Seen>>,
     clock: Clock,
     hear: Receiver<(String, Instant)>,
-    types: ChildStdin,
-    /// The oldest first, as the command line takes answers.
-    waiting: VecDeque<Waits>,
+    types: File,
+    waiting: BTreeMap<u64, Waits>,
+    /// The question at the bottom of the screen, and since when.
+    bottom: Option<(u64, Instant)>,
+    /// The line of a question whose next line is not there yet.
+    heading: Option<Shown>,
     /// How many answers were thought about: each takes another while.
     thought: u64,
 }
@@ -155,12 +293,10 @@ impl Sits {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => anyhow::bail!("gatebell ask has ended"),
             }
-            self.forget_what_is_over();
-            let ready = self
-                .waiting
-                .front()
-                .filter(|first| first.ready <= Instant::now());
-            if let Some(first) = ready.cloned() {
+            let now = self.clock.now_ms();
+            self.waiting
+                .retain(|_, waits| waits.question.many || waits.question.deadline_ms > now);
+            if let Some(first) = self.ready() {
                 self.answer(&first)?;
             }
             lock(&self.seen).waiting = self.waiting.len();
@@ -168,100 +304,180 @@ impl Sits {
         writeln!(self.types, "q").context("gatebell ask has ended")
     }
 
-    /// What is no reply is a question.
-    fn read(&mut self, line: &str, when: Instant) {
-        let Ok(said) = serde_json::from_str::<Value>(line) else {
-            lock(&self.seen).misunderstood.push(line.to_owned());
-            return;
-        };
-        let Some(question) = read_question(&said, self.clock.ms_at(when)) else {
-            return;
-        };
-        let choice = choice(&question.program, said["remote_name"].as_str());
-        let mut seen = lock(&self.seen);
-        if question.program == programs::OTHER {
-            seen.unexpected.push(line.to_owned());
-        }
-        seen.questions.push(question.clone());
-        self.thought += 1;
-        let waits = Waits {
-            question,
-            remote: said["remote"].as_str().unwrap_or_default().to_owned(),
-            choice,
-            ready: when + thinks_for(self.thought),
-        };
-        self.waiting.push_back(waits);
+    /// The question at the bottom, once it was read and thought about.
+    fn ready(&self) -> Option<Waits> {
+        let (id, since) = self.bottom?;
+        let waits = self.waiting.get(&id)?;
+        let is_ready = waits.ready <= Instant::now() && since.elapsed() >= READ;
+        is_ready.then(|| waits.clone())
     }
 
-    /// A person sees which questions their answers were about, and that time goes by.
-    fn forget_what_is_over(&mut self) {
-        let now = self.clock.now_ms();
-        self.waiting
-            .retain(|waits| waits.question.deadline_ms > now);
+    /// Whether a line is one of those that show a question, or says that one is over.
+    fn read(&mut self, line: &str, when: Instant) -> bool {
+        if let Some(shown) = Shown::read(line) {
+            self.heading = Some(shown);
+            return true;
+        }
+        if let Some(seconds) = seconds_left(line) {
+            if let Some(shown) = self.heading.take() {
+                self.take_in(&shown, seconds, line, when);
+            }
+            return true;
+        }
+        if let Some(place) = listed(line).filter(|_| line.starts_with("   ")) {
+            let mut seen = lock(&self.seen);
+            let id = self.bottom.map(|(id, _)| id);
+            let question = seen.questions.iter_mut().find(|one| Some(one.id) == id);
+            if let Some(question) = question.filter(|one| !one.places.contains(&place)) {
+                question.places.push(place);
+            }
+            return true;
+        }
+        let over = line.strip_suffix(" is over").map(str::parse::<u64>);
+        if let Some(Ok(id)) = over {
+            self.waiting.remove(&id);
+            return true;
+        }
+        false
+    }
+
+    /// Takes in a question that is shown, maybe again.
+    fn take_in(&mut self, shown: &Shown, seconds: u64, line: &str, when: Instant) {
+        let called = programs::called(&shown.program);
+        let now_ms = self.clock.ms_at(when);
+        let place = Place {
+            protocol: shown.protocol,
+            remote: programs::host_at(shown.first),
+            port: shown.port,
+        };
+        let mut seen = lock(&self.seen);
+        if called == programs::OTHER || shown.user != self.who.id {
+            seen.unexpected.push(format!("{shown:?} {line}"));
+        }
+        let known = seen.questions.iter().position(|one| one.id == shown.id);
+        let known = known.map(|at| &mut seen.questions[at]);
+        let question = match known {
+            Some(known) => {
+                known.more = known.more.max(shown.others);
+                if shown.many {
+                    // Those that are listed now follow; each has a time of its own.
+                    known.places.clear();
+                    known.deadline_ms = now_ms + seconds * 1000;
+                }
+                known.clone()
+            }
+            None => {
+                let new = Question {
+                    id: shown.id,
+                    program: programs::of(called, shown.user),
+                    places: vec![place],
+                    many: shown.many,
+                    shown_ms: now_ms,
+                    deadline_ms: now_ms + seconds * 1000,
+                    more: shown.others,
+                };
+                seen.questions.push(new.clone());
+                new
+            }
+        };
+        drop(seen);
+        self.bottom = Some((shown.id, when));
+        if !self.waiting.contains_key(&shown.id) {
+            self.thought += 1;
+        }
+        let ready = when + thinks_for(self.thought);
+        let waits = self.waiting.entry(shown.id).or_insert_with(|| Waits {
+            question: question.clone(),
+            program: shown.program.clone(),
+            first: shown.first,
+            choice: choice(self.who, called, shown),
+            ready,
+        });
+        (waits.question, waits.first) = (question, shown.first);
     }
 
     fn answer(&mut self, first: &Waits) -> Result<()> {
-        let (keys, given) = match first.choice {
-            Choice::Keys(keys, allow, width) => (keys, Some((allow, width))),
+        let id = first.question.id;
+        self.waiting.remove(&id);
+        self.bottom = None;
+        let (key, given) = match first.choice {
+            Choice::Key(key, allow, width, minutes) => (key, Some((allow, width, minutes))),
             Choice::Leave => ("s", None),
         };
         let typed_ms = self.clock.now_ms();
-        writeln!(self.types, "{keys}").context("gatebell ask has ended")?;
-        self.types.flush()?;
-        let typed = keys.len() as u64 + 1;
-        lock(&self.seen).keys += typed;
-        let Some((allow, width)) = given else {
-            self.waiting.pop_front();
+        writeln!(self.types, "{key}").context("gatebell ask has ended")?;
+        let keys = key.len() as u64 + 1;
+        lock(&self.seen).keys += keys;
+        let Some((allow, width, minutes)) = given else {
             return Ok(());
         };
-        let Some(reply) = self.reply() else {
-            let nothing = format!("{}: no reply to {keys}", first.question.id);
-            lock(&self.seen).misunderstood.push(nothing);
-            self.waiting.pop_front();
+        let reply = self.reply(key);
+        let reply = reply.unwrap_or_else(|| "nothing".to_owned());
+        if reply.contains("was shown after that was typed") {
+            // It is read again.
+            self.waiting.insert(id, first.clone());
+            self.bottom = Some((id, Instant::now()));
             return Ok(());
+        }
+        let about = match width {
+            Width::Endpoint => Some(first.first),
+            // Of many places another one may be the first by now.
+            Width::Anywhere => None,
         };
-        if !is_about(&reply, allow, &first.remote) {
-            let otherwise = format!("{}: {keys}: {reply}", first.question.id);
+        if !is_about(&reply, allow, &first.program, about) {
+            let otherwise = format!("{id}: {key}: {reply}");
             lock(&self.seen).misunderstood.push(otherwise);
-            // Whatever it was taken for, this one is asked about no more if it is over, else a person types it again.
-            self.waiting.pop_front();
             return Ok(());
         }
         lock(&self.seen).answers.push(Answer {
-            id: first.question.id,
+            id,
             at_ms: typed_ms,
             allow,
             width,
-            lasts_ms: None,
-            keys: typed,
+            lasts_ms: Some(minutes * 60_000),
+            keys,
         });
-        let answered = &first.question;
-        self.waiting.retain(|waits| match width {
-            Width::Endpoint => waits.question.id != answered.id,
-            Width::Anywhere => waits.question.program != answered.program,
-        });
+        if width == Width::Anywhere {
+            let program = &first.question.program;
+            self.waiting
+                .retain(|_, waits| waits.question.program != *program);
+        }
         Ok(())
     }
 
-    /// The next line that is no question.
-    fn reply(&mut self) -> Option<String> {
+    /// The next line that shows no question, and is not what the terminal shows of the keys.
+    fn reply(&mut self, typed: &str) -> Option<String> {
         let end = Instant::now() + REPLY;
         loop {
             let left = end.saturating_duration_since(Instant::now());
             let (line, when) = self.hear.recv_timeout(left).ok()?;
-            if !line.starts_with('{') {
+            if line != typed && !self.read(&line, when) {
                 return Some(line);
             }
-            self.read(&line, when);
         }
     }
 }
 
-/// `allow always, endpoint: /usr/bin/curl of user 0 -> 10.79.1.1 (news.example) tcp port 80`.
-fn is_about(reply: &str, allow: bool, remote: &str) -> bool {
+/// `allow for 600 s, endpoint: /usr/bin/curl of user 1000 -> 10.79.1.1 (news.example) tcp port 80`.
+fn is_about(reply: &str, allow: bool, program: &str, first: Option<IpAddr>) -> bool {
     let verdict = if allow { "allow " } else { "block " };
-    let words = reply.split_whitespace();
-    reply.starts_with(verdict) && words.skip_while(|word| *word != "->").nth(1) == Some(remote)
+    let Some((extent, rest)) = reply.split_once(": ") else {
+        return false;
+    };
+    let Some((who, whither)) = rest.split_once(" -> ") else {
+        return false;
+    };
+    let is_to = match first {
+        Some(first) => {
+            extent.ends_with(" endpoint") && {
+                let word = whither.split_whitespace().next();
+                word.and_then(address) == Some(first)
+            }
+        }
+        None => extent.ends_with(" anywhere"),
+    };
+    let whose = who.rsplit_once(" of user ").map(|(program, _)| program);
+    extent.starts_with(verdict) && whose == Some(program) && is_to
 }
 
 /// One to four seconds, another one each time.
@@ -269,59 +485,67 @@ fn thinks_for(number: u64) -> Duration {
     Duration::from_millis(1000 + number.wrapping_mul(1_234_567) % 3000)
 }
 
-fn read_question(said: &Value, now_ms: u64) -> Option<Question> {
-    let path = said["program"].as_str().or(said["name"].as_str());
-    let program = if said["direction"] == "out" {
-        programs::called(path.unwrap_or_default())
-    } else {
-        programs::OTHER
-    };
-    Some(Question {
-        id: said["id"].as_u64()?,
-        program: program.to_owned(),
-        place: Place {
-            protocol: u8::try_from(said["protocol"].as_u64()?).ok()?,
-            remote: said["remote"].as_str()?.parse().ok()?,
-            port: said["port"]
-                .as_u64()
-                .and_then(|port| port.try_into().ok())
-                .unwrap_or(0),
-        },
-        shown_ms: now_ms,
-        deadline_ms: now_ms + said["milliseconds_left"].as_u64()?,
-        more: said["more"].as_u64().unwrap_or(0),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::programs::{ADVERTISER, ANN, BEN};
+
+    const LINE: &str =
+        "7: /usr/bin/curl of user 64001 -> fd79::1:0:0:1, 10.79.1.1 (news.example) tcp port 80";
 
     #[test]
-    fn a_question_is_read_as_it_is_printed() {
-        let said = json!({
-            "id": 7, "direction": "out", "protocol": 6, "remote": "10.79.4.2", "port": 80, "program": "/tmp/lab/browser",
-            "name": "browser", "milliseconds_left": 29_000, "more": 3, "remote_name": "site1.example"
-        });
-        let question = read_question(&said, 1000).expect("a question");
-        assert_eq!((question.id, question.program.as_str()), (7, BROWSER));
-        assert_eq!((question.deadline_ms, question.more), (30_000, 3));
-        let mut comes_in = said;
-        comes_in["direction"] = json!("in");
-        let question = read_question(&comes_in, 1000).expect("a question");
-        assert_eq!(question.program, programs::OTHER);
-        assert!(read_question(&json!({"ended": true}), 0).is_none());
+    fn a_question_is_read_as_it_is_shown() {
+        let shown = Shown::read(LINE).expect("a question");
+        assert_eq!((shown.id, shown.user), (7, 64_001));
+        assert_eq!(shown.program, "/usr/bin/curl");
+        assert_eq!(shown.first, "fd79::1:0:0:1".parse::<IpAddr>().expect("one"));
+        assert_eq!(shown.name.as_deref(), Some("news.example"));
+        assert_eq!((shown.protocol, shown.port, shown.many), (6, 80, false));
+        let many = "8: /tmp/torrent of user 64002 -> 10.78.0.1 udp port 6881 and 12 other places";
+        let many = Shown::read(many).expect("a question");
+        assert_eq!((many.protocol, many.port), (17, 6881));
+        assert!(many.many && many.others == 12);
+        let more = "9: /tmp/torrent of user 64002 -> 10.78.0.1 tcp port 6881, and wherever else";
+        let more = Shown::read(more).expect("a question");
+        assert!(more.many && more.port == 6881 && more.others == 0);
+        for other in [
+            "allow for 600 s, endpoint: /usr/bin/curl of user 64001 -> 10.79.1.1 (news.example) tcp port 80",
+            "7 is over",
+            "nothing waits for an answer",
+            "a",
+        ] {
+            assert_eq!(Shown::read(other), None, "{other}");
+        }
+        let detail = "   curl (pid 7); the default asks; packets: 2; block in 23 s";
+        assert_eq!(seconds_left(detail), Some(23));
+        assert_eq!(seconds_left(LINE), None);
+        let place = listed("   3. fd78::1:0:0:7 (a.example) tcp port 6881").expect("a place");
+        assert_eq!(place.remote, "10.78.1.7".parse::<IpAddr>().expect("one"));
+        assert_eq!((place.protocol, place.port), (6, 6881));
+        assert_eq!(listed(detail), None);
+    }
+
+    #[test]
+    fn what_a_terminal_shows_has_no_colours() {
+        assert_eq!(plain("\x1b[1m7: x\x1b[0m\r"), "7: x");
+        assert_eq!(plain("\x1b[2m   7 is over\x1b[0m"), "   7 is over");
+        assert_eq!(plain("as it is"), "as it is");
     }
 
     #[test]
     fn a_reply_is_about_the_question_that_was_meant_or_about_another_one() {
-        let reply = "allow always, endpoint: /usr/bin/curl of user 0 -> 10.79.1.1 (news.example) tcp port 80";
-        assert!(is_about(reply, true, "10.79.1.1"));
-        assert!(!is_about(reply, true, "10.79.1.10"));
-        assert!(!is_about(reply, false, "10.79.1.1"));
+        let reply = "allow for 600 s, endpoint: /usr/bin/curl of user 0 -> 10.79.1.1, fd79::1 (news.example) tcp port 80";
+        let curl = "/usr/bin/curl";
+        let one = |first: &str| Some(first.parse().expect("an address"));
+        let about = |first, allow| is_about(reply, allow, curl, one(first));
+        assert!(about("10.79.1.1", true));
+        assert!(!about("10.79.1.10", true) && !about("10.79.1.1", false));
+        assert!(!is_about(reply, true, "/usr/bin/ssh", one("10.79.1.1")));
+        assert!(!is_about(reply, true, curl, None), "it is to one endpoint");
+        let all = "block for 3600 s, anywhere: /usr/bin/curl of user 0 -> 10.79.1.9 tcp port 80, and wherever else";
+        assert!(is_about(all, false, curl, None) && !is_about(all, false, curl, one("10.79.1.9")));
         let over = "7 is over, and nothing was answered: type it again if you mean the next one";
-        assert!(!is_about(over, true, "10.79.1.1"));
+        assert!(!is_about(over, true, curl, one("10.79.1.1")));
     }
 
     #[test]
@@ -333,12 +557,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_is_left_and_what_is_not_wanted_is_blocked() {
-        assert_eq!(choice(CURL, Some(NOBODY_KNOWS)), Choice::Leave);
-        assert_eq!(choice(programs::OTHER, None), Choice::Leave);
-        let Choice::Keys(_, allow, _) = choice(CURL, Some(ADVERTISER)) else {
-            panic!("a person blocks what advertises");
+    fn two_people_answer_otherwise_about_one_place_and_leave_what_is_unknown() {
+        let named = |name: &str| Shown {
+            name: Some(name.to_owned()),
+            ..Shown::read(LINE).expect("a question")
         };
-        assert!(!allow);
+        assert_eq!(choice(ANN, CURL, &named(ADVERTISER)), BLOCK);
+        assert_eq!(choice(BEN, CURL, &named(ADVERTISER)), ALLOW);
+        assert_eq!(choice(BEN, CURL, &named(programs::NEWS)), BLOCK);
+        assert_eq!(choice(ANN, CURL, &named(NOBODY_KNOWS)), Choice::Leave);
+        assert_eq!(choice(ANN, programs::OTHER, &named("x")), Choice::Leave);
+        let many = Shown {
+            many: true,
+            ..named("peer.example")
+        };
+        assert_eq!(choice(BEN, TORRENT, &many), ALLOW_ALL);
+        assert_eq!(choice(BEN, TORRENT, &named("x")), Choice::Leave);
     }
 }

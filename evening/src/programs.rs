@@ -1,11 +1,46 @@
 //! Who goes where in an evening: each program has other ends of its own, so that a connection's address says whose it is.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What all that lies outside is routed by.
 pub const OUTSIDE_NETWORK: &str = "10.78.0.0/15";
+/// The same in IPv6, in which each address there stands behind its own two bytes: see [`six`].
+pub const OUTSIDE_NETWORK_V6: &str = "fd78::/15";
 /// The part of it that answers; the rest is silent, as peers are that have gone.
 pub const ANSWERING: [&str; 2] = ["10.78.0.0/24", "10.79.0.0/16"];
+/// See [`ANSWERING`].
+pub const ANSWERING_V6: [&str; 2] = ["fd78::/112", "fd79::/16"];
+
+/// Somebody at the machine. Both are at it at once, as over ssh, and each answers what their own programs are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The name.
+    pub name: &'static str,
+    /// The number; no other of this machine's programs runs by it.
+    pub id: u32,
+}
+
+/// See [`User`].
+pub const ANN: User = User {
+    name: "ann",
+    id: 64_001,
+};
+/// See [`User`].
+pub const BEN: User = User {
+    name: "ben",
+    id: 64_002,
+};
+/// Both.
+pub const USERS: [User; 2] = [ANN, BEN];
+
+/// A program of a user's: who is asked twice is asked by two programs, or for two people.
+pub fn of(program: &str, user: u32) -> String {
+    let known = USERS.into_iter().find(|known| known.id == user);
+    known.map_or_else(
+        || format!("{program} of {user}"),
+        |user| format!("{program} of {}", user.name),
+    )
+}
 
 /// The programs, as a person calls them.
 pub const CURL: &str = "curl";
@@ -31,16 +66,48 @@ pub struct Host {
     pub address: Ipv4Addr,
 }
 
+/// The IPv6 address of who has this address too: `fd79::1:0:0:5` is 10.79.1.5.
+pub fn six(address: Ipv4Addr) -> Ipv6Addr {
+    let [_, second, third, last] = address.octets();
+    let network = 0xFD00 | u16::from(second - 78 + 0x78);
+    Ipv6Addr::new(network, 0, 0, 0, third.into(), 0, 0, last.into())
+}
+
+/// A host by its IPv4 address, whichever of its addresses this is.
+pub fn host_at(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(of_six) = address else {
+        return address;
+    };
+    let [network, .., third, 0, 0, last] = of_six.segments() else {
+        return address;
+    };
+    let byte = |number: u16| u8::try_from(number).ok();
+    let second = byte(network & 0xFF).and_then(|second| second.checked_sub(0x78 - 78));
+    match (second, byte(third), byte(last)) {
+        (Some(second @ (78 | 79)), Some(third), Some(last)) => {
+            let four = Ipv4Addr::new(10, second, third, last);
+            if six(four) == of_six {
+                four.into()
+            } else {
+                address
+            }
+        }
+        _ => address,
+    }
+}
+
 /// What curl fetches from. What a person makes of it, says the name.
 pub const CURLED: [&str; 5] = [
-    "news.example",
+    NEWS,
     "weather.example",
     "radio.example",
     ADVERTISER,
     NOBODY_KNOWS,
 ];
-/// Blocked by whoever is asked.
+/// Blocked by ann, and allowed by ben.
 pub const ADVERTISER: &str = "ads.example";
+/// Blocked by ben, and allowed by ann.
+pub const NEWS: &str = "news.example";
 /// Left unanswered: nobody knows what it is.
 pub const NOBODY_KNOWS: &str = "cdn7.example";
 /// Where apt gets its packages from.
@@ -71,8 +138,8 @@ pub fn hosts() -> Vec<Host> {
     curled.chain(archive).chain(ssh).chain(sites).collect()
 }
 
-/// The peers that a torrent has: every third answers, the others are gone.
-pub fn torrent_peers(count: u16) -> Vec<Ipv4Addr> {
+/// The peers that a torrent has: every third answers, the others are gone. Every fourth is there by IPv6 alone.
+pub fn torrent_peers(count: u16) -> Vec<IpAddr> {
     let each = (0..count).map(|n| {
         let last = u8::try_from(n % 250 + 1).unwrap_or(1);
         let third = if n.is_multiple_of(3) {
@@ -80,20 +147,25 @@ pub fn torrent_peers(count: u16) -> Vec<Ipv4Addr> {
         } else {
             1 + u8::try_from(n / 250).unwrap_or(0)
         };
-        Ipv4Addr::new(10, 78, third, last)
+        let peer = Ipv4Addr::new(10, 78, third, last);
+        if n.is_multiple_of(4) {
+            six(peer).into()
+        } else {
+            peer.into()
+        }
     });
     each.collect()
 }
 
 /// Whom telemetry is sent to: as many as have an address in one network.
-pub fn telemetry_peers() -> Vec<Ipv4Addr> {
-    let each = (1..=250).map(|last| Ipv4Addr::new(10, 79, 5, last));
+pub fn telemetry_peers() -> Vec<IpAddr> {
+    let each = (1..=250).map(|last| Ipv4Addr::new(10, 79, 5, last).into());
     each.collect()
 }
 
 /// The program that goes to this address.
 pub fn who_goes_to(address: IpAddr) -> &'static str {
-    let IpAddr::V4(address) = address else {
+    let IpAddr::V4(address) = host_at(address) else {
         return OTHER;
     };
     match address.octets() {
@@ -109,12 +181,13 @@ pub fn who_goes_to(address: IpAddr) -> &'static str {
 
 /// Whether somebody answers there.
 pub fn answers(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V4(address) if matches!(address.octets(), [10, 78, 0, _] | [10, 79, ..]))
+    matches!(host_at(address), IpAddr::V4(address) if matches!(address.octets(), [10, 78, 0, _] | [10, 79, ..]))
 }
 
-/// Whether a person lets curl get what this name has.
-pub fn is_wanted(name: &str) -> bool {
-    name != ADVERTISER && name != NOBODY_KNOWS
+/// Whether this person lets curl get what this name has.
+pub fn is_wanted(by: User, name: &str) -> bool {
+    let unwanted = if by == ANN { ADVERTISER } else { NEWS };
+    name != unwanted && name != NOBODY_KNOWS
 }
 
 /// What a person calls the program of a question, by its path.
@@ -140,27 +213,36 @@ mod tests {
         for Host { name, address } in hosts() {
             assert_ne!(who_goes_to(address.into()), OTHER, "{name}");
             assert!(answers(address.into()), "{name}");
+            let other = six(address).into();
+            assert_eq!(host_at(other), address, "{name}");
+            assert_eq!(who_goes_to(other), who_goes_to(address.into()), "{name}");
+        }
+        assert_eq!(
+            six(Ipv4Addr::new(10, 79, 1, 5)).to_string(),
+            "fd79::1:0:0:5"
+        );
+        for strange in [
+            "fd77::1",
+            "fd79::1:0:1:5",
+            "fd7a::1:0:0:5",
+            "fd79:1::1:0:0:5",
+        ] {
+            let strange = strange.parse().expect("an address");
+            assert_eq!(host_at(strange), strange);
         }
         let peers = torrent_peers(600);
-        assert!(
-            peers
-                .iter()
-                .all(|peer| who_goes_to((*peer).into()) == TORRENT)
-        );
-        let answering = peers.iter().filter(|peer| answers((**peer).into())).count();
+        assert!(peers.iter().all(|peer| who_goes_to(*peer) == TORRENT));
+        let answering = peers.iter().filter(|peer| answers(**peer)).count();
         assert_eq!(answering, 200);
         let all = telemetry_peers();
-        assert!(
-            all.iter()
-                .all(|peer| who_goes_to((*peer).into()) == TELEMETRY)
-        );
+        assert!(all.iter().all(|peer| who_goes_to(*peer) == TELEMETRY));
     }
 
     #[test]
     fn no_two_ends_have_one_address() {
-        let mut addresses: Vec<_> = hosts().into_iter().map(|host| host.address).collect();
-        addresses.extend(torrent_peers(300));
-        addresses.extend(telemetry_peers());
+        let hosts = hosts().into_iter().map(|host| host.address.into());
+        let peers = torrent_peers(300).into_iter().chain(telemetry_peers());
+        let mut addresses: Vec<_> = hosts.chain(peers.map(host_at)).collect();
         let all = addresses.len();
         addresses.sort_unstable();
         addresses.dedup();

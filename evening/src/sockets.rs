@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use nix::sched::{CloneFlags, setns};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,8 +16,8 @@ use std::time::Duration;
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_millis(50);
-/// The kernel's list for the thread that reads it.
-const LIST: &str = "/proc/thread-self/net/tcp";
+/// The kernel's lists for the thread that reads them.
+const LISTS: [&str; 2] = ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"];
 const TCP: u8 = 6;
 /// As the kernel numbers them.
 const SYN_SENT: u8 = 2;
@@ -37,7 +37,7 @@ impl Watch {
         let thread = std::thread::spawn(move || {
             setns(netns, CloneFlags::CLONE_NEWNET)
                 .context("can't enter the zone's network namespace to look at its connections")?;
-            look(Path::new(LIST), clock, &asked)
+            look(&LISTS.map(Path::new), clock, &asked)
         });
         Ok(Self { stop, thread })
     }
@@ -56,11 +56,15 @@ impl Watch {
 }
 
 /// Until it is asked to stop.
-fn look(list: &Path, clock: Clock, stop: &AtomicBool) -> Result<Vec<Connect>> {
+fn look(lists: &[&Path], clock: Clock, stop: &AtomicBool) -> Result<Vec<Connect>> {
     let mut seen = Seen::default();
     while !stop.load(Ordering::Relaxed) {
-        let text = fs::read_to_string(list)
-            .with_context(|| format!("can't read the connections in {}", list.display()))?;
+        let mut text = String::new();
+        for list in lists {
+            let read = fs::read_to_string(list);
+            text += &read
+                .with_context(|| format!("can't read the connections in {}", list.display()))?;
+        }
         seen.take_in(text.lines().filter_map(Socket::of), clock.now_ms());
         std::thread::sleep(EVERY);
     }
@@ -73,6 +77,7 @@ struct Socket {
     local: SocketAddr,
     remote: SocketAddr,
     state: u8,
+    user: u32,
 }
 
 impl Socket {
@@ -80,20 +85,36 @@ impl Socket {
         let mut words = line.split_whitespace().skip(1);
         let (local, remote) = (address(words.next()?)?, address(words.next()?)?);
         let state = u8::from_str_radix(words.next()?, 16).ok()?;
+        // Behind the queues, the timer and what was sent again.
+        let user = words.nth(3)?.parse().ok()?;
         Some(Self {
             local,
             remote,
             state,
+            user,
         })
     }
 }
 
-/// `0200004D:0050`, the address as this machine has it in memory.
+/// `0200004D:0050`, the address word by word as this machine has it in memory.
 fn address(text: &str) -> Option<SocketAddr> {
+    const DIGITS: usize = 8;
     let (address, port) = text.split_once(':')?;
-    let address = Ipv4Addr::from(u32::from_str_radix(address, 16).ok()?.to_ne_bytes());
+    let word = |at: usize| {
+        let digits = address.get(at * DIGITS..(at + 1) * DIGITS)?;
+        Some(u32::from_str_radix(digits, 16).ok()?.to_ne_bytes())
+    };
+    let address = if address.len() == DIGITS {
+        IpAddr::V4(Ipv4Addr::from(word(0)?))
+    } else {
+        let mut bytes = [0; 16];
+        for (at, four) in bytes.chunks_exact_mut(4).enumerate() {
+            four.copy_from_slice(&word(at)?);
+        }
+        IpAddr::V6(Ipv6Addr::from(bytes)).to_canonical()
+    };
     let port = u16::from_str_radix(port, 16).ok()?;
-    Some(SocketAddr::new(IpAddr::V4(address), port))
+    Some(SocketAddr::new(address, port))
 }
 
 type Pair = (SocketAddr, SocketAddr);
@@ -101,7 +122,7 @@ type Pair = (SocketAddr, SocketAddr);
 /// What waits, and what has waited.
 #[derive(Default)]
 struct Seen {
-    waiting: BTreeMap<Pair, Connect>,
+    waiting: BTreeMap<(Pair, u32), Connect>,
     ended: Vec<Connect>,
 }
 
@@ -111,13 +132,15 @@ impl Seen {
         for socket in sockets {
             let pair = (socket.local, socket.remote);
             if socket.state == SYN_SENT {
-                wait.insert(pair);
+                wait.insert((pair, socket.user));
             } else {
                 connected.insert(pair);
             }
         }
-        let over = self.waiting.extract_if(.., |pair, _| !wait.contains(pair));
-        self.ended.extend(over.map(|(pair, connect)| Connect {
+        let over = self
+            .waiting
+            .extract_if(.., |known, _| !wait.contains(known));
+        self.ended.extend(over.map(|((pair, _), connect)| Connect {
             end: if connected.contains(&pair) {
                 End::Connected(now_ms)
             } else {
@@ -125,9 +148,9 @@ impl Seen {
             },
             ..connect
         }));
-        for pair in wait {
-            let known = self.waiting.entry(pair);
-            known.or_insert_with(|| begun(pair.1, now_ms)).end = End::Waits(now_ms);
+        for (pair, user) in wait {
+            let known = self.waiting.entry((pair, user));
+            known.or_insert_with(|| begun(pair.1, user, now_ms)).end = End::Waits(now_ms);
         }
     }
 
@@ -137,12 +160,12 @@ impl Seen {
     }
 }
 
-fn begun(remote: SocketAddr, now_ms: u64) -> Connect {
+fn begun(remote: SocketAddr, user: u32, now_ms: u64) -> Connect {
     Connect {
-        program: programs::who_goes_to(remote.ip()).to_owned(),
+        program: programs::of(programs::who_goes_to(remote.ip()), user),
         place: Place {
             protocol: TCP,
-            remote: remote.ip(),
+            remote: programs::host_at(remote.ip()),
             port: remote.port(),
         },
         began_ms: now_ms,
@@ -172,9 +195,15 @@ mod tests {
             Some(Socket {
                 local: "77.0.0.2:54180".parse().expect("an address"),
                 remote: "10.78.0.1:80".parse().expect("an address"),
-                state: SYN_SENT
+                state: SYN_SENT,
+                user: 0
             })
         );
+        let six = "   1: 000077FD000000000000000002000000:D3A4 000079FD000000000000010001000000:0050 02 00000001:00000000 01:00000042 00000001 64001 0 4711";
+        let six = Socket::of(six).expect("a line of the kernel's");
+        assert_eq!(six.local.to_string(), "[fd77::2]:54180");
+        assert_eq!(six.remote.to_string(), "[fd79::1:0:0:1]:80");
+        assert_eq!((six.state, six.user), (SYN_SENT, 64_001));
         let head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode";
         assert_eq!(Socket::of(head), None);
     }
@@ -182,7 +211,7 @@ mod tests {
     #[test]
     fn where_the_connections_can_not_be_looked_at_it_is_an_error_and_not_an_evening_without_any() {
         let clock = Clock::start(Duration::from_secs(1));
-        let seen = look(Path::new("/proc/none"), clock, &AtomicBool::new(false));
+        let seen = look(&[Path::new("/proc/none")], clock, &AtomicBool::new(false));
         let why = seen.expect_err("nobody has looked");
         assert!(why.to_string().contains("/proc/none"), "{why}");
         // A file that is no namespace can't be entered.

@@ -2,15 +2,17 @@
 
 use crate::account::ANSWER_WITHIN_MS;
 use crate::clock::{go_on, until};
-use crate::programs::{self, ANSWERING, OUTSIDE_NETWORK};
+use crate::programs::{
+    self, ANN, ANSWERING, ANSWERING_V6, BEN, OUTSIDE_NETWORK, OUTSIDE_NETWORK_V6, USERS, User,
+};
 use anyhow::{Context, Result, bail};
-use lab::{Lab, OUTSIDE};
+use lab::{Lab, OUTSIDE, OUTSIDE_V6};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -59,6 +61,8 @@ pub struct Stage {
     service: Mutex<Process>,
     /// Those outside, each with its name.
     servers: Mutex<Vec<(&'static str, Process)>>,
+    /// The command line, where every user gets at it.
+    gatebell: String,
     /// The lab. It goes last.
     pub lab: Lab,
 }
@@ -68,6 +72,7 @@ impl Stage {
     pub fn build(programs: &Programs) -> Result<Self> {
         let lab = Lab::build()?;
         network(&lab)?;
+        homes(&lab)?;
         archive(&lab)?;
         keys_for_ssh(&lab)?;
         files_inside(&lab)?;
@@ -82,38 +87,50 @@ impl Stage {
         let stage = Self {
             service: Mutex::new(service),
             servers: Mutex::new(servers),
+            gatebell: copied(&lab, &programs.command_line, "gatebell")?,
             lab,
         };
         stage.resolves()?;
+        // As the group does on a machine of theirs, by the file of this very socket.
+        fs::set_permissions(control(&stage.lab), fs::Permissions::from_mode(0o666))?;
         Ok(stage)
     }
 
-    /// A program of the zone, which finds names by the lab's resolver, and no file or variable of this machine's that says where else
-    /// to look.
-    pub fn inside(&self, program: &[&str]) -> Command {
+    /// A program of the zone that this user runs, which finds names by the lab's resolver, and no file or variable of this machine's that
+    /// says where else to look.
+    pub fn inside(&self, user: User, program: &[&str]) -> Command {
         let folder = self.lab.folder().join("etc");
         let folder = folder.to_string_lossy().into_owned();
-        let over = "mount --bind \"$0/resolv.conf\" /etc/resolv.conf && mount --bind \"$0/nsswitch.conf\" /etc/nsswitch.conf && exec \"$@\"";
+        let over = "for file in passwd resolv.conf nsswitch.conf; do mount --bind \"$0/$file\" /etc/$file || exit; done; exec \"$@\"";
         let words = ["unshare", "--mount", "sh", "-c", over, &folder];
-        let mut command = self.lab.inside(&[&words[..], program].concat());
-        of_nobody(&mut command, &home(&self.lab));
+        let words = [&words[..], &by(user), program].concat();
+        let mut command = self.lab.inside(&words);
+        of_nobody(&mut command, &home_of(&self.lab, user));
         command.stdin(Stdio::null()).process_group(0);
         command
     }
 
     /// A program of its own to the firewall: a copy under another name.
     pub fn copy(&self, program: &Path, name: &str) -> Result<String> {
-        let at = self.lab.folder().join(name);
-        fs::copy(program, &at).with_context(|| format!("can't copy {}", program.display()))?;
-        fs::set_permissions(&at, fs::Permissions::from_mode(0o755))?;
-        Ok(at.to_string_lossy().into_owned())
+        copied(&self.lab, program, name)
     }
 
     /// `gatebell`, which asks this service.
-    pub fn command_line(&self, programs: &Programs, words: &[&str]) -> Command {
-        let mut command = Command::new(&programs.command_line);
+    pub fn command_line(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.gatebell);
         command.args(words).arg("--socket").arg(control(&self.lab));
         command.process_group(0);
+        command
+    }
+
+    /// The same, as this user runs it at a terminal.
+    pub fn command_line_of(&self, user: User, words: &[&str]) -> Command {
+        let [first, as_user @ ..] = by(user);
+        let mut command = Command::new(first);
+        command.args(as_user).arg(&self.gatebell).args(words);
+        command.arg("--socket").arg(control(&self.lab));
+        of_nobody(&mut command, &home_of(&self.lab, user));
+        command.env("TERM", "xterm").process_group(0);
         command
     }
 
@@ -147,13 +164,19 @@ impl Stage {
         let mut stands = Ok(());
         let resolves = until(PATIENCE, || {
             stands = self.still_stands();
-            let found = self.inside(&["getent", "ahostsv4", &name]).output();
-            stands.is_err() || found.is_ok_and(|found| found.status.success())
+            let resolves = |user| {
+                let found = self.inside(user, &["getent", "ahosts", &name]).output();
+                found.is_ok_and(|found| found.status.success())
+            };
+            stands.is_err() || USERS.into_iter().all(resolves)
         });
         go_on()?;
         stands?;
         if !resolves {
-            bail!("the lab's resolver does not answer the zone");
+            bail!(
+                "the lab's resolver does not answer the zone, or its users do not get to the lab's folder {}",
+                self.lab.folder().display()
+            );
         }
         Ok(())
     }
@@ -178,33 +201,85 @@ fn log(lab: &Lab) -> PathBuf {
 
 /// A world behind the other side: what answers is its own, all else it drops.
 fn network(lab: &Lab) -> Result<()> {
-    done(&mut lab.inside(&["ip", "route", "add", OUTSIDE_NETWORK, "via", OUTSIDE]))?;
-    for answering in ANSWERING {
+    for (network, by) in [(OUTSIDE_NETWORK, OUTSIDE), (OUTSIDE_NETWORK_V6, OUTSIDE_V6)] {
+        done(&mut lab.inside(&["ip", "route", "add", network, "via", by]))?;
+    }
+    for answering in ANSWERING.into_iter().chain(ANSWERING_V6) {
         done(&mut lab.outside(&["ip", "route", "add", "local", answering, "dev", "lo"]))?;
     }
     Ok(())
+}
+
+/// A folder for each user, and the lab's own, which all of them look into.
+fn homes(lab: &Lab) -> Result<()> {
+    fs::set_permissions(lab.folder(), fs::Permissions::from_mode(0o755))?;
+    for user in USERS {
+        let home = home_of(lab, user);
+        fs::create_dir(&home)?;
+        fs::set_permissions(&home, fs::Permissions::from_mode(0o700))?;
+        chown(&home, Some(user.id), Some(user.id))?;
+    }
+    Ok(())
+}
+
+fn home_of(lab: &Lab, user: User) -> PathBuf {
+    lab.folder().join(format!("home-{}", user.name))
+}
+
+/// What runs the rest of a line as this user, with no right that is root's.
+fn by(user: User) -> [&'static str; 5] {
+    let (as_user, as_group) = if user == ANN {
+        ("--reuid=64001", "--regid=64001")
+    } else {
+        ("--reuid=64002", "--regid=64002")
+    };
+    ["setpriv", as_user, as_group, "--clear-groups", "--"]
+}
+
+fn copied(lab: &Lab, program: &Path, name: &str) -> Result<String> {
+    let at = lab.folder().join(name);
+    fs::copy(program, &at).with_context(|| format!("can't copy {}", program.display()))?;
+    fs::set_permissions(&at, fs::Permissions::from_mode(0o755))?;
+    Ok(at.to_string_lossy().into_owned())
+}
+
+/// Has everybody read this file.
+fn write_for_all(file: &Path, text: &str) -> Result<()> {
+    fs::write(file, text)?;
+    Ok(fs::set_permissions(
+        file,
+        fs::Permissions::from_mode(0o644),
+    )?)
 }
 
 /// What programs of the zone see in place of this machine's files.
 fn files_inside(lab: &Lab) -> Result<()> {
     let folder = lab.folder().join("etc");
     fs::create_dir(&folder)?;
-    for file in ["/etc/resolv.conf", "/etc/nsswitch.conf"] {
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
+    for file in ["/etc/passwd", "/etc/resolv.conf", "/etc/nsswitch.conf"] {
         if !Path::new(file).exists() {
             bail!(
                 "there is no {file}, in whose place the programs see the lab's: make an empty one"
             );
         }
     }
-    fs::write(
-        folder.join("resolv.conf"),
-        format!("nameserver {OUTSIDE}\n"),
+    let users = USERS.map(|user| {
+        let (User { name, id }, home) = (user, home_of(lab, user));
+        format!("{name}:x:{id}:{id}::{}:/bin/sh\n", home.display())
+    });
+    write_for_all(
+        &folder.join("passwd"),
+        &format!("root:x:0:0:root:/root:/bin/sh\n{}", users.concat()),
     )?;
-    fs::write(
-        folder.join("nsswitch.conf"),
+    write_for_all(
+        &folder.join("resolv.conf"),
+        &format!("nameserver {OUTSIDE}\n"),
+    )?;
+    write_for_all(
+        &folder.join("nsswitch.conf"),
         "passwd: files\ngroup: files\nhosts: files dns\n",
-    )?;
-    Ok(())
+    )
 }
 
 fn resolver(lab: &Lab) -> Result<Process> {
@@ -225,7 +300,10 @@ fn resolver(lab: &Lab) -> Result<Process> {
     let hosts = programs::hosts();
     let records: Vec<_> = hosts
         .iter()
-        .map(|host| format!("--host-record={},{}", host.name, host.address))
+        .map(|host| {
+            let six = programs::six(host.address);
+            format!("--host-record={},{},{six}", host.name, host.address)
+        })
         .collect();
     let records: Vec<&str> = records.iter().map(String::as_str).collect();
     Process::serve(&mut lab.outside(&[&fixed[..], &records].concat()))
@@ -257,14 +335,15 @@ fn archive(lab: &Lab) -> Result<()> {
         ),
     )?;
     // Folders of its own, and no setting of the machine's: this file is read before those would be looked for.
-    let own = lab.folder().join("apt");
-    for part in [
+    let own = home_of(lab, BEN).join("apt");
+    let parts = [
         "etc/apt/apt.conf.d",
         "var/lib/apt/lists/partial",
         "var/cache/apt/archives/partial",
         "var/log/apt",
         "var/lib/dpkg",
-    ] {
+    ];
+    for part in parts {
         fs::create_dir_all(own.join(part))?;
     }
     fs::write(own.join("var/lib/dpkg/status"), "")?;
@@ -275,15 +354,16 @@ fn archive(lab: &Lab) -> Result<()> {
             programs::ARCHIVE
         ),
     )?;
+    let whose = format!("{0}:{0}", BEN.id);
+    done(Command::new("chown").args(["-R", &whose]).arg(&own))?;
     let own = own.display();
-    fs::write(
-        apt_configuration(lab),
-        format!(
+    write_for_all(
+        &apt_configuration(lab),
+        &format!(
             "Dir \"{own}\";\nDir::State::status \"{own}/var/lib/dpkg/status\";\nAPT::Sandbox::User \"root\";\n\
              Acquire::Languages \"none\";\nAcquire::Retries \"0\";\n"
         ),
-    )?;
-    Ok(())
+    )
 }
 
 /// For APT_CONFIG.
@@ -291,12 +371,12 @@ pub fn apt_configuration(lab: &Lab) -> PathBuf {
     lab.folder().join("apt.conf")
 }
 
-/// The key that ssh shows.
+/// The key that ann's ssh shows.
 pub fn ssh_key(lab: &Lab) -> PathBuf {
-    lab.folder().join("ssh-key")
+    home_of(lab, ANN).join("ssh-key")
 }
 
-/// Where the zone's programs and the ssh server's user are at home.
+/// Where the ssh server's user is at home.
 fn home(lab: &Lab) -> PathBuf {
     lab.folder().join("home")
 }
@@ -313,6 +393,7 @@ fn keys_for_ssh(lab: &Lab) -> Result<()> {
             .arg(&key),
     )?;
     fs::copy(key.with_extension("pub"), own.join("authorized_keys"))?;
+    chown(&key, Some(ANN.id), Some(ANN.id))?;
     fs::set_permissions(
         own.join("authorized_keys"),
         fs::Permissions::from_mode(0o600),

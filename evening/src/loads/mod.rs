@@ -9,7 +9,8 @@ pub use sites::serve;
 use crate::account::Runs;
 use crate::clock::{Clock, is_interrupted, sleep};
 use crate::programs::{
-    APT, ARCHIVE, BROWSER, CURL, CURLED, SITES, SSH, SSH_HOSTS, TELEMETRY, TORRENT, is_wanted, site,
+    self, ANN, APT, ARCHIVE, BEN, BROWSER, CURL, CURLED, SITES, SSH, SSH_HOSTS, TELEMETRY, TORRENT,
+    USERS, User, is_wanted, site,
 };
 use crate::stage::{SITE_PORT, Stage, apt_configuration, ssh_key};
 use anyhow::{Context, Result};
@@ -56,24 +57,29 @@ impl<'a> Loads<'a> {
     pub fn start<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) -> Result<()> {
         let ourselves = std::env::current_exe()?;
         let browser = self.stage.copy(Path::new("/usr/bin/curl"), BROWSER)?;
-        for (number, name) in CURLED.into_iter().enumerate() {
-            let pause = Duration::from_secs(7 + 2 * number as u64);
-            scope.spawn(move || self.repeat(CURL, pause, |_| self.curl(name)));
+        for user in USERS {
+            for (number, name) in CURLED.into_iter().enumerate() {
+                let pause = Duration::from_secs(9 + 2 * number as u64);
+                scope.spawn(move || self.repeat(CURL, user, pause, |_| self.curl(user, name)));
+            }
         }
         for host in SSH_HOSTS {
-            scope.spawn(move || self.repeat(SSH, Duration::from_secs(20), |_| self.ssh(host)));
+            scope.spawn(move || self.repeat(SSH, ANN, Duration::from_secs(20), |_| self.ssh(host)));
         }
-        scope.spawn(|| self.repeat(APT, Duration::from_secs(25), |_| self.apt()));
+        scope.spawn(|| self.repeat(APT, BEN, Duration::from_secs(25), |_| self.apt()));
         scope.spawn(move || {
-            self.repeat(BROWSER, Duration::from_secs(4), |turn| {
+            self.repeat(BROWSER, ANN, Duration::from_secs(4), |turn| {
                 self.page(&browser, turn)
             });
         });
-        for (kind, name) in [(Kind::Torrent, TORRENT), (Kind::Telemetry, TELEMETRY)] {
+        for (kind, name, user) in [
+            (Kind::Torrent, TORRENT, BEN),
+            (Kind::Telemetry, TELEMETRY, ANN),
+        ] {
             let program = self.stage.copy(&ourselves, name)?;
             scope.spawn(move || {
-                self.repeat(name, Duration::from_secs(10), |_| {
-                    self.peers(&program, kind)
+                self.repeat(name, user, Duration::from_secs(10), |_| {
+                    self.peers(&program, kind, user)
                 });
             });
         }
@@ -105,9 +111,11 @@ impl<'a> Loads<'a> {
     fn repeat(
         &self,
         name: &str,
+        user: User,
         pause: Duration,
         mut once: impl FnMut(u64) -> Result<Option<String>>,
     ) {
+        let name = &programs::of(name, user.id);
         let mut turn = 0;
         while self.clock.is_busy() {
             self.started.fetch_add(1, Ordering::Relaxed);
@@ -139,8 +147,8 @@ impl<'a> Loads<'a> {
         runs.ill += u64::from(!well);
     }
 
-    /// A page, of a name that is allowed, or of one that is not.
-    fn curl(&self, name: &str) -> Result<Option<String>> {
+    /// A page, of a name that this user's person allows, or of one that they do not.
+    fn curl(&self, user: User, name: &str) -> Result<Option<String>> {
         let url = format!("http://{name}/");
         let seconds = PATIENCE.as_secs().to_string();
         let words = [
@@ -155,8 +163,9 @@ impl<'a> Loads<'a> {
             "/dev/null",
             &url,
         ];
-        let ended = self.run(&mut self.stage.inside(&words))?;
-        Ok(ended.unlike(is_wanted(name)))
+        let ended = self.run(&mut self.stage.inside(user, &words))?;
+        let unlike = ended.unlike(is_wanted(user, name));
+        Ok(unlike.map(|said| format!("{name}: {said}")))
     }
 
     fn ssh(&self, host: &str) -> Result<Option<String>> {
@@ -185,7 +194,7 @@ impl<'a> Loads<'a> {
             &to,
             "sleep 2; echo here",
         ];
-        let ended = self.run(&mut self.stage.inside(&words))?;
+        let ended = self.run(&mut self.stage.inside(ANN, &words))?;
         if ended.out.trim() == "here" {
             return Ok(None);
         }
@@ -201,7 +210,7 @@ impl<'a> Loads<'a> {
             "APT::Update::Error-Mode=any",
             "update",
         ];
-        let mut command = self.stage.inside(&words);
+        let mut command = self.stage.inside(BEN, &words);
         command.env("APT_CONFIG", apt_configuration(&self.stage.lab));
         let ended = self.run(&mut command)?;
         if ended.well && ended.out.contains(ARCHIVE) {
@@ -231,13 +240,14 @@ impl<'a> Loads<'a> {
         for url in &urls {
             words.extend(["-o", "/dev/null", url]);
         }
-        Ok(self.run(&mut self.stage.inside(&words))?.unlike(true))
+        let ended = self.run(&mut self.stage.inside(ANN, &words))?;
+        Ok(ended.unlike(true))
     }
 
-    fn peers(&self, program: &str, kind: Kind) -> Result<Option<String>> {
+    fn peers(&self, program: &str, kind: Kind, user: User) -> Result<Option<String>> {
         let seconds = self.clock.busy_for().as_secs().clamp(1, 45).to_string();
         let words = [program, "load", kind.name(), &seconds];
-        let ended = self.run(&mut self.stage.inside(&words))?;
+        let ended = self.run(&mut self.stage.inside(user, &words))?;
         let tried = Tried::read(&ended.out);
         let tried =
             tried.with_context(|| format!("{} said otherwise: {}", kind.name(), ended.said()))?;

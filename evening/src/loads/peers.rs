@@ -5,7 +5,7 @@ use crate::stage::PEER_PORT;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::io::{ErrorKind, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ impl Kind {
         }
     }
 
-    fn peers(self) -> Vec<Ipv4Addr> {
+    fn peers(self) -> Vec<IpAddr> {
         match self {
             Self::Torrent => torrent_peers(PEERS),
             Self::Telemetry => telemetry_peers(),
@@ -107,10 +107,15 @@ pub fn meet(kind: Kind, seconds: u64) -> Result<()> {
             }
         });
     }
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).context("no socket for datagrams")?;
+    // It sends by both versions of IP.
+    let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).context("no socket for datagrams")?;
+    let to = |peer: &IpAddr| match peer {
+        IpAddr::V4(peer) => peer.to_ipv6_mapped(),
+        IpAddr::V6(peer) => *peer,
+    };
     let (mut sent, mut refused) = (0, 0);
     for peer in peers.iter().cycle().take_while(|_| Instant::now() < end) {
-        match socket.send_to(b"d1:q4:pinge", (*peer, PEER_PORT)) {
+        match socket.send_to(b"d1:q4:pinge", (to(peer), PEER_PORT)) {
             Ok(_) => sent += 1,
             Err(why) if why.kind() == ErrorKind::PermissionDenied => refused += 1,
             // What an earlier one was answered.
@@ -128,7 +133,7 @@ pub fn meet(kind: Kind, seconds: u64) -> Result<()> {
     Ok(())
 }
 
-fn connect(kind: Kind, peer: Ipv4Addr) -> bool {
+fn connect(kind: Kind, peer: IpAddr) -> bool {
     let to = SocketAddr::from((peer, PEER_PORT));
     let connected = match kind {
         Kind::Torrent => TcpStream::connect_timeout(&to, PEER_PATIENCE),

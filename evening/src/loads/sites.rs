@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv6Addr, TcpListener, TcpStream};
 use std::time::Duration;
 
 const PART: &str = "a part of a page\n";
@@ -11,7 +11,8 @@ const KEPT: Duration = Duration::from_secs(15);
 
 /// Serves at this port, until it is ended.
 pub fn serve(port: u16) -> Result<()> {
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port));
+    // Both versions of IP.
+    let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port));
     let listener = listener.with_context(|| format!("can't serve at port {port}"))?;
     for stream in listener.incoming().flatten() {
         std::thread::spawn(move || {
