@@ -404,7 +404,7 @@ fn install_cargo_deny() -> Result<()> {
 fn install_bpf_linker() -> Result<()> {
     let tools = place::tools();
     eprintln!(
-        "setup: building bpf-linker {BPF_LINKER} into {} (about a minute): it links the",
+        "setup: building bpf-linker {BPF_LINKER} into {} (half a minute): it links the",
         tools.display()
     );
     eprintln!("       drivers for Linux, and Debian has no package of it");
@@ -420,6 +420,9 @@ fn install_bpf_linker() -> Result<()> {
         .arg(&tools)
         // A target folder of its own: this project's would keep its hundred dependencies for nothing.
         .env_remove("CARGO_TARGET_DIR")
+        // What takes time in it is LLVM, which is optimised as it comes: to optimise the rest only takes longer.
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
         .env("LLVM_PREFIX", "/usr/lib/llvm-22")
         .env("LLVM_SYS_221_PREFIX", "/usr/lib/llvm-22")
         .stdout(io::stderr())
