@@ -81,6 +81,7 @@ mod device;
 pub mod document;
 mod host;
 mod joined;
+mod kill_switch;
 mod list;
 mod network;
 mod own_network;
@@ -423,6 +424,7 @@ pub fn parse(name: &str, text: &str, resolver: &dyn Resolver) -> Result<Rules, E
     };
     let built = compile::build(read.source()).map_err(too_big)?;
     warnings.extend(shadow::warnings(name, &read.rules, &built));
+    warnings.extend(kill_switch::warnings(name, &read.rules, &read.defaults));
     warnings.sort();
     warnings.append(&mut elsewhere);
     read.warnings = warnings;
@@ -473,8 +475,8 @@ impl Rules {
         self.members.as_ref()
     }
 
-    /// Returns the warnings of the text: rules that can never match, sets that no rule asks for, programs that are not
-    /// there.
+    /// Returns the warnings of the text: rules that can never match or that let guests past a kill switch, sets that no rule
+    /// asks for, programs that are not there.
     #[must_use]
     pub fn warnings(&self) -> &[Finding] {
         &self.warnings

@@ -5,6 +5,8 @@
 mod asking;
 #[path = "text/errors.rs"]
 mod errors;
+#[path = "text/kill_switch.rs"]
+mod kill_switch;
 #[path = "text/local_end.rs"]
 mod local_end;
 mod place;
