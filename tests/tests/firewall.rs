@@ -13,6 +13,7 @@ use firewall_abi::packet::{Direction, NO_RULE, Packet, Verdict};
 use gatebell_tests::PATIENCE;
 use lab::{Counted, INSIDE, INSIDE_V6, OUTSIDE, OUTSIDE_V6};
 use nix::sys::signal::{Signal, kill};
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 use std::collections::BTreeSet;
 use std::fs;
@@ -92,6 +93,27 @@ fn a_refused_packet_names_its_rule_its_process_and_its_user_and_the_program_is_t
         (record.flow.direction, record.flow.destination_port),
         (Direction::Inbound as u8, 2222)
     );
+}
+
+#[test]
+fn whoever_is_told_of_a_packet_is_told_the_same_moment() {
+    let zone = Protected::start();
+    let mut apps = [zone.attach(1 << 16), zone.attach(1 << 16)];
+    let before_ns = boot_ns();
+    zone.inside(&format!("echo hello > /dev/udp/{OUTSIDE}/9"));
+    let after_ns = boot_ns();
+    let [one, other] = apps.each_mut().map(|app| {
+        let record = packet(app, |packet| blocked_by(packet, NO_DISCARD));
+        record.header.stamp_ns
+    });
+    assert_eq!(one, other);
+    assert!((before_ns..=after_ns).contains(&one), "{one}");
+}
+
+/// Now, in nanoseconds of the clock of records.
+fn boot_ns() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).unwrap();
+    now.tv_sec().cast_unsigned() * 1_000_000_000 + now.tv_nsec().cast_unsigned()
 }
 
 #[test]

@@ -98,6 +98,19 @@ pub fn offer_to<R: FromBytes + IntoBytes>(
     user: u32,
     fill: impl Fn(&mut R),
 ) -> Offered {
+    offer_stamped(slot, kind, user, now_ns, fill)
+}
+
+/// Offers a record that several apps are offered, one by one, with one stamp: `stamp_ns` is called if this app wants the record. The clock is
+/// a good part of what a record costs.
+#[inline(always)]
+pub fn offer_stamped<R: FromBytes + IntoBytes>(
+    slot: u32,
+    kind: Kind,
+    user: u32,
+    stamp_ns: impl FnOnce() -> u64,
+    fill: impl Fn(&mut R),
+) -> Offered {
     const {
         assert!(
             size_of::<R>() >= size_of::<Header>()
@@ -123,8 +136,7 @@ pub fn offer_to<R: FromBytes + IntoBytes>(
         version: channel_abi::VERSION,
         processor,
         sequence: next(&line.offered),
-        // SAFETY: the helper has no preconditions.
-        stamp_ns: unsafe { bpf_ktime_get_boot_ns() },
+        stamp_ns: stamp_ns(),
         lost: line.lost,
     };
     match commit(slot, header, fill) {
@@ -137,6 +149,13 @@ pub fn offer_to<R: FromBytes + IntoBytes>(
             Offered::Lost
         }
     }
+}
+
+/// The time of a record's stamp, now: nanoseconds since boot, on the clock that includes sleep.
+#[inline(always)]
+pub fn now_ns() -> u64 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_ktime_get_boot_ns() }
 }
 
 #[inline(always)]

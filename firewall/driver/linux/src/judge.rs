@@ -395,6 +395,7 @@ fn report<P: PacketView>(packet: &P, length: u32, flow: &PacketHeaders, decision
         length,
         interface: packet.device_number(),
         out_interface: packet.out_device_number(),
+        stamp_ns: 0,
     };
     packet.find_owner(flow, &mut seen.owner);
     tell_all(used, &mut seen);

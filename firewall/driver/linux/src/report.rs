@@ -22,6 +22,7 @@ pub fn report_call(socket: u64, flow: &PacketHeaders, decision: &Decision) {
         length: 0,
         interface: 0,
         out_interface: 0,
+        stamp_ns: 0,
     };
     socket_owner::of_socket(socket, &mut seen.owner);
     tell_all(used, &mut seen);
@@ -35,6 +36,8 @@ pub struct Seen<'a> {
     pub length: u32,
     pub interface: u32,
     pub out_interface: u32,
+    /// When it was, once somebody wants to know; 0: nobody has asked.
+    pub stamp_ns: u64,
 }
 
 /// Tells each of the apps with these slots that wants to know.
@@ -55,22 +58,37 @@ pub fn tell_all(used: u32, seen: &mut Seen<'_>) {
 /// One step of the loop: the app in `slot`. 0: go on.
 extern "C" fn tell(slot: u32, seen: *mut Seen<'_>) -> i64 {
     // SAFETY: the kernel hands on what `report` gave it.
-    let seen = unsafe { &*seen };
-    let known = seen.owner.program[0] != PacketMeta::KERNEL[0];
-    ebpf::offer_to(
+    let Seen {
+        flow,
+        decision,
+        owner,
+        length,
+        interface,
+        out_interface,
+        stamp_ns,
+    } = unsafe { &mut *seen };
+    let known = owner.program[0] != PacketMeta::KERNEL[0];
+    let stamp = || {
+        if *stamp_ns == 0 {
+            *stamp_ns = ebpf::now_ns();
+        }
+        *stamp_ns
+    };
+    ebpf::offer_stamped(
         slot,
         kind::PACKET,
-        seen.owner.user,
+        owner.user,
+        stamp,
         |packet: &mut Packet| {
-            packet.flow = *seen.flow;
-            packet.decision = *seen.decision;
-            packet.length = seen.length;
-            packet.interface = seen.interface;
-            packet.pid = seen.owner.pid;
-            packet.user = seen.owner.user;
-            packet.out_interface = seen.out_interface;
-            packet.program = if known { seen.owner.program } else { [0; 2] };
-            packet.name = zerocopy::transmute!(seen.owner.name);
+            packet.flow = **flow;
+            packet.decision = **decision;
+            packet.length = *length;
+            packet.interface = *interface;
+            packet.pid = owner.pid;
+            packet.user = owner.user;
+            packet.out_interface = *out_interface;
+            packet.program = if known { owner.program } else { [0; 2] };
+            packet.name = zerocopy::transmute!(owner.name);
         },
     );
     0
