@@ -8,6 +8,7 @@
 //! - So many answers a second, to each and in all, and no more: what is beyond is counted. A sender that forges addresses has few packets
 //!   sent to them.
 //! - What the machine itself sends is answered to its own addresses: no program has sent by this what it may not send by itself.
+//! - What is forwarded is answered by the device that it came in by: no guest has sent by this what it may not send through the machine.
 
 pub mod process;
 

@@ -2,7 +2,9 @@
 
 use super::*;
 use control::RejectStats;
+use nix::sys::socket::{setsockopt, sockopt::BindToDevice};
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::path::Path;
 
 /// Nothing passes of itself, in any direction.
@@ -273,11 +275,9 @@ fn who_sends_from_an_address_that_the_machine_does_not_have_has_nothing_sent_by_
     }
 }
 
-#[test]
-fn what_is_forwarded_and_rejected_is_answered_as_a_router_does() {
-    let rules = SHUT.to_owned() + &rule("through", "reject", "direction = \"forward\"");
-    let zone = Protected::with(&rules);
-    zone::probe::add_pair(&zone, "gb2", "gb3", 1);
+/// Has the zone lead from who is at `gb1` to networks behind a second device.
+fn leads_through(zone: &Protected) {
+    zone::probe::add_pair(zone, "gb2", "gb3", 1);
     let does = |output: std::process::Output| assert!(output.status.success(), "{output:?}");
     does(zone.inside(
         "ip addr add fd78::2/64 dev gb2 nodad && ip route add 10.99.0.0/24 via 10.78.1.1 && \
@@ -288,6 +288,13 @@ fn what_is_forwarded_and_rejected_is_answered_as_a_router_does() {
         "ip addr add fd78::1/64 dev gb3 nodad && ip route add 10.99.0.0/24 via {INSIDE} && \
          ip route add fd99::/64 via {INSIDE_V6}"
     )));
+}
+
+#[test]
+fn what_is_forwarded_and_rejected_is_answered_as_a_router_does() {
+    let rules = SHUT.to_owned() + &rule("through", "reject", "direction = \"forward\"");
+    let zone = Protected::with(&rules);
+    leads_through(&zone);
     let outside = outside(&zone);
     assert_eq!(
         connecting(&outside, "10.99.0.9:80", true),
@@ -307,6 +314,50 @@ fn what_is_forwarded_and_rejected_is_answered_as_a_router_does() {
         ErrorKind::PermissionDenied
     );
     each_was_answered(&settled(&zone, 4), 4);
+}
+
+#[test]
+fn what_is_forwarded_and_rejected_is_answered_by_the_device_alone_that_it_came_in_by() {
+    let rules = SHUT.to_owned() + &rule("through", "reject", "direction = \"forward\"");
+    let zone = Protected::with(&rules);
+    leads_through(&zone);
+    // Two addresses behind the other device.
+    let made = zone.outside(
+        "ip addr add 10.78.1.77/32 dev gb3 && ip addr add fd78::77/128 dev gb3 nodad && \
+         ip route add fd99::/64 dev gb3 metric 4096",
+    );
+    assert!(made.status.success(), "{made:?}");
+    let outside = outside(&zone);
+    let sender = Sender::open(&outside);
+    for (count, source, destination) in [(1, "10.78.1.77", "10.99.0.9"), (2, "fd78::77", "fd99::9")]
+    {
+        let [source, destination]: [IpAddr; 2] =
+            [source, destination].map(|it| it.parse().unwrap());
+        let named = within(&outside, move || {
+            let socket = UdpSocket::bind((source, 4242)).unwrap();
+            // What comes there by the device that the packet came from is nothing new to who sent it.
+            setsockopt(&socket, BindToDevice, &"gb3".into()).unwrap();
+            socket.connect((destination, 53)).unwrap();
+            socket.set_read_timeout(Some(told_within(false))).unwrap();
+            socket
+        });
+        sender.send(&Made {
+            protocol: UDP,
+            source,
+            destination,
+            source_port: 4242,
+            port: 53,
+        });
+        let stats = settled(&zone, count);
+        assert_eq!(stats.handed, count, "{stats:?}");
+        let heard = named.recv(&mut [0; 16]).unwrap_err().kind();
+        assert_eq!(heard, ErrorKind::WouldBlock, "{source}");
+    }
+    // By their own addresses they are told.
+    let told = sending(&outside, "10.99.0.9:53", true);
+    assert_eq!(told, ErrorKind::HostUnreachable);
+    let told = sending(&outside, "[fd99::9]:53", true);
+    assert_eq!(told, ErrorKind::PermissionDenied);
 }
 
 #[test]

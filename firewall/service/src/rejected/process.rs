@@ -10,18 +10,20 @@ use engine::rejected::{Answer, answer};
 use firewall_abi::firewall::LOOPBACK;
 use firewall_abi::packet::Direction;
 use firewall_abi::rejected::{RING_BYTES, RejectedPacket};
+use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
+use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, SockaddrIn6, sendmsg};
 use rustix::cmsg_space;
 use rustix::net::sockopt::socket_cookie;
 use rustix::net::{
     AddressFamily, Protocol, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags,
-    SocketFlags, SocketType, ipproto, recvmsg, send, sendto, socket_with,
+    SocketFlags, SocketType, ipproto, recvmsg, send, socket_with,
 };
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -141,7 +143,7 @@ impl Sender {
             self.counted.failed += 1;
         } else if !self.limits.take(&answer, self.began.elapsed()) {
             self.counted.limited += 1;
-        } else if self.send(&answer, rejected.device).is_ok() {
+        } else if self.send(&answer, &rejected).is_ok() {
             self.counted.answered += 1;
         } else {
             self.counted.failed += 1;
@@ -149,13 +151,48 @@ impl Sender {
         let _the_next_one_says_it_too = self.counts.write_all_at(self.counted.as_bytes(), 0);
     }
 
-    fn send(&self, answer: &Answer, device: u32) -> io::Result<()> {
+    fn send(&self, answer: &Answer, rejected: &RejectedPacket) -> io::Result<()> {
         let [four, six] = &self.sockets;
-        match socket_address(&answer.to, answer.ip_version, device, 0) {
-            SocketAddr::V4(to) => sendto(four, answer.bytes(), SendFlags::DONTWAIT, &to)?,
-            SocketAddr::V6(to) => sendto(six, answer.bytes(), SendFlags::DONTWAIT, &to)?,
+        let packet = [IoSlice::new(answer.bytes())];
+        let flags = MsgFlags::MSG_DONTWAIT;
+        let by = device_of_answer(rejected);
+        match socket_address(&answer.to, answer.ip_version, rejected.device, 0) {
+            SocketAddr::V4(to) => {
+                let by = by.map(by_device);
+                let by = by.as_ref().map(ControlMessage::Ipv4PacketInfo);
+                let to = SockaddrIn::from(to);
+                sendmsg(four.as_raw_fd(), &packet, by.as_slice(), flags, Some(&to))?
+            }
+            SocketAddr::V6(to) => {
+                let by = by.map(by_device_v6);
+                let by = by.as_ref().map(ControlMessage::Ipv6PacketInfo);
+                let to = SockaddrIn6::from(to);
+                sendmsg(six.as_raw_fd(), &packet, by.as_slice(), flags, Some(&to))?
+            }
         };
         Ok(())
+    }
+}
+
+/// The one device that an answer may leave by: of what is forwarded, the one that it came in by. Whoever sends through this machine
+/// may name any source, and the answer quotes what they wrote: it reaches nobody whom they can't reach without this machine.
+fn device_of_answer(rejected: &RejectedPacket) -> Option<u32> {
+    (rejected.direction == Direction::Forward as u8).then_some(rejected.device)
+}
+
+fn by_device(device: u32) -> in_pktinfo {
+    const ANY: in_addr = in_addr { s_addr: 0 };
+    in_pktinfo {
+        ipi_ifindex: device.cast_signed(),
+        ipi_spec_dst: ANY,
+        ipi_addr: ANY,
+    }
+}
+
+fn by_device_v6(device: u32) -> in6_pktinfo {
+    in6_pktinfo {
+        ipi6_addr: in6_addr { s6_addr: [0; 16] },
+        ipi6_ifindex: device,
     }
 }
 
@@ -359,6 +396,24 @@ mod tests {
             bytes,
             ..datagram([0; 4], 0)
         }
+    }
+
+    #[test]
+    fn only_what_is_forwarded_is_answered_by_the_device_alone_that_it_came_in_by() {
+        let device = |direction: Direction| {
+            device_of_answer(&RejectedPacket {
+                direction: direction as u8,
+                ..datagram([10, 79, 0, 1], 0)
+            })
+        };
+        let all = Direction::ALL.map(|direction| (direction, device(direction)));
+        let expected = Direction::ALL.map(|direction| {
+            let is_forwarded = direction == Direction::Forward;
+            (direction, is_forwarded.then_some(2))
+        });
+        assert_eq!(all, expected);
+        assert_eq!(by_device(2).ipi_ifindex, 2);
+        assert_eq!(by_device_v6(2).ipi6_ifindex, 2);
     }
 
     #[test]
