@@ -20,6 +20,7 @@ mod asking;
 mod canary;
 mod capabilities;
 mod checking;
+mod confinement;
 pub mod control_server;
 mod driver;
 mod escape;

@@ -8,7 +8,7 @@ use crate::sd_notify::Manager;
 use crate::signals::Signals;
 use crate::state::{FETCHED_HERE, KEPT_HERE};
 use crate::sweep::NextSweep;
-use crate::{keeper, log, rejected, subscriptions};
+use crate::{confinement, keeper, log, rejected, subscriptions};
 use anyhow::{Context, Result};
 use clap::Parser;
 use history::Bounds;
@@ -106,7 +106,8 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
-            error!("{}", load_error::said(&failed, &arguments.state));
+            let said = load_error::said(&failed, &arguments.state);
+            error!("{said}{}", confinement::hint(&failed));
             ExitCode::FAILURE
         }
     }

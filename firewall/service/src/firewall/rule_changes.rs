@@ -7,7 +7,7 @@ use crate::last_good::{Compiled, LastGood};
 use crate::rulebook::{LoadedRules, NewRules, Renewed, refused};
 use crate::surroundings::Surroundings;
 use crate::troubles::Cause;
-use crate::{fallback_rules, programs};
+use crate::{confinement, fallback_rules, programs};
 use anyhow::{Context, Result, anyhow};
 use control::{Applied, ChangeNote, InForce, Refused};
 use rules::Rules;
@@ -390,7 +390,8 @@ impl Firewall {
                 "put that right and apply the rules again".to_owned()
             };
             anyhow!(
-                "the rules in force are not in the rule file {file}, whose rules return with the next start: {cause:#}; {then}"
+                "the rules in force are not in the rule file {file}, whose rules return with the next start: {cause:#}{}; {then}",
+                confinement::hint(&cause)
             )
         });
         let lost = replaced.as_ref().err().map(|lost| format!("{lost:#}"));
