@@ -4,6 +4,7 @@ use crate::person::Person;
 use crate::zone::probe::wait_until;
 use crate::zone::{Protected, RULES};
 use std::fs;
+use std::path::Path;
 
 /// CAP_DAC_READ_SEARCH, as `/proc` writes it.
 const READS_ANYTHING: u64 = 1 << 2;
@@ -32,13 +33,17 @@ fn threads(process: u32) -> Vec<(String, (u64, bool))> {
             return None;
         }
         let name = fs::read_to_string(folder.path().join("comm")).ok()?;
-        let status = fs::read_to_string(folder.path().join("status")).ok()?;
-        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
-        let capabilities = u64::from_str_radix(field("CapPrm:\t")?, 16).ok()?;
-        let is_final = field("NoNewPrivs:\t")? == "1";
-        Some((name.trim_end().to_owned(), (capabilities, is_final)))
+        Some((name.trim_end().to_owned(), rights(&folder.path())?))
     };
     found.flatten().filter_map(of).collect()
+}
+
+/// The capabilities of a process or a thread, by its folder in `/proc`, and whether it can get no more.
+fn rights(folder: &Path) -> Option<(u64, bool)> {
+    let status = fs::read_to_string(folder.join("status")).ok()?;
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+    let capabilities = u64::from_str_radix(field("CapPrm:\t")?, 16).ok()?;
+    Some((capabilities, field("NoNewPrivs:\t")? == "1"))
 }
 
 #[test]
@@ -47,7 +52,10 @@ fn what_deals_with_others_has_no_more_capabilities_than_it_needs() {
     // A change is told of with who made it.
     Person::root(&zone).run(&["rules", "revert"]);
     let process = zone.service.process.id();
-    for (name, needed) in DEAL_WITH_OTHERS {
+    // Who runs the tests may have been given less than a machine's root.
+    let (own, _) = rights(Path::new(&format!("/proc/{process}"))).unwrap();
+    let deal_with_others = DEAL_WITH_OTHERS.map(|(name, needed)| (name, needed & own));
+    for (name, needed) in deal_with_others {
         wait_until(name, || {
             threads(process).contains(&(name.to_owned(), (needed, true)))
         });
@@ -56,7 +64,7 @@ fn what_deals_with_others_has_no_more_capabilities_than_it_needs() {
         .into_iter()
         .filter(|(name, has)| {
             let is_known = |(known, needed): &(&str, u64)| known == name && *has == (*needed, true);
-            ![MAIN_LOOP, CLOSES].contains(&name.as_str()) && !DEAL_WITH_OTHERS.iter().any(is_known)
+            ![MAIN_LOOP, CLOSES].contains(&name.as_str()) && !deal_with_others.iter().any(is_known)
         })
         .collect();
     assert!(others.is_empty(), "{others:x?}");
