@@ -19,6 +19,11 @@ mod appearance;
     )
 )]
 mod changes;
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "on this system there is no service to ask")
+)]
+mod contacts;
 #[cfg(target_os = "linux")]
 mod failed;
 mod followed;
@@ -184,6 +189,7 @@ fn in_window(arguments: &Arguments, stop: &Arc<AtomicBool>) -> Result<()> {
         shown.changes.end();
         shown.overview.end();
         shown.past.end();
+        shown.contacts.end();
         notified();
         stop.store(true, Ordering::Release);
         reader
@@ -198,6 +204,7 @@ fn in_window(arguments: &Arguments, stop: &Arc<AtomicBool>) -> Result<()> {
 fn follow_questions(arguments: &Arguments, shown: &Arc<Shown>) -> impl FnOnce() {
     use notify::Event;
     use std::sync::mpsc::channel;
+    use view::entry::{Entry, Update};
 
     let (tell, hear) = channel();
     let (told, done) = channel();
@@ -243,6 +250,12 @@ fn follow_questions(arguments: &Arguments, shown: &Arc<Shown>) -> impl FnOnce() 
     let window = shown.clone();
     std::thread::spawn(move || {
         window.past.follow(&mut kept, &|| window.repaint());
+    });
+    let mut met = questions::AtSocket::new(&arguments.control);
+    let window = shown.clone();
+    std::thread::spawn(move || {
+        let tell = |row| window.take(Update::Entry(Entry::contact(row)));
+        window.contacts.follow(&mut met, &tell);
     });
     let shown = shown.clone();
     std::thread::spawn(move || {

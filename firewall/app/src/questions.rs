@@ -205,6 +205,11 @@ impl AtSocket {
         }
     }
 
+    /// Ends the connection that there is, if there is one: the next question makes another.
+    pub fn forget_connection(&mut self) {
+        self.client = None;
+    }
+
     /// Asks, over the connection that there is if there is one.
     pub fn ask<T>(
         &mut self,

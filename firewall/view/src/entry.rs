@@ -3,11 +3,12 @@
 //! The reader thread makes entries from records ([`Entry::from_packet`], [`Entry::from_process`], [`Entry::lost`]) and
 //! sends them as [`Update`]s; what is shown of them is written here once, for both views.
 
+use crate::history;
 use crate::text;
 use crate::time::clock_time;
 use channel::{Account, Lost};
 use channel_abi::Cause;
-use control::{Names, RuleName};
+use control::{HistoryRow, Names, RuleName};
 use firewall_abi::packet::{
     Direction, NO_RULE, NO_USER, Packet, PacketHeaders, Reason, UnknownNumber, Verdict,
 };
@@ -17,7 +18,7 @@ pub use rules::{clean, clean_lines};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What the reader thread tells a view.
 #[derive(Clone, Debug)]
@@ -50,6 +51,8 @@ pub enum What {
     Lost(Lost),
     /// A record that this release can't read.
     Unreadable(UnreadableRecord),
+    /// A program that talked for the first time, or for the first time since its file has changed, as the history has it.
+    Contact(Arc<HistoryRow>),
 }
 
 /// A record of a kind that this release does not know, or that holds a number that it gives no meaning to. It was delivered
@@ -227,6 +230,16 @@ impl Entry {
         }
     }
 
+    /// A first contact, when it was.
+    #[must_use]
+    pub fn contact(row: HistoryRow) -> Self {
+        let at = UNIX_EPOCH.checked_add(Duration::from_secs(row.first));
+        Self {
+            at: at.unwrap_or(UNIX_EPOCH),
+            what: What::Contact(Arc::new(row)),
+        }
+    }
+
     /// The cells of its row, as [`titles`] names them.
     #[must_use]
     pub fn cells(&self) -> [String; COLUMNS] {
@@ -273,6 +286,10 @@ impl Entry {
                 String::new(),
                 String::new(),
             ],
+            What::Contact(row) => {
+                let [_, what, way, protocol, end, rule, ..] = history::cells(row);
+                [time, what, way, protocol, end, rule, history::whose(row)]
+            }
         }
     }
 }
@@ -531,9 +548,8 @@ fn text(bytes: &[u8]) -> String {
 #[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
-    use crate::example::{Named, packet};
+    use crate::example::{self, Named, packet};
     use channel_abi::Cause;
-    use std::time::UNIX_EPOCH;
     use zerocopy::FromZeros;
 
     #[test]
@@ -624,6 +640,20 @@ mod tests {
         let packet = packet();
         let entry = Entry::from_packet(UNIX_EPOCH, &packet, &mut control::NoNames).unwrap();
         assert_eq!(entry.cells()[5], "a rule of generation 1");
+    }
+
+    #[test]
+    fn a_first_contact_is_one_line_among_records() {
+        let mut row = example::contact();
+        let line = Entry::contact(row.clone()).to_string();
+        let words: Vec<_> = line.split_whitespace().skip(1).collect();
+        assert_eq!(
+            words.join(" "),
+            "refused, first contact out tcp 192.0.2.7:443 (example.org) no-web /usr/bin/curl (user 1000)"
+        );
+        assert!(line.starts_with(&clock_time(UNIX_EPOCH + Duration::from_secs(row.first))));
+        row.first = u64::MAX;
+        assert_eq!(Entry::contact(row).at, UNIX_EPOCH, "no time at all");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! A packet, a question and a service's state to try views with.
 
 use control::{
-    Device, HeldAnswer, HistoryStatus, InForce, Lease, Memory, Names, NetworkStatus, Question,
-    RouteStatus, RuleName, Status, SubscribedList,
+    Device, HeldAnswer, HistoryRow, HistoryStatus, InForce, Lease, Memory, Names, NetworkStatus,
+    Question, RouteStatus, RuleName, Status, SubscribedList,
 };
 use firewall_abi::packet::{Decision, Direction, NO_USER, Packet, PacketHeaders, Verdict};
 use rules::Protocol;
@@ -37,6 +37,31 @@ pub fn packet() -> Packet {
     };
     packet.user = NO_USER;
     packet
+}
+
+/// curl of a user's talked for the first time, and a rule refused it.
+#[must_use]
+pub fn contact() -> HistoryRow {
+    HistoryRow {
+        start: 1_795_000_020,
+        seconds: 60,
+        direction: Direction::Outbound.name().to_owned(),
+        verdict: Verdict::Block.name().to_owned(),
+        reason: "rule".to_owned(),
+        protocol: Protocol::TCP.0,
+        remote: Some(std::net::Ipv4Addr::new(192, 0, 2, 7).into()),
+        port: Some(443),
+        program: Some("/usr/bin/curl".to_owned()),
+        process: "curl".to_owned(),
+        user: Some(1000),
+        rule: Some("no-web".to_owned()),
+        name: Some("example.org".to_owned()),
+        contact: Some("first".to_owned()),
+        count: 1,
+        first: 1_795_000_033,
+        last: 1_795_000_033,
+        ..HistoryRow::default()
+    }
 }
 
 /// curl of a user's was allowed to go out, for ten minutes.

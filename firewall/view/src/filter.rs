@@ -206,6 +206,8 @@ impl Filter {
             What::Packet(packet) => self.packet(packet),
             What::Process(process) => !self.asks_of_packets() && self.process(process),
             What::Lost(_) | What::Unreadable(_) => true,
+            // By which device it went is not kept.
+            What::Contact(row) => self.interface.is_empty() && self.row(row),
         }
     }
 

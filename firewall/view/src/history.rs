@@ -2,7 +2,7 @@
 
 use crate::entry::{clean, way_named};
 use crate::text;
-use crate::time::{clock_time, day_and_time};
+use crate::time::day_and_time;
 use control::HistoryRow;
 use firewall_abi::packet::Reason;
 use rules::Protocol;
@@ -10,7 +10,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::time::{Duration, UNIX_EPOCH};
 
 /// What rows are put together by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -268,17 +267,14 @@ pub fn cells(row: &HistoryRow) -> [String; COLUMNS] {
     ]
 }
 
-/// A row in one line, as a terminal shows it among records.
+/// The program with the user at this end, if that is known.
 #[must_use]
-pub fn line(row: &HistoryRow) -> String {
-    let [_, what, way, protocol, end, rule, program, user, ..] = cells(row);
-    let time = clock_time(UNIX_EPOCH + Duration::from_secs(row.first));
-    let user = if user.is_empty() {
-        String::new()
-    } else {
-        format!(" ({})", text!("program-user", user = user))
-    };
-    format!("{time}  {what:<24} {way:<7} {protocol:<6} {end:<44} {rule:<28} {program}{user}")
+pub fn whose(row: &HistoryRow) -> String {
+    let program = program(row);
+    match row.user {
+        Some(user) => format!("{program} ({})", text!("program-user", user = user)),
+        None => program,
+    }
 }
 
 /// The program, or the process where that is all that is known.
@@ -325,6 +321,28 @@ fn endpoint(row: &HistoryRow) -> String {
     }
 }
 
+/// The other end with the name that is known, with protocol and port, as a packet's is put together: `192.0.2.7 (example.org), tcp 443`.
+#[must_use]
+pub fn endpoint_with_name(row: &HistoryRow) -> String {
+    let end = match &row.name {
+        Some(name) => format!("{} ({})", remote(row), clean(name)),
+        None => remote(row),
+    };
+    endpoint_of(row, end)
+}
+
+/// The endpoint whose address, or name, is this: `example.org, tcp 443`, `from 192.0.2.7, tcp 22`.
+#[must_use]
+pub fn endpoint_of(row: &HistoryRow, end: String) -> String {
+    let ends = match (row.direction.as_str(), row.source) {
+        ("in", _) => text!("end-from", end = end),
+        (_, Some(source)) => text!("end-from-to", from = source.to_string(), to = end),
+        _ => end,
+    };
+    let port = row.port.map_or_else(String::new, |port| format!(" {port}"));
+    format!("{ends}, {}{port}", protocol(row))
+}
+
 /// Bytes, as short as people say them.
 #[must_use]
 pub fn size(bytes: u64) -> String {
@@ -365,21 +383,6 @@ mod tests {
             last: 200,
             ..HistoryRow::default()
         }
-    }
-
-    #[test]
-    fn a_first_contact_is_one_line_among_records() {
-        let row = HistoryRow {
-            contact: Some("first".to_owned()),
-            ..curl("no-web", 1)
-        };
-        let line = line(&row);
-        let words: Vec<_> = line.split_whitespace().skip(1).collect();
-        assert_eq!(
-            words.join(" "),
-            "refused, first contact out tcp 192.0.2.7:443 (example.org) no-web /usr/bin/curl (user 1000)"
-        );
-        assert!(line.starts_with(&clock_time(UNIX_EPOCH + Duration::from_secs(row.first))));
     }
 
     #[test]

@@ -39,6 +39,11 @@ pub fn entry(entry: &Entry) -> Value {
         What::Lost(lost) => {
             json!({ "kind": "lost", "count": lost.count, "cause": lost.cause.name(), "processor": lost.processor })
         }
+        What::Contact(row) => {
+            let mut object = json!(**row);
+            object["kind"] = json!("contact");
+            object
+        }
     };
     let at = entry.at.duration_since(UNIX_EPOCH).unwrap_or_default();
     object["time"] = json!(at.as_secs_f64());

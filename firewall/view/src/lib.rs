@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod answer;
+pub mod contacts;
 pub mod csv;
 pub mod entry;
 #[cfg(any(test, feature = "example"))]

@@ -76,7 +76,7 @@ impl Terminal {
                 self.processes += u64::from(process.ended.is_none());
                 DIM
             }
-            What::Lost(_) | What::Unreadable(_) => YELLOW,
+            What::Lost(_) | What::Unreadable(_) | What::Contact(_) => YELLOW,
         };
         if self.lively {
             format!("{CLEAR}{colour}{entry}{PLAIN}\n{}", self.foot)
@@ -110,18 +110,12 @@ impl Terminal {
 
     /// What the program itself has to say, above the foot.
     fn remark(&self, text: &str) -> String {
-        self.line(&format!("{}: {text}", self.program))
-    }
-
-    /// A line that is no record's, above the foot.
-    #[must_use]
-    pub fn line(&self, text: &str) -> String {
         let (clear, foot) = if self.lively {
             (CLEAR, self.foot.as_str())
         } else {
             ("", "")
         };
-        format!("{clear}{text}\n{foot}")
+        format!("{clear}{}: {text}\n{foot}", self.program)
     }
 }
 

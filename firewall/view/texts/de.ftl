@@ -348,6 +348,7 @@ live-counts-shown = { $shown } von { $all ->
 }
 live-dropped = { $counts }, { $dropped } ältere entfallen
 live-paused = { $counts }; Pause, seither { $since } weitere
+contact-details = { $program }: { $endpoint }: { $verdict }. { $news }
 live-group = { $words }: { $times ->
     [one] einmal
    *[other] { $times } Mal

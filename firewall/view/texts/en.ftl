@@ -352,6 +352,7 @@ live-dropped = { $counts }, { $dropped ->
    *[other] { $dropped } older ones
 } dropped
 live-paused = { $counts }; paused, { $since } more since
+contact-details = { $program }: { $endpoint }: { $verdict }. { $news }
 live-group = { $words }: { $times ->
     [one] once
    *[other] { $times } times

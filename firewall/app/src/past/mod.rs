@@ -13,7 +13,7 @@ mod talkers;
 mod times;
 
 pub use files::{Content, Entries, Format, Save};
-pub use talkers::{Endpoint, Talker, endpoint_words, packet};
+pub use talkers::{Contact, Endpoint, Talker, endpoint_words, packet};
 pub use times::{Bar, Since};
 
 use crate::followed::Followed;

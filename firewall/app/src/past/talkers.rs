@@ -35,7 +35,8 @@ pub struct Contact {
 }
 
 impl Contact {
-    fn of(row: &HistoryRow) -> Option<Self> {
+    /// What this row says of it.
+    pub fn of(row: &HistoryRow) -> Option<Self> {
         let changed = row.contact.as_deref()? != "first";
         Some(Self {
             changed,
@@ -117,19 +118,12 @@ fn endpoints(rows: &[&HistoryRow]) -> Vec<Endpoint> {
 
 /// The other end by its name, else by its address, with protocol and port: `example.org, tcp 443`, `from 192.0.2.7, tcp 22`.
 pub fn endpoint_words(row: &HistoryRow) -> String {
-    let protocol = Protocol(row.protocol);
     let end = match (&row.name, row.remote) {
         (Some(name), _) => clean(name),
         (None, Some(remote)) => remote.to_string(),
         (None, None) => text!("endpoint-many"),
     };
-    let end = match (row.direction.as_str(), row.source) {
-        ("in", _) => text!("end-from", end = end),
-        (_, Some(source)) => text!("end-from-to", from = source.to_string(), to = end),
-        _ => end,
-    };
-    let port = row.port.map_or_else(String::new, |port| format!(" {port}"));
-    format!("{end}, {protocol}{port}")
+    history::endpoint_of(row, end)
 }
 
 /// A packet as it must have been for this to be kept. The own address and port, and the device, are not kept.

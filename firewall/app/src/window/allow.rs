@@ -1,14 +1,20 @@
 //! Which rule decided about a packet, and where another one has to stand.
 
+use super::pages::of_the_past::last_verdict;
+use crate::past::Contact;
+use control::HistoryRow;
 use firewall_abi::packet::{Direction, Reason, Verdict};
 use rules::Place;
 use view::entry::{Entry, PacketSeen, What};
+use view::history;
 use view::text;
 
 /// Why an entry's packet was refused or allowed; what the entry is, if it is none.
 pub fn why(entry: &Entry) -> String {
-    let What::Packet(packet) = &entry.what else {
-        return entry.to_string();
+    let packet = match &entry.what {
+        What::Packet(packet) => packet,
+        What::Contact(row) => return first_contact(row),
+        What::Process(_) | What::Lost(_) | What::Unreadable(_) => return entry.to_string(),
     };
     let by = match (&packet.rule, packet.rule_number) {
         (Some(rule), _) => text!("why-by-rule", rule = &rule.id, line = rule.line),
@@ -22,6 +28,18 @@ pub fn why(entry: &Entry) -> String {
             text!("why-refused", by = by, generation = generation, ends = ends)
         }
     }
+}
+
+/// Who talked for the first time, with whom, and what became of it.
+fn first_contact(row: &HistoryRow) -> String {
+    let news = Contact::of(row).map_or_else(String::new, Contact::words);
+    text!(
+        "contact-details",
+        program = history::whose(row),
+        endpoint = history::endpoint_with_name(row),
+        news = news,
+        verdict = last_verdict(row),
+    )
 }
 
 /// The reason, where no rule decided.

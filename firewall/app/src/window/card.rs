@@ -75,29 +75,34 @@ impl Card {
         let room = (most - self.rest).max(LEAST_ROOM).min(self.facts);
         let panel = egui::Panel::top("card").exact_size(self.rest + room + margins.sum().y);
         let needed = panel.show(ui, |ui| {
-            // Text that is there to be read is as bright as a button's.
-            let visuals = ui.visuals_mut();
-            visuals.widgets.noninteractive.fg_stroke = visuals.widgets.inactive.fg_stroke;
-            let (top, mut facts_take) = (ui.cursor().top(), 0.0);
-            if let Some(first) = &first {
-                title(ui, first, all, now);
-                let scrolled = egui::ScrollArea::vertical()
-                    .auto_shrink(false)
-                    .max_height(room);
-                let shown = scrolled.show(ui, |ui| facts(ui, &first.question));
-                facts_take = shown.content_size.y;
-                ui.add_enabled_ui(answering.is_none(), |ui| {
-                    chosen = self.answer(ui, &first.question).or(chosen);
-                });
-            }
-            if answering.is_some() {
-                ui.label(text!("card-on-its-way"));
-            } else if let Some(outcome) = &outcome {
-                said(ui, outcome);
-            }
-            self.aside(ui, all);
-            let shown = if first.is_some() { room } else { 0.0 };
-            (facts_take, ui.cursor().top() - top - shown)
+            // What is scrolled, and what has the focus, is the question's own: another one is seen from its beginning.
+            let question = first.as_ref().map(|first| first.question.id);
+            let of_this_question = ui.push_id(question, |ui| {
+                // Text that is there to be read is as bright as a button's.
+                let visuals = ui.visuals_mut();
+                visuals.widgets.noninteractive.fg_stroke = visuals.widgets.inactive.fg_stroke;
+                let (top, mut facts_take) = (ui.cursor().top(), 0.0);
+                if let Some(first) = &first {
+                    title(ui, first, all, now);
+                    let scrolled = egui::ScrollArea::vertical()
+                        .auto_shrink(false)
+                        .max_height(room);
+                    let shown = scrolled.show(ui, |ui| facts(ui, &first.question));
+                    facts_take = shown.content_size.y;
+                    ui.add_enabled_ui(answering.is_none(), |ui| {
+                        chosen = self.answer(ui, &first.question).or(chosen);
+                    });
+                }
+                if answering.is_some() {
+                    ui.label(text!("card-on-its-way"));
+                } else if let Some(outcome) = &outcome {
+                    said(ui, outcome);
+                }
+                self.aside(ui, all);
+                let shown = if first.is_some() { room } else { 0.0 };
+                (facts_take, ui.cursor().top() - top - shown)
+            });
+            of_this_question.inner
         });
         let (facts, rest) = needed.inner;
         if (facts - self.facts).abs() > 0.5 || (rest - self.rest).abs() > 0.5 {

@@ -1,6 +1,7 @@
 //! The details of the row that is selected: which rule decided, and the rule that decides otherwise, in force by one click and
 //! taken back by another.
 
+use super::pages::of_the_past::{self, Reach};
 use super::pages::selection;
 use super::{allow, colours};
 use crate::changes::{Changes, Draft, Order, Outcome, Who, Wish, known};
@@ -45,13 +46,15 @@ impl Details {
         let close = selection::head_with(ui, copy, |ui| {
             ui.add(egui::Label::new(RichText::new(allow::why(entry)).strong()).wrap());
         });
-        if let What::Packet(packet) = &entry.what {
-            match allow::place(packet) {
+        match &entry.what {
+            What::Packet(packet) => match allow::place(packet) {
                 Err(why) => drop(ui.add(egui::Label::new(why).wrap())),
                 Ok(place) => {
                     self.change(ui, number, || Wish::usual(packet), &place, changes);
                 }
-            }
+            },
+            What::Contact(row) => of_the_past::change(ui, self, row, Reach::Endpoint, changes),
+            What::Process(_) | What::Lost(_) | What::Unreadable(_) => {}
         }
         ui.add_space(4.0);
         close

@@ -19,6 +19,7 @@ mod rows;
 mod tests;
 
 use crate::changes::Changes;
+use crate::contacts::FirstContacts;
 use crate::overview::Overview;
 use crate::past::Past;
 use crate::questions::Questions;
@@ -51,6 +52,8 @@ pub struct Shown {
     pub overview: Overview,
     /// What it has kept.
     pub past: Past,
+    /// Who talks for the first time.
+    pub contacts: FirstContacts,
     /// The window, once there is one to wake.
     context: OnceLock<egui::Context>,
     /// Light or dark, if the desktop chose before there was a window.
@@ -278,6 +281,7 @@ impl eframe::App for Window {
             Some(Source::Service(part)) => Some(part),
             _ => None,
         });
+        shown.contacts.want(source == Some(Source::Driver));
         shown.past.want(page.past().filter(|_| !minimized));
         page.show(ui, &around);
     }

@@ -1,31 +1,18 @@
-//! Programs that talk for the first time, as the service's history has them: told once each while somebody watches.
+//! Programs that talk for the first time: told once each while somebody watches.
 
 use super::connect;
-use control::{HistoryPage, HistoryRow};
-use std::collections::BTreeSet;
+use control::HistoryRow;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// How often the history is asked. More often would have the driver tell of each connection more often than it does by itself.
-const EVERY: Duration = Duration::from_secs(5);
-/// So many that were told are remembered, the latest.
-const MOST: usize = 4096;
-/// So many seconds after others' a row may still be written that is older.
-const LATE: u64 = 120;
+use view::contacts::{EVERY, NewContacts};
 
 /// Tells of each from now on, for as long as somebody hears. Where nothing is kept, or nobody may be asked, nothing is told.
 pub fn follow(socket: &Path) -> Receiver<HistoryRow> {
     let (tell, hear) = channel();
     let socket = socket.to_owned();
-    let contacts = NewContacts::since(now());
+    let contacts = NewContacts::from_now_on();
     std::thread::spawn(move || tell_all(&socket, contacts, &tell));
     hear
-}
-
-fn now() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.unwrap_or_default().as_secs()
 }
 
 fn tell_all(socket: &Path, mut contacts: NewContacts, tell: &Sender<HistoryRow>) {
@@ -35,174 +22,17 @@ fn tell_all(socket: &Path, mut contacts: NewContacts, tell: &Sender<HistoryRow>)
     }
 }
 
-/// Reads what is new, by a connection of its own: users have few, and none is held between two looks. False: nobody hears it.
+/// By a connection of its own: users have few, and none is held between two looks. False: nobody hears it.
 fn tell_those_of_a_look(
     socket: &Path,
     contacts: &mut NewContacts,
     tell: &Sender<HistoryRow>,
 ) -> bool {
-    // A service that has ended, or whose disk is slow, is asked again at the next look.
     let Ok(mut client) = connect(socket) else {
         return true;
     };
-    while let Ok(page) = client.history_page(contacts.asked_since(now()), contacts.after, None) {
-        let is_more = page.next.is_some();
-        let mut new = contacts.take(page).into_iter();
-        if !new.all(|row| tell.send(row).is_ok()) {
-            return false;
-        }
-        if !is_more {
-            break;
-        }
-    }
-    true
-}
-
-/// What there is to tell of pages that are asked for one after the other, the last one again and again.
-struct NewContacts {
-    /// Nothing is told that was before, in seconds since 1970.
-    begun: u64,
-    /// When the newest record was of which was read.
-    newest: u64,
-    /// What the next page is to be behind.
-    after: u64,
-    turn: Option<u64>,
-    told: BTreeSet<Told>,
-    /// So many of which are remembered.
-    most: usize,
-}
-
-/// When, program, user, and way of being new.
-type Told = (u64, Option<String>, Option<u32>, Option<String>);
-
-impl NewContacts {
-    fn since(begun: u64) -> Self {
-        Self {
-            begun,
-            newest: 0,
-            after: 0,
-            turn: None,
-            told: BTreeSet::new(),
-            most: MOST,
-        }
-    }
-
-    /// Since when rows are to be read at this time: what is older than what was read already comes late only. A record of the time to
-    /// come, as of a clock that was wrong, says nothing of that.
-    fn asked_since(&self, now: u64) -> u64 {
-        let read = self.newest.min(now);
-        self.begun.max(read.saturating_sub(LATE))
-    }
-
-    fn take(&mut self, page: HistoryPage) -> Vec<HistoryRow> {
-        // Rows were put together since: their places are others.
-        if self
-            .turn
-            .replace(page.turn)
-            .is_some_and(|turn| turn != page.turn)
-            && self.after != 0
-        {
-            self.after = 0;
-            return Vec::new();
-        }
-        self.after = page.next.unwrap_or(self.after);
-        let newest = page.rows.iter().map(|row| row.last).max();
-        self.newest = self.newest.max(newest.unwrap_or(0));
-        let rows = page.rows.into_iter();
-        rows.filter(|row| row.contact.is_some() && row.first >= self.begun && self.is_new(row))
-            .collect()
-    }
-
-    /// Whether it was not told yet. Of more than are remembered the oldest was, and so was all that is older.
-    fn is_new(&mut self, row: &HistoryRow) -> bool {
-        let (program, contact) = (row.program.clone(), row.contact.clone());
-        let is_new = self.told.insert((row.first, program, row.user, contact));
-        if self.told.len() > self.most
-            && let Some((first, ..)) = self.told.pop_first()
-        {
-            self.begun = self.begun.max(first + 1);
-        }
-        is_new
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn row(program: &str, contact: Option<&str>, first: u64) -> HistoryRow {
-        HistoryRow {
-            program: Some(program.to_owned()),
-            contact: contact.map(str::to_owned),
-            first,
-            ..HistoryRow::default()
-        }
-    }
-
-    fn page(rows: &[HistoryRow], next: Option<u64>, turn: u64) -> HistoryPage {
-        HistoryPage {
-            rows: rows.to_vec(),
-            next,
-            turn,
-            ..HistoryPage::default()
-        }
-    }
-
-    #[test]
-    fn a_first_contact_is_told_once_however_often_its_row_is_read() {
-        let mut contacts = NewContacts::since(100);
-        let (old, curl) = (
-            row("/old", Some("first"), 99),
-            row("/curl", Some("first"), 100),
-        );
-        let known = row("/known", None, 101);
-        let first = page(&[old, curl.clone(), known], Some(3), 1);
-        assert_eq!(contacts.take(first), std::slice::from_ref(&curl));
-        assert_eq!(contacts.after, 3);
-        let changed = row("/curl", Some("changed"), 102);
-        let last = page(std::slice::from_ref(&changed), None, 1);
-        assert_eq!(contacts.take(last.clone()), std::slice::from_ref(&changed));
-        assert_eq!(contacts.take(last), []);
-        assert_eq!(contacts.after, 3, "the last page is asked for again");
-        // What was put together is read from the beginning.
-        let late = row("/late", Some("first"), 103);
-        assert_eq!(
-            contacts.take(page(std::slice::from_ref(&late), None, 2)),
-            []
-        );
-        assert_eq!(contacts.after, 0);
-        let all = page(&[curl, changed, late.clone()], None, 2);
-        assert_eq!(contacts.take(all), [late]);
-    }
-
-    #[test]
-    fn however_many_were_told_the_next_one_is_told_and_none_twice() {
-        let mut contacts = NewContacts::since(100);
-        contacts.most = 3;
-        let all: Vec<_> = (0..9)
-            .map(|n| row(&format!("/{n}"), Some("first"), 100 + n))
-            .collect();
-        for told in 0..all.len() {
-            let page = page(&all[..=told], None, 1);
-            assert_eq!(contacts.take(page), std::slice::from_ref(&all[told]));
-        }
-        assert_eq!(contacts.take(page(&all, None, 1)), []);
-        assert!(contacts.told.len() <= 3);
-    }
-
-    #[test]
-    fn what_was_read_is_not_read_again_but_for_what_comes_late() {
-        let mut contacts = NewContacts::since(1000);
-        assert_eq!(contacts.asked_since(1000), 1000);
-        let read = HistoryRow {
-            last: 9000,
-            ..row("/known", None, 1500)
-        };
-        contacts.take(page(&[read], None, 1));
-        assert_eq!(contacts.asked_since(9001), 9000 - LATE);
-        assert_eq!(contacts.asked_since(5000), 5000 - LATE, "the clock was set");
-        let late = row("/late", Some("first"), 8000);
-        let told = contacts.take(page(std::slice::from_ref(&late), None, 1));
-        assert_eq!(told, [late]);
-    }
+    contacts.look(
+        |since, after| client.history_page(since, after, None),
+        |row| tell.send(row).is_ok(),
+    )
 }

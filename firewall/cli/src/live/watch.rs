@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
-use view::entry::{Update, What};
+use view::entry::{Entry, Update, What};
 use view::filter::Filter;
 use view::reader::{self, Summary, Told};
 use view::terminal::Terminal;
@@ -221,17 +221,15 @@ impl<'a> View<'a> {
     }
 
     /// Programs that have talked for the first time since the last look.
-    fn contacts(&self, out: &mut dyn Write) -> io::Result<()> {
-        let news = self.contacts.iter().flat_map(Receiver::try_iter);
-        for row in news.filter(|row| self.filter.row(row)) {
-            if self.arguments.json {
-                let mut object = json!(row);
-                object["kind"] = json!("contact");
-                object["time"] = json!(row.first);
-                writeln!(out, "{object}")?;
-            } else {
-                let line = self.terminal.line(&view::history::line(&row));
-                out.write_all(line.as_bytes())?;
+    fn contacts(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        let news: Vec<_> = self.contacts.iter().flat_map(Receiver::try_iter).collect();
+        for entry in news.into_iter().map(Entry::contact) {
+            if self.filter.shows(&entry.what) {
+                let told = Told {
+                    update: Update::Entry(entry.clone()),
+                    record: None,
+                };
+                self.entry(&entry.what, &told, out)?;
             }
         }
         Ok(())

@@ -35,7 +35,7 @@ pub struct HistoryPage {
 }
 
 /// Who talked with whom in one minute, hour or day, what became of it and how often.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HistoryRow {
     /// When that time begins, in seconds since 1970.
     pub start: u64,

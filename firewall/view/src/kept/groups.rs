@@ -33,6 +33,11 @@ enum Key {
     },
     Lost(Cause),
     Unreadable(u32),
+    Contact {
+        program: Symbol,
+        user: Option<u32>,
+        changed: bool,
+    },
 }
 
 /// How processes ended, as far as it makes two groups of them.
@@ -64,6 +69,11 @@ impl Key {
             },
             PackedWhat::Lost(lost) => Self::Lost(lost.cause),
             PackedWhat::Unreadable(record) => Self::Unreadable(record.kind),
+            PackedWhat::Contact(contact) => Self::Contact {
+                program: contact.program,
+                user: contact.user,
+                changed: contact.changed,
+            },
         }
     }
 
@@ -372,9 +382,10 @@ fn what(key: &Key) -> (u8, u8) {
             Verdict::Socket => (0, 3),
             Verdict::Allow => (0, 4),
         },
-        Key::Process { ended, .. } => (1, ended.map_or(0, |end| end as u8 + 1)),
-        Key::Lost(_) => (2, 0),
-        Key::Unreadable(_) => (2, 1),
+        Key::Contact { changed, .. } => (1, u8::from(*changed)),
+        Key::Process { ended, .. } => (2, ended.map_or(0, |end| end as u8 + 1)),
+        Key::Lost(_) => (3, 0),
+        Key::Unreadable(_) => (3, 1),
     }
 }
 
@@ -401,7 +412,7 @@ fn endpoint(key: &Key) -> ([[u8; 16]; 2], u8, u16) {
 fn program<'a>(group: &Group, store: &'a Store) -> (bool, &'a str) {
     let symbol = match group.key {
         Key::Packet { program, .. } => program,
-        Key::Process { program, .. } => program,
+        Key::Process { program, .. } | Key::Contact { program, .. } => program,
         Key::Lost(_) | Key::Unreadable(_) => NONE,
     };
     let name = store.text(symbol).unwrap_or_default();
@@ -412,6 +423,9 @@ fn rule<'a>(group: &Group, store: &'a Store) -> (bool, &'a str) {
     let last = store.packed(group.last);
     let id = match last.map(|packed| &packed.what) {
         Some(PackedWhat::Packet(packet)) => store.rule(packet.rule).map(|rule| rule.id.as_str()),
+        Some(PackedWhat::Contact(contact)) => store
+            .contact(contact.row)
+            .and_then(|row| row.rule.as_deref()),
         _ => None,
     };
     (id.is_none(), id.unwrap_or_default())

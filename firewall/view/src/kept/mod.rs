@@ -12,6 +12,7 @@ pub use groups::{By, Group, Line, Order};
 
 use crate::entry::{Entry, PacketSeen, What, address};
 use crate::filter::Filter;
+use crate::history;
 use crate::text;
 use crate::time::clock_time;
 use firewall_abi::packet::Direction;
@@ -301,6 +302,7 @@ impl Rows {
                 (String::new(), words)
             }
             What::Unreadable(_) => (String::new(), ends),
+            What::Contact(row) => (history::whose(row), history::endpoint_with_name(row)),
         };
         let times = group.count.to_string();
         Some(GroupLine {

@@ -3,7 +3,7 @@
 use super::symbols::{NONE, Symbol, Symbols};
 use crate::entry::{End, Entry, PacketSeen, ProcessSeen, Program, UnreadableRecord, What};
 use channel::Lost;
-use control::RuleName;
+use control::{HistoryRow, RuleName};
 use firewall_abi::packet::{Direction, NO_RULE, NO_USER, PacketHeaders, Reason, Verdict};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -28,6 +28,7 @@ struct Shared {
     strings: Symbols<Arc<str>>,
     rules: Symbols<Arc<RuleName>>,
     files: Symbols<[u64; 2]>,
+    contacts: Symbols<Arc<HistoryRow>>,
 }
 
 /// An entry, packed.
@@ -46,6 +47,7 @@ pub enum PackedWhat {
     Process(PackedProcess),
     Lost(Lost),
     Unreadable(UnreadableRecord),
+    Contact(PackedContact),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +78,16 @@ pub struct PackedProcess {
     pub parent: u32,
     pub arguments_cut: bool,
     pub ended: Option<End>,
+}
+
+/// There are few: each row is kept whole.
+#[derive(Clone, Copy, Debug)]
+pub struct PackedContact {
+    pub row: Symbol,
+    /// What the program is called: its path, else its name.
+    pub program: Symbol,
+    pub user: Option<u32>,
+    pub changed: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -157,6 +169,16 @@ impl Shared {
         }
     }
 
+    fn contact(&mut self, row: &Arc<HistoryRow>) -> PackedContact {
+        let program = row.program.as_deref().unwrap_or(&row.process);
+        PackedContact {
+            row: self.contacts.take(&**row, || row.clone()),
+            program: self.string(program),
+            user: row.user,
+            changed: row.contact.as_deref() != Some("first"),
+        }
+    }
+
     fn pack(&mut self, entry: &Entry) -> Packed {
         let at = entry.at.duration_since(UNIX_EPOCH).unwrap_or_default();
         Packed {
@@ -167,6 +189,7 @@ impl Shared {
                 What::Process(process) => PackedWhat::Process(self.process(process)),
                 What::Lost(lost) => PackedWhat::Lost(*lost),
                 What::Unreadable(record) => PackedWhat::Unreadable(*record),
+                What::Contact(row) => PackedWhat::Contact(self.contact(row)),
             },
         }
     }
@@ -224,6 +247,10 @@ impl Shared {
             }),
             PackedWhat::Lost(lost) => What::Lost(*lost),
             PackedWhat::Unreadable(record) => What::Unreadable(*record),
+            PackedWhat::Contact(contact) => {
+                let row = self.contacts.get(contact.row).cloned();
+                What::Contact(row.unwrap_or_default())
+            }
         };
         Entry {
             at: UNIX_EPOCH + Duration::from_nanos(packed.at),
@@ -245,6 +272,11 @@ impl Shared {
                 process.program,
                 [process.asked, process.arguments, NONE, NONE],
             ),
+            PackedWhat::Contact(contact) => {
+                self.contacts.give_back(contact.row);
+                self.strings.give_back(contact.program);
+                return;
+            }
             PackedWhat::Lost(_) | PackedWhat::Unreadable(_) => return,
         };
         self.files.give_back(program.file);
@@ -308,6 +340,11 @@ impl Store {
         self.shared.strings.get(symbol).map(|text| &**text)
     }
 
+    /// A first contact by its number.
+    pub fn contact(&self, symbol: Symbol) -> Option<&HistoryRow> {
+        self.shared.contacts.get(symbol).map(|row| &**row)
+    }
+
     /// A rule's name by its number.
     pub fn rule(&self, symbol: Symbol) -> Option<&RuleName> {
         self.shared.rules.get(symbol).map(|rule| &**rule)
@@ -328,10 +365,12 @@ impl Store {
             strings,
             rules,
             files,
+            contacts,
         } = &mut self.shared;
         strings.tidy();
         rules.tidy();
         files.tidy();
+        contacts.tidy();
     }
 
     /// Bytes that all of it takes.
@@ -340,9 +379,10 @@ impl Store {
             strings,
             rules,
             files,
+            contacts,
         } = &self.shared;
         let chunks = self.chunks.len() * CHUNK * size_of::<Packed>();
-        chunks + strings.bytes() + rules.bytes() + files.bytes()
+        chunks + strings.bytes() + rules.bytes() + files.bytes() + contacts.bytes()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Values that many entries share, each kept once.
 
-use control::RuleName;
+use control::{HistoryRow, RuleName};
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -29,6 +29,26 @@ impl Weighed for Arc<str> {
 impl Weighed for Arc<RuleName> {
     fn heap_bytes(&self) -> usize {
         COUNTS + size_of::<RuleName>() + self.id.len()
+    }
+}
+
+impl Weighed for Arc<HistoryRow> {
+    fn heap_bytes(&self) -> usize {
+        let HistoryRow {
+            direction,
+            verdict,
+            reason,
+            program,
+            process,
+            rule,
+            name,
+            contact,
+            ..
+        } = &**self;
+        let optional = [program, rule, name, contact].into_iter().flatten();
+        let strings = [direction, verdict, reason, process].into_iter();
+        let strings: usize = strings.chain(optional).map(String::len).sum();
+        COUNTS + size_of::<HistoryRow>() + strings
     }
 }
 

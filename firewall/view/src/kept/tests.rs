@@ -1,9 +1,9 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use super::*;
-use crate::example::{Named, packet};
+use crate::example::{Named, contact, packet};
 use channel::{Cause, Lost};
-use control::NoNames;
+use control::{HistoryRow, NoNames};
 use firewall_abi::packet::{Direction, Packet, Verdict};
 use firewall_abi::process::Process;
 use std::sync::Arc;
@@ -95,6 +95,8 @@ fn what_is_kept_is_what_was_seen() {
         Entry::from_process(at, &without, true),
         Entry::unreadable(at, 77, 100),
         lost(7),
+        Entry::contact(contact()),
+        Entry::contact(HistoryRow::default()),
     ];
     let rows = rows(&entries);
     let kept: Vec<_> = rows
@@ -103,6 +105,34 @@ fn what_is_kept_is_what_was_seen() {
         .map(|(_, it)| it)
         .collect();
     assert_eq!(kept, entries);
+}
+
+#[test]
+fn a_program_that_talks_for_the_first_time_has_a_line_of_its_own_and_one_more_for_each_that_changed()
+ {
+    let of = |contact_word: &str, user, port| {
+        Entry::contact(HistoryRow {
+            contact: Some(contact_word.to_owned()),
+            user,
+            port: Some(port),
+            ..contact()
+        })
+    };
+    let shown = rows(&[
+        sent("/usr/bin/curl", 443),
+        of("first", Some(1000), 443),
+        of("changed", Some(1000), 80),
+        of("changed", Some(1000), 25),
+        of("first", None, 443),
+    ]);
+    assert_eq!(
+        lines(&shown)[1..],
+        [
+            "refused, first contact out 1 /usr/bin/curl (user 1000) 192.0.2.7 (example.org), tcp 443 no-web",
+            "refused, changed program out 2 /usr/bin/curl (user 1000) 192.0.2.7 (example.org), tcp 25 no-web",
+            "refused, first contact out 1 /usr/bin/curl 192.0.2.7 (example.org), tcp 443 no-web",
+        ]
+    );
 }
 
 #[test]

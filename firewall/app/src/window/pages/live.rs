@@ -21,15 +21,15 @@ use view::text;
 /// Rows that one painting looks through for the filter at most.
 const LOOKED_THROUGH_AT_ONCE: usize = 5_000;
 /// The width below which the table is scrolled sideways.
-const NEEDED: f32 = 946.0;
+const NEEDED: f32 = 1_002.0;
 const EACH: TitledTable = TitledTable {
     name: "live",
-    widths: &[96.0, 76.0, 76.0, 66.0, 330.0, 190.0],
+    widths: &[96.0, 132.0, 76.0, 66.0, 330.0, 190.0],
     follows: true,
 };
 const BY_ENDPOINT: TitledTable = TitledTable {
     name: "live-together",
-    widths: &[112.0, 76.0, 76.0, 56.0, 240.0, 300.0],
+    widths: &[112.0, 132.0, 76.0, 56.0, 240.0, 300.0],
     follows: true,
 };
 /// By what each column of what was put together orders it.
@@ -137,6 +137,7 @@ pub(in crate::window) struct RowText {
 enum RowColour {
     Refused,
     Lost,
+    News,
     Nothing,
 }
 
@@ -463,6 +464,7 @@ impl RowColour {
         match what {
             What::Packet(packet) if Verdict::refuses(packet.verdict as u8) => Self::Refused,
             What::Lost(_) | What::Unreadable(_) => Self::Lost,
+            What::Contact(_) => Self::News,
             What::Packet(_) | What::Process(_) => Self::Nothing,
         }
     }
@@ -470,7 +472,8 @@ impl RowColour {
     fn shown(self, ui: &Ui) -> Option<Color32> {
         match self {
             Self::Refused => Some(colours::refused(ui)),
-            Self::Lost => Some(colours::lost(ui)),
+            // As on the page of the programs.
+            Self::Lost | Self::News => Some(colours::lost(ui)),
             Self::Nothing => None,
         }
     }

@@ -8,7 +8,7 @@ mod filter_line;
 mod history;
 pub mod live;
 mod networks;
-mod of_the_past;
+pub(in crate::window) mod of_the_past;
 mod programs;
 mod rules;
 mod saving;

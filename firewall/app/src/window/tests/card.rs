@@ -374,6 +374,42 @@ fn the_card_fits_a_small_window_with_large_text_and_scrolls() {
 }
 
 #[test]
+fn another_question_is_seen_from_its_beginning_and_has_no_focus_of_the_one_before() {
+    let long = |id| Question {
+        program: Some(format!("/opt/{}/program", "a-long-name-".repeat(40))),
+        ..numbered(id)
+    };
+    // 1024×600 at 200 %.
+    let mut window = window();
+    window.set_size(egui::vec2(512.0, 300.0));
+    let mut service = asked(&mut window, vec![long(7), long(8)]);
+    // How far below the card's title its first line is.
+    let begin = |window: &Harness<'_, Window>| {
+        let title = window.get_by_label("May this go out?").rect().bottom();
+        window.get_by_label("program").rect().top() - title
+    };
+    let begins = begin(&window);
+    window.hover_at(window.get_by_label("program").rect().center());
+    window.event(egui::Event::MouseWheel {
+        source: egui::MouseWheelSource::Wheel,
+        unit: egui::MouseWheelUnit::Point,
+        delta: egui::vec2(0.0, -20.0),
+        phase: egui::TouchPhase::Move,
+        modifiers: egui::Modifiers::NONE,
+    });
+    window.run_steps(20);
+    assert!(begin(&window) < begins - 10.0, "it is scrolled");
+    window.get_by_label("block (B)").focus();
+    window.run_steps(2);
+    assert!(window.get_by_label("block (B)").is_focused());
+    // Somebody has answered elsewhere.
+    service.waiting.remove(0);
+    hear(&mut window, &mut service);
+    assert!((begin(&window) - begins).abs() < 1.0);
+    assert!(!window.get_by_label("block (B)").is_focused());
+}
+
+#[test]
 fn what_a_record_says_of_asking_wakes_and_the_rest_does_not() {
     let mut asked = packet();
     asked.decision.verdict = Verdict::Ask as u8;

@@ -43,6 +43,7 @@ impl Full {
         shown.past.be_followed();
         shown.take(refused());
         shown.take(lost(3));
+        shown.take(Update::Entry(Entry::contact(view::example::contact())));
         Self {
             window,
             overview,

@@ -214,6 +214,96 @@ fn the_newest_row_is_in_sight_and_a_window_at_rest_paints_nothing() {
     assert!(wish > Duration::from_secs(3600), "{wish:?}");
 }
 
+#[test]
+fn a_first_contact_is_a_row_of_the_live_page_and_its_program_is_allowed_by_one_click() {
+    let rules = "[default]\ninbound = 'allow'\noutbound = 'allow'\n\n[[rule]]\nid = 'no-web'\naction = 'block'\n\
+        direction = 'out'\nprotocol = 'tcp'\nports = [80, 443]\n";
+    let mut service = changes::Model {
+        text: rules.to_owned(),
+        generation: 4,
+        ..changes::Model::default()
+    };
+    let mut window = window();
+    window.state().shown.changes.be_followed();
+    let contact = Entry::contact(control::HistoryRow {
+        program: Some("/usr/bin/telnet".to_owned()),
+        ..view::example::contact()
+    });
+    tell(&window, Update::Entry(contact));
+    window.run_steps(3);
+    let shown = rows(&window);
+    assert!(
+        shown[0].starts_with(
+            "refused, first contact out /usr/bin/telnet (user 1000) 192.0.2.7 (example.org), tcp 443 no-web: "
+        ),
+        "{shown:?}"
+    );
+    window.get_by_role(accesskit::Role::Row).click();
+    window.run_steps(3);
+    work(&mut window, &mut service);
+    assert!(sees(
+        &window,
+        "refused by rule \"no-web\". It talked for the first time ever at "
+    ));
+    assert!(sees(&window, "before rule \"no-web\", which takes it now"));
+    window.get_by_label("Allow this").click();
+    window.run_steps(2);
+    work(&mut window, &mut service);
+    assert!(sees(&window, "In force"));
+    let added = "destination = \"192.0.2.7\"\nports = 443\nprogram = \"/usr/bin/telnet\"\n";
+    assert!(service.text.contains(added), "{}", service.text);
+    window.get_by_label("Undo").click();
+    window.run_steps(2);
+    work(&mut window, &mut service);
+    assert_eq!(service.text, rules);
+}
+
+#[test]
+fn the_filter_lets_first_contacts_through_as_it_does_packets() {
+    let window = window();
+    tell(
+        &window,
+        Update::Entry(Entry::contact(view::example::contact())),
+    );
+    tell(&window, sent("/usr/bin/scan", 443));
+    let shown_with = |filter: &str| {
+        let shown = window.state().shown.clone();
+        let filter = view::filter::Filter::parse(filter).unwrap();
+        let mut rows = shown.rows();
+        rows.kept.filter(filter);
+        rows.kept.look_through(usize::MAX);
+        rows.kept.shown()
+    };
+    let found = [
+        ("", 2),
+        ("first contact", 1),
+        ("program:curl", 1),
+        ("port:443", 2),
+        ("rule:no-web verdict:block", 1),
+        ("interface:eth0", 0),
+    ];
+    for (filter, count) in found {
+        assert_eq!(shown_with(filter), count, "{filter}");
+    }
+}
+
+#[test]
+fn first_contacts_are_asked_for_while_the_live_page_is_in_sight_alone() {
+    let mut window = window();
+    let wanted = |window: &mut Harness<'_, Window>, page: &str| {
+        window
+            .get_by_role_and_label(accesskit::Role::Tab, page)
+            .click();
+        window.run_steps(3);
+        window.state().shown.contacts.look().is_wanted()
+    };
+    window.run_steps(2);
+    assert!(wanted(&mut window, "Live"));
+    assert!(!wanted(&mut window, "Rules"));
+    assert!(!wanted(&mut window, "History"));
+    assert!(wanted(&mut window, "Live"));
+}
+
 /// Two windows whose live page is full, one of each view.
 fn full() -> [Harness<'static, Window>; 2] {
     [window(), window_of_each()].map(|mut window| {

@@ -1,0 +1,131 @@
+//! Programs that talk for the first time, or for the first time since their files have changed: asked for while the page is in sight that
+//! shows them among what happens, and not at all else. What was missed meanwhile is told of once the page is in sight again.
+
+use crate::followed::Followed;
+use control::{HistoryPage, HistoryRow};
+use view::contacts::{EVERY, NewContacts};
+
+/// Who is asked. Errors are sentences that say what to do.
+pub trait Service {
+    /// A page of what was kept since this time, behind this row.
+    fn history_page(&mut self, since: u64, after: u64) -> Result<HistoryPage, String>;
+
+    /// No more is asked for some seconds: users have few connections, and none is held for nothing.
+    fn hang_up(&mut self);
+}
+
+/// Whether anybody wants to know.
+pub type FirstContacts = Followed<State>;
+
+/// What is wanted now.
+#[derive(Debug, Default)]
+pub struct State {
+    wanted: bool,
+}
+
+#[cfg(test)]
+impl State {
+    /// Whether a page is in sight that shows them.
+    pub fn is_wanted(&self) -> bool {
+        self.wanted
+    }
+}
+
+impl FirstContacts {
+    /// Notes whether a page that shows them is in sight.
+    pub fn want(&self, wanted: bool) {
+        self.change(|state| std::mem::replace(&mut state.wanted, wanted) != wanted);
+    }
+
+    /// Asks until the end, and tells of each that there is from now on.
+    pub fn follow(&self, service: &mut dyn Service, tell: &dyn Fn(HistoryRow)) {
+        self.be_followed();
+        let mut contacts = NewContacts::from_now_on();
+        while self.wait_while(|state| !state.wanted) {
+            contacts.look(
+                |since, after| service.history_page(since, after),
+                |row| {
+                    tell(row);
+                    true
+                },
+            );
+            service.hang_up();
+            self.rest_while(EVERY, |_| true);
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Service for crate::questions::AtSocket {
+    fn history_page(&mut self, since: u64, after: u64) -> Result<HistoryPage, String> {
+        self.ask(|client| client.history_page(since, after, None))
+            .map_err(|failed| crate::failed::words(&failed))
+    }
+
+    fn hang_up(&mut self) {
+        self.forget_connection();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+    use std::time::{Duration, Instant};
+
+    /// A service whose history has one row, and that counts how often it was asked and let go.
+    #[derive(Default)]
+    struct Model {
+        asked: u32,
+        let_go: u32,
+    }
+
+    impl Service for Model {
+        fn history_page(&mut self, since: u64, _: u64) -> Result<HistoryPage, String> {
+            self.asked += 1;
+            let row = HistoryRow {
+                first: since,
+                ..view::example::contact()
+            };
+            Ok(HistoryPage {
+                rows: vec![row],
+                ..HistoryPage::default()
+            })
+        }
+
+        fn hang_up(&mut self) {
+            self.let_go += 1;
+        }
+    }
+
+    #[test]
+    fn nobody_is_asked_for_first_contacts_while_no_page_is_in_sight_that_shows_them() {
+        let contacts = FirstContacts::default();
+        let told = Mutex::new(Vec::new());
+        let number = || told.lock().map_or(0, |told| told.len());
+        let mut service = Model::default();
+        let early = std::thread::scope(|scope| {
+            let (followed, told) = (&contacts, &told);
+            let asking = &mut service;
+            scope.spawn(move || {
+                followed.follow(asking, &|row| {
+                    if let Ok(mut told) = told.lock() {
+                        told.push(row);
+                    }
+                });
+            });
+            std::thread::sleep(Duration::from_millis(200));
+            let early = number();
+            contacts.want(true);
+            let end = Instant::now() + Duration::from_secs(60);
+            while number() == 0 && Instant::now() < end {
+                std::thread::yield_now();
+            }
+            contacts.want(false);
+            contacts.end();
+            early
+        });
+        assert_eq!((early, number()), (0, 1));
+        assert_eq!((service.asked, service.let_go), (1, 1));
+    }
+}
