@@ -8,7 +8,7 @@
 mod server;
 mod zone;
 
-use control::{Failed, Status, SubscribedList};
+use control::{Failed, Status, SubscribedList, TroubleStatus};
 use gatebell_tests::PATIENCE;
 use lab::OUTSIDE;
 use server::{Authority, Server, ok, status};
@@ -170,7 +170,9 @@ fn rules_whose_list_was_never_fetched_wait_for_it_and_the_list_is_in_force_as_it
     // The server has none: that is said, and the rules wait.
     lists.fetch();
     let list = lists.within("the try is known", |list| list.failed.is_some());
-    assert!(list.failed.unwrap().contains("404"));
+    let failed = list.failed.unwrap();
+    assert_eq!(failed.kind, "status");
+    assert!(failed.detail.unwrap().contains("404"));
     let refused = lists.zone.ask().apply("r.toml", &lists.rules(), None);
     assert!(format!("{refused:?}").contains("404"), "{refused:?}");
     // Asked for again by that: it is due.
@@ -187,7 +189,7 @@ fn rules_whose_list_was_never_fetched_wait_for_it_and_the_list_is_in_force_as_it
         .ask()
         .apply("r.toml", &lists.rules(), None)
         .unwrap();
-    assert_eq!(lists.status().trouble, [""; 0]);
+    assert_eq!(lists.status().trouble, []);
     assert!(!lists.passes(BAD) && lists.passes(WORSE));
     // It changes: that is another generation, and said.
     lists.serve(&format!("{WORSE}\n198.51.100.0/24\nnonsense\n192.0.2.1\n"));
@@ -221,12 +223,17 @@ fn a_list_that_went_wrong_changes_nothing_until_somebody_takes_it_as_it_is() {
         lists.refresh();
         let is_said = |list: &SubscribedList| {
             let trouble = list.trouble.as_ref();
-            trouble.is_some_and(|trouble| trouble.contains(said))
+            trouble.is_some_and(|trouble| trouble.detail.contains(said))
         };
         let list = lists.within(said, is_said);
         assert_eq!(list.entries, 41, "{said}");
         let trouble = lists.status().trouble;
-        assert!(trouble.iter().any(|one| one.contains(said)), "{trouble:?}");
+        let is_said = |one: &TroubleStatus| {
+            one.cause == "list_not_taken"
+                && one.about.as_deref() == Some("bad")
+                && one.detail.contains(said)
+        };
+        assert!(trouble.iter().any(is_said), "{trouble:?}");
         assert_eq!(lists.status().rules.generation, generation, "{said}");
         assert!(!lists.passes(BAD), "{said}");
     }
@@ -256,7 +263,8 @@ fn the_last_good_list_outlives_the_service_its_fetcher_and_what_that_leaves() {
     symlink(&lists.zone.rules, &copy).unwrap();
     lists.zone.ask().refresh_list("bad", true).unwrap();
     let list = lists.within("it is refused", |list| list.trouble.is_some());
-    assert!(list.trouble.unwrap().contains("leads out of its folder"));
+    let trouble = list.trouble.unwrap().detail;
+    assert!(trouble.contains("leads out of its folder"), "{trouble}");
     assert!(!lists.passes(BAD));
     // A service that starts anew, with nothing in the kernel and nobody who fetches.
     fs::remove_dir_all(lists.fetched()).unwrap();
@@ -264,7 +272,7 @@ fn the_last_good_list_outlives_the_service_its_fetcher_and_what_that_leaves() {
     lists.zone.recover();
     assert!(lists.passes(BAD), "nothing guards");
     assert!(!lists.zone.start_again());
-    assert_eq!(lists.status().trouble, [""; 0]);
+    assert_eq!(lists.status().trouble, []);
     assert_eq!(lists.list().entries, 1);
     assert!(!lists.passes(BAD));
 }

@@ -125,7 +125,7 @@ fn where_no_driver_can_be_loaded_a_table_of_nftables_guards_until_one_judges() {
     assert!(!zone.start_again());
     assert!(!table(&zone), "a driver judges");
     assert!(Fallback::read(&state).is_none() && refuses(&zone));
-    assert_eq!(zone.ask().status().unwrap().trouble, Vec::<String>::new());
+    assert_eq!(zone.ask().status().unwrap().trouble, []);
     zone.service.stop();
     zone.recover();
 
@@ -294,12 +294,15 @@ fn a_start_from_nothing_with_a_bad_rule_file_has_the_last_good_rules_and_says_so
             "{bad}"
         );
         let status = zone.ask().status().unwrap();
-        let said = &status.trouble[0];
+        let said = &status.trouble[0].detail;
         assert!(
             said.contains("the last good rules") && said.contains("systemctl reload gatebell"),
             "{said}"
         );
-        assert!(status.trouble[1].contains("rules.toml"), "{status:?}");
+        assert!(
+            status.trouble[1].detail.contains("rules.toml"),
+            "{status:?}"
+        );
         assert_eq!(zone.ask().rules().unwrap().text.as_deref(), Some(RULES));
         reboot(&mut zone);
     }
@@ -329,7 +332,7 @@ fn a_start_with_neither_configuration_nor_state_has_the_built_in_minimum_and_say
         assert!(!lets_in(&zone, INSIDE, 5353, false), "nothing comes in");
         assert!(lets_in(&zone, INSIDE, 22, true), "but ssh");
         assert!(!refuses(&zone), "and everything goes out");
-        let said = zone.ask().status().unwrap().trouble.join("\n");
+        let said = zone.troubles().join("\n");
         assert!(
             said.contains("the built-in minimum") && said.contains("systemctl reload gatebell"),
             "{said}"
@@ -345,7 +348,7 @@ fn a_start_with_neither_configuration_nor_state_has_the_built_in_minimum_and_say
     fs::remove_file(&zone.rules).unwrap();
     chown(&kept, Some(1234), None).unwrap();
     zone.start_again();
-    let said = zone.ask().status().unwrap().trouble.join("\n");
+    let said = zone.troubles().join("\n");
     assert!(said.contains("the built-in minimum"), "{said}");
     chown(&kept, Some(0), None).unwrap();
 }
@@ -413,7 +416,7 @@ fn a_reload_writes_what_could_not_be_written_and_takes_nothing_back_while_it_can
     let mut zone = Protected::start();
     let disk = on_a_small_disk(&mut zone);
     let folder = &disk.0[0];
-    let trouble = || zone.ask().status().unwrap().trouble.concat();
+    let trouble = || zone.troubles().concat();
     fill(folder);
     let said = zone.ask().apply("new", &allowing(), None).unwrap_err();
     assert!(said.to_string().contains("systemctl reload"), "{said}");
@@ -467,7 +470,7 @@ fn a_full_disk_keeps_no_service_from_guarding_and_is_said() {
     zone.start_again();
     assert!(refuses(&zone) && !lets_in(&zone, INSIDE, 5353, false));
     wait_until("both are said", || {
-        let trouble = zone.ask().status().unwrap().trouble;
+        let trouble = zone.troubles();
         trouble.len() == 2 && trouble.iter().all(|said| said.contains("make room"))
     });
     zone.service.stop();
@@ -497,7 +500,7 @@ fn a_list_that_is_none_today_is_used_as_it_was_and_said() {
         }
         zone.start_again();
         assert!(is_blocked(&zone), "{wrong:?}");
-        let trouble = zone.ask().status().unwrap().trouble;
+        let trouble = zone.troubles();
         assert!(
             trouble.len() == 1
                 && trouble[0].contains("the copy of")

@@ -10,11 +10,22 @@ pub fn words(failed: &Failed) -> String {
         Failed::NotRunning => text!("failed-not-running"),
         Failed::NotAllowed => text!("failed-not-allowed"),
         Failed::HungUp => text!("failed-hung-up"),
-        Failed::Refused { message, .. } => message.clone(),
+        Failed::Refused { name, message, .. } => refused(name).unwrap_or_else(|| message.clone()),
         Failed::System(error) => text!("failed-system", why = error.to_string()),
         Failed::Misfit(what) => text!("failed-misfit", what = what),
         other => other.to_string(),
     }
+}
+
+/// What an error's name alone says, and what to do. What other errors are about, their messages say.
+fn refused(name: &str) -> Option<String> {
+    Some(match name {
+        "NoLease" => text!("refused-no-lease"),
+        "LeaseOver" => text!("refused-lease-over"),
+        "RulesReplaced" => text!("refused-rules-replaced"),
+        "NoQuestion" => text!("refused-no-question"),
+        _ => return None,
+    })
 }
 
 /// Why the rules can't be changed now, and what to do.
@@ -38,14 +49,26 @@ pub fn not_editable(why: &NotEditable) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use control::Refused;
     use std::path::PathBuf;
     use view::texts::{Language, speaking};
 
     #[test]
     fn what_is_known_by_its_kind_is_said_in_the_windows_language_and_in_english_as_on_the_command_line()
      {
+        let refused = |name: &str, refused: Refused| {
+            NotEditable::Failed(Failed::Refused {
+                name: name.to_owned(),
+                message: refused.to_string(),
+                errors: Vec::new(),
+            })
+        };
         let kinds = || {
             [
+                refused("NoLease", Refused::NoLease),
+                refused("LeaseOver", Refused::LeaseOver),
+                refused("RulesReplaced", Refused::Replaced),
+                refused("NoQuestion", Refused::NoQuestion),
                 NotEditable::NoText,
                 NotEditable::OnLease,
                 NotEditable::ChangedByHand(PathBuf::from("/etc/gatebell/rules.toml")),

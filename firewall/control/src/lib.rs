@@ -18,10 +18,11 @@ mod shell;
 
 pub use answers::{
     Account, Accounts, AddressName, AddressNames, Applied, AskedPlace, ChangeNote, Counted, Device,
-    Forgotten, Given, HeldAnswer, HistoryPage, HistoryRow, HistoryStatus, Hits, InForce, Kept,
-    Lasts, Lease, Memory, NameStats, NamedRule, NetworkStatus, Networks, PacketCounts, Question,
-    Refused, RejectStats, RouteStatus, RuleNames, RuleText, SetAdded, SetMember, SetRemoved, Stats,
-    Status, SubscribedList, is_link_local,
+    FetchFailure, Forgotten, Given, HeldAnswer, HistoryPage, HistoryRow, HistoryStatus, Hits,
+    InForce, Kept, Lasts, Lease, Memory, NameStats, NamedRule, NetworkSign, NetworkStatus,
+    Networks, PacketCounts, Question, Refused, RejectStats, RouteStatus, RuleNames, RuleText,
+    SetAdded, SetMember, SetRemoved, Stats, Status, SubscribedList, TroubleCause, TroubleStatus,
+    is_link_local,
 };
 #[cfg(target_os = "linux")]
 pub use client::{Client, Failed};

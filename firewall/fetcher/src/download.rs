@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use store::lists::CopyHead;
+use store::lists::{CopyHead, FetchFailure, FetchFailureKind};
 use ureq::http::{HeaderMap, StatusCode};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
@@ -94,14 +94,14 @@ impl Downloader {
     /// one is the newest.
     ///
     /// # Errors
-    /// Fails if no copy can be had; the text says why, in words of ours alone.
+    /// Fails if no copy can be had, and says why.
     pub fn fetch(
         &self,
         url: &str,
         before: Option<&CopyHead>,
         now: u64,
         folder: &Folder,
-    ) -> Result<Option<NewCopy>, String> {
+    ) -> Result<Option<NewCopy>, FetchFailure> {
         let end = Instant::now() + self.bounds.time;
         let mut request = self.agent.get(url);
         if let Some(etag) = before.and_then(|head| head.etag.as_ref()) {
@@ -114,13 +114,10 @@ impl Downloader {
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_MODIFIED if before.is_some() => return Ok(None),
-            other => return Err(format!("the server answers {other}")),
+            other => return Err(FetchFailureKind::Status.with(other.to_string())),
         }
         if !says_its_end(response.headers()) {
-            return Err(
-                "the server does not say where it ends, so that it could be cut off unseen"
-                    .to_owned(),
-            );
+            return Err(FetchFailureKind::NoEnd.alone());
         }
         let head = CopyHead {
             url: url.to_owned(),
@@ -128,11 +125,18 @@ impl Downloader {
             etag: value(response.headers(), "etag"),
             last_modified: value(response.headers(), "last-modified"),
         };
-        let copy = folder.begin(&head).map_err(|error| format!("{error:#}"))?;
+        let copy = folder
+            .begin(&head)
+            .map_err(|error| unwritten(&format!("{error:#}")))?;
         self.read(response.body_mut(), copy, end).map(Some)
     }
 
-    fn read(&self, body: &mut Body, mut copy: NewCopy, end: Instant) -> Result<NewCopy, String> {
+    fn read(
+        &self,
+        body: &mut Body,
+        mut copy: NewCopy,
+        end: Instant,
+    ) -> Result<NewCopy, FetchFailure> {
         let mut reader = body.as_reader();
         let mut part = vec![0; 64 << 10];
         loop {
@@ -143,9 +147,10 @@ impl Downloader {
                 Err(error) => return Err(self.said(&error.into())),
             };
             copy.append(part.get(..read).unwrap_or_default())
-                .map_err(|error| format!("it can't be written: {error}"))?;
+                .map_err(|error| unwritten(&error.to_string()))?;
             if copy.bytes() > self.bounds.bytes {
-                return Err(format!("it is longer than {} MiB", self.bounds.bytes >> 20));
+                let most = format!("{} MiB", self.bounds.bytes >> 20);
+                return Err(FetchFailureKind::TooLong.with(most));
             }
             if Instant::now() > end {
                 return Err(self.too_slow());
@@ -153,28 +158,29 @@ impl Downloader {
         }
     }
 
-    fn too_slow(&self) -> String {
-        format!("it takes longer than {} s", self.bounds.time.as_secs())
+    fn too_slow(&self) -> FetchFailure {
+        FetchFailureKind::TooSlow.with(format!("{} s", self.bounds.time.as_secs()))
     }
 
-    /// Describes an error in words of ours.
-    fn said(&self, error: &ureq::Error) -> String {
+    /// Returns what went wrong.
+    fn said(&self, error: &ureq::Error) -> FetchFailure {
         match error {
             ureq::Error::Timeout(_) => self.too_slow(),
-            ureq::Error::HostNotFound => "its host is not known".to_owned(),
+            ureq::Error::HostNotFound => FetchFailureKind::UnknownHost.alone(),
             ureq::Error::TooManyRedirects => {
-                format!(
-                    "it sends elsewhere more than {} times",
-                    self.bounds.redirects
-                )
+                FetchFailureKind::Redirects.with(self.bounds.redirects.to_string())
             }
-            ureq::Error::RequireHttpsOnly(_) => "it sends to an address without TLS".to_owned(),
+            ureq::Error::RequireHttpsOnly(_) => FetchFailureKind::WithoutTls.alone(),
             ureq::Error::Io(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                "it ended before its time".to_owned()
+                FetchFailureKind::CutOff.alone()
             }
-            other => other.to_string(),
+            other => FetchFailureKind::Other.with(other.to_string()),
         }
     }
+}
+
+fn unwritten(why: &str) -> FetchFailure {
+    FetchFailureKind::NotWritten.with(why)
 }
 
 /// Returns whether the response marks its own end, and does not end with the connection alone.

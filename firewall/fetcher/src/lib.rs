@@ -21,7 +21,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use store::lists::{Tried, Wanted, WantedList};
+use store::lists::{FetchFailure, FetchFailureKind, Tried, Wanted, WantedList};
 
 /// Largest file of wanted lists that is read, in bytes: more than the service ever writes.
 const LONGEST_WANTED: u64 = 1 << 20;
@@ -84,7 +84,10 @@ fn fetch_due(arguments: &Arguments) -> Result<()> {
     for list in due {
         match &downloader {
             Ok(downloader) => fetch(list, downloader, &folder)?,
-            Err(why) => write_down(list, Some(format!("{why:#}")), &folder)?,
+            Err(why) => {
+                let failed = FetchFailureKind::NoRoots.with(format!("{why:#}"));
+                write_down(list, Some(failed), &folder)?;
+            }
         }
     }
     downloader.map(drop)
@@ -113,7 +116,7 @@ fn fetch(list: &WantedList, downloader: &Downloader, folder: &Folder) -> Result<
     write_down(list, failed, folder)
 }
 
-fn write_down(list: &WantedList, failed: Option<String>, folder: &Folder) -> Result<()> {
+fn write_down(list: &WantedList, failed: Option<FetchFailure>, folder: &Folder) -> Result<()> {
     let tried = Tried {
         url: list.url.clone(),
         tried: now(),

@@ -111,7 +111,7 @@ pub use joined::Joined;
 pub use list::{ListContent, MOST_OF_FETCHED, list_entries, unpacked_list};
 pub use network::{
     DefaultRoute, Effect, GatewayHardware, HardwareAddress, NO_NETWORKS, Network, NetworkRule,
-    NetworkRules, Presence, RuleNetworks, Sighting, as_if,
+    NetworkRules, Presence, RuleNetworks, Sighting, Sign, SignKind, as_if,
 };
 pub use own_network::{Login, OwnNetwork};
 pub use paths::with_whole_paths;

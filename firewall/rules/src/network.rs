@@ -82,8 +82,52 @@ pub enum Presence {
 pub struct Sighting {
     /// Presence of the network.
     pub presence: Presence,
-    /// Reason: the conditions that matched, or did not.
-    pub why: String,
+    /// What matched, or what did not, of each default route that says so.
+    pub signs: Vec<Sign>,
+}
+
+/// What of a network matched a default route, or what did not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sign {
+    /// What it is.
+    pub kind: SignKind,
+    /// The device that the route goes by.
+    pub device: Option<String>,
+    /// Its gateway, where that is what it is about.
+    pub gateway: Option<IpAddr>,
+    /// The gateway's hardware address, where that is what it is about.
+    pub hardware: Option<HardwareAddress>,
+    /// What the network asks for in its place.
+    pub asked: Vec<String>,
+    /// What the system says, where it does not tell its routes.
+    pub detail: Option<String>,
+}
+
+/// What a network is known by, or what it is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignKind {
+    /// The route goes by the right device, and no gateway is asked for.
+    Device,
+    /// It has the right gateway.
+    Gateway,
+    /// Its gateway has the right hardware address.
+    Hardware,
+    /// It goes by another device.
+    OtherDevice,
+    /// It has another gateway.
+    OtherGateway,
+    /// Its gateway has another hardware address.
+    OtherHardware,
+    /// It has no gateway, and one is asked for.
+    NoGateway,
+    /// Its gateway can't have a hardware address, and one is asked for.
+    NoHardware,
+    /// The hardware address of its gateway is not known yet.
+    UnknownHardware,
+    /// There is no default route.
+    NoRoute,
+    /// The system does not tell its routes.
+    Untold,
 }
 
 /// Networks in which a rule is on; without any it is on everywhere.
@@ -170,22 +214,22 @@ impl Network {
     #[must_use]
     pub fn seen(&self, routes: &[DefaultRoute]) -> Sighting {
         if routes.is_empty() {
-            return Sighting::unknown("there is no default route");
+            return Sighting::of(Presence::Unknown, Sign::alone(SignKind::NoRoute));
         }
         let all: Vec<_> = routes.iter().map(|route| self.seen_by(route)).collect();
         let best = [Presence::There, Presence::Unknown, Presence::Away]
             .into_iter()
             .find(|presence| all.iter().any(|one| one.presence == *presence))
             .unwrap_or_default();
-        let mut why: Vec<_> = all
+        let mut signs: Vec<_> = all
             .into_iter()
             .filter(|one| one.presence == best)
-            .map(|one| one.why)
+            .flat_map(|one| one.signs)
             .collect();
-        why.dedup();
+        signs.dedup();
         Sighting {
             presence: best,
-            why: why.join("; "),
+            signs,
         }
     }
 
@@ -199,73 +243,133 @@ impl Network {
         } = route;
         let words = device_words(device).unwrap_or_default();
         let is_device = |word: &String| names_device(word, words);
+        let sign = |kind| Sign {
+            device: Some(device.clone()),
+            ..Sign::alone(kind)
+        };
         if !self.interfaces.is_empty() && !self.interfaces.iter().any(is_device) {
-            let asked = self.interfaces.join(", ");
-            return Sighting::away(format!("the default route goes by {device}, not {asked}"));
+            let other = sign(SignKind::OtherDevice).not(&self.interfaces);
+            return Sighting::of(Presence::Away, other);
         }
         let asks_gateway = !(self.gateways.is_empty() && self.gateway_hardware.is_empty());
         let Some(gateway) = gateway else {
             return if asks_gateway {
-                Sighting::away(format!("the default route by {device} has no gateway"))
+                Sighting::of(Presence::Away, sign(SignKind::NoGateway))
             } else {
-                Sighting::there(format!("the default route goes by {device}"))
+                Sighting::of(Presence::There, sign(SignKind::Device))
             };
         };
+        let sign = |kind| Sign {
+            gateway: Some(*gateway),
+            ..sign(kind)
+        };
         if !self.gateways.is_empty() && !self.gateways.iter().any(|one| one.contains(*gateway)) {
-            let asked: Vec<_> = self.gateways.iter().map(ToString::to_string).collect();
-            let asked = asked.join(", ");
-            return Sighting::away(format!("the gateway by {device} is {gateway}, not {asked}"));
+            let other = sign(SignKind::OtherGateway).not(&self.gateways);
+            return Sighting::of(Presence::Away, other);
         }
+        if self.gateway_hardware.is_empty() {
+            return Sighting::of(Presence::There, sign(SignKind::Gateway));
+        }
+        let sign = |kind| Sign {
+            hardware: hardware.address(),
+            ..sign(kind)
+        };
         match hardware {
-            _ if self.gateway_hardware.is_empty() => Sighting::there(format!(
-                "the default route goes by {device}, gateway {gateway}"
-            )),
-            GatewayHardware::Unknown => Sighting::unknown(&format!(
-                "the hardware address of the gateway {gateway} by {device} is not known yet"
-            )),
-            GatewayHardware::None => Sighting::away(format!(
-                "the gateway {gateway} by {device} has no hardware address"
-            )),
-            GatewayHardware::Is(known) if self.gateway_hardware.contains(known) => Sighting::there(
-                format!("the default route goes by {device}, gateway {gateway} at {known}"),
-            ),
-            GatewayHardware::Is(other) => {
-                let asked: Vec<_> = self
-                    .gateway_hardware
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect();
-                let asked = asked.join(", ");
-                Sighting::away(format!(
-                    "the gateway {gateway} by {device} is at {other}, not {asked}"
-                ))
+            GatewayHardware::Unknown => {
+                Sighting::of(Presence::Unknown, sign(SignKind::UnknownHardware))
+            }
+            GatewayHardware::None => Sighting::of(Presence::Away, sign(SignKind::NoHardware)),
+            GatewayHardware::Is(known) if self.gateway_hardware.contains(known) => {
+                Sighting::of(Presence::There, sign(SignKind::Hardware))
+            }
+            GatewayHardware::Is(_) => {
+                let other = sign(SignKind::OtherHardware).not(&self.gateway_hardware);
+                Sighting::of(Presence::Away, other)
             }
         }
     }
 }
 
 impl Sighting {
-    /// Makes a sighting of an unknown presence, with the reason.
+    /// That it is not known, for the system does not tell its routes.
     #[must_use]
-    pub fn unknown(why: &str) -> Self {
+    pub fn untold(why: &str) -> Self {
+        let untold = Sign {
+            detail: Some(why.to_owned()),
+            ..Sign::alone(SignKind::Untold)
+        };
+        Self::of(Presence::Unknown, untold)
+    }
+
+    fn of(presence: Presence, sign: Sign) -> Self {
         Self {
-            presence: Presence::Unknown,
-            why: why.to_owned(),
+            presence,
+            signs: vec![sign],
+        }
+    }
+}
+
+impl Sign {
+    /// This, of which there is no more to say.
+    #[must_use]
+    pub const fn alone(kind: SignKind) -> Self {
+        Self {
+            kind,
+            device: None,
+            gateway: None,
+            hardware: None,
+            asked: Vec::new(),
+            detail: None,
         }
     }
 
-    fn there(why: String) -> Self {
+    /// The same, where one of these is asked for.
+    fn not(self, asked: &[impl ToString]) -> Self {
         Self {
-            presence: Presence::There,
-            why,
+            asked: asked.iter().map(ToString::to_string).collect(),
+            ..self
+        }
+    }
+}
+
+impl SignKind {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Device,
+        Self::Gateway,
+        Self::Hardware,
+        Self::OtherDevice,
+        Self::OtherGateway,
+        Self::OtherHardware,
+        Self::NoGateway,
+        Self::NoHardware,
+        Self::UnknownHardware,
+        Self::NoRoute,
+        Self::Untold,
+    ];
+
+    /// Its name in answers.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Device => "device",
+            Self::Gateway => "gateway",
+            Self::Hardware => "hardware",
+            Self::OtherDevice => "other_device",
+            Self::OtherGateway => "other_gateway",
+            Self::OtherHardware => "other_hardware",
+            Self::NoGateway => "no_gateway",
+            Self::NoHardware => "no_hardware",
+            Self::UnknownHardware => "unknown_hardware",
+            Self::NoRoute => "no_route",
+            Self::Untold => "untold",
         }
     }
 
-    fn away(why: String) -> Self {
-        Self {
-            presence: Presence::Away,
-            why,
-        }
+    /// By its name; none: a later release's.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 

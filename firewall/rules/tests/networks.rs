@@ -4,7 +4,8 @@
 use engine::{Parsed, Shape, classify};
 use firewall_abi::packet::{Direction, PacketHeaders, PacketMeta, Verdict};
 use rules::{
-    DefaultRoute, Effect, GatewayHardware, HardwareAddress, NoResolver, Presence, Rules, as_if,
+    DefaultRoute, Effect, GatewayHardware, HardwareAddress, NoResolver, Presence, Rules, SignKind,
+    as_if,
 };
 
 const NETWORKS: &str = "[default]\ninbound = 'block'\noutbound = 'block'\n\
@@ -89,32 +90,45 @@ fn a_network_is_there_while_one_default_route_has_all_that_it_asks_for() {
     ] {
         assert_eq!(seen(&rules, &routes), expected, "{routes:?}");
     }
-    let why = |routes: &[DefaultRoute]| rules.networks().next().unwrap().seen(routes).why;
-    assert_eq!(
-        why(&[route("wlan0", home, Some(1))]),
-        "the default route goes by wlan0, gateway 192.0.2.1 at 02:00:00:00:00:01"
-    );
-    assert_eq!(
-        why(&[route("wlan0", home, Some(2))]),
-        "the gateway 192.0.2.1 by wlan0 is at 02:00:00:00:00:02, not 02:00:00:00:00:01"
-    );
-    assert_eq!(
-        why(&[route("ppp0", home, None)]),
-        "the default route goes by ppp0, not eth0, wlan*"
-    );
-    assert_eq!(
-        why(&[route("wlan0", home, None)]),
-        "the hardware address of the gateway 192.0.2.1 by wlan0 is not known yet"
-    );
-    assert_eq!(why(&[]), "there is no default route");
+    let signs = |routes: &[DefaultRoute]| {
+        let network = rules.networks().next().unwrap();
+        let signs = network.seen(routes).signs.into_iter();
+        let kinds: Vec<_> = signs
+            .map(|sign| (sign.kind, sign.asked.join(", ")))
+            .collect();
+        kinds
+    };
+    let other = "02:00:00:00:00:01".to_owned();
+    for (routes, kind, asked) in [
+        (
+            vec![route("wlan0", home, Some(1))],
+            SignKind::Hardware,
+            String::new(),
+        ),
+        (
+            vec![route("wlan0", home, Some(2))],
+            SignKind::OtherHardware,
+            other,
+        ),
+        (
+            vec![route("ppp0", home, None)],
+            SignKind::OtherDevice,
+            "eth0, wlan*".to_owned(),
+        ),
+        (
+            vec![route("wlan0", home, None)],
+            SignKind::UnknownHardware,
+            String::new(),
+        ),
+        (vec![], SignKind::NoRoute, String::new()),
+    ] {
+        assert_eq!(signs(&routes), [(kind, asked)], "{routes:?}");
+    }
     // It is not waited for what there can't be.
     let mut tunnel = route("wlan0", home, None);
     tunnel.hardware = GatewayHardware::None;
     assert_eq!(seen(&rules, std::slice::from_ref(&tunnel))[0], Away);
-    assert_eq!(
-        why(&[tunnel]),
-        "the gateway 192.0.2.1 by wlan0 has no hardware address"
-    );
+    assert_eq!(signs(&[tunnel]), [(SignKind::NoHardware, String::new())]);
 }
 
 #[test]

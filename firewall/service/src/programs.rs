@@ -415,7 +415,7 @@ mod tests {
         let program = program(Path::new("/bin/sh"));
         watch.follow([&program].into_iter());
         let why = watch.trouble().said();
-        assert!(why[0].contains("max_user_instances"), "{why:?}");
+        assert!(why[0].detail.contains("max_user_instances"), "{why:?}");
         assert!(watch.due().is_some_and(|due| due <= GLANCE));
         assert!(!watch.changed(), "not at every turn");
         watch.blind = Some(Instant::now());

@@ -8,6 +8,7 @@ use crate::sd_notify::Manager;
 use crate::signals::Signals;
 use crate::state::{FETCHED_HERE, KEPT_HERE};
 use crate::sweep::NextSweep;
+use crate::troubles::Wrong;
 use crate::{confinement, keeper, log, rejected, subscriptions};
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -291,6 +292,7 @@ fn in_short(firewall: &mut Firewall) -> String {
         } else {
             format!(" (and {} more: `gatebell status`)", rest.len())
         };
+        let first = Wrong::from(first.clone()).to_string();
         let first = first.lines().next().unwrap_or_default();
         line = format!("TROUBLE: {first}{more}; ");
     }

@@ -15,7 +15,8 @@ mod reader;
 use crate::capabilities;
 use crate::foreign_folder::FileState;
 use crate::keeper::Keeper;
-use control::SubscribedList;
+use crate::troubles::Cause;
+use control::{FetchFailure, SubscribedList, TroubleStatus};
 use reader::Reader;
 use rules::{Rules, Subscription, copy_name};
 use std::collections::BTreeMap;
@@ -108,7 +109,7 @@ struct ListState {
     added: u64,
     removed: u64,
     /// Why the last try to fetch it failed.
-    failed: Option<String>,
+    failed: Option<FetchFailure>,
     /// Why what was fetched last is not taken.
     refused: Option<String>,
 }
@@ -203,12 +204,9 @@ impl Subscriptions {
         lists.collect()
     }
 
-    /// What is wrong with the lists.
-    pub fn troubles(&self) -> Vec<String> {
-        let broken = self.shared.lock().broken.clone();
-        let lists = self.lists();
-        let troubles = lists.into_iter().filter_map(|list| list.trouble);
-        broken.into_iter().chain(troubles).collect()
+    /// Why no list is taken, if none is.
+    pub fn broken(&self) -> Option<String> {
+        self.shared.lock().broken.clone()
     }
 }
 
@@ -248,33 +246,20 @@ pub fn wanted(followed: &[Followed], asked: &BTreeMap<String, u64>) -> Option<St
 
 fn described(followed: &Followed, state: &ListState, now: u64) -> SubscribedList {
     let Followed { set, list } = followed;
-    let shown = list.shown();
-    let set_word = control::shell_word(set);
-    let refused = state.refused.as_ref().map(|why| {
-        let stays = if state.has_copy {
-            "the last good one stays"
-        } else {
-            "there is no other"
-        };
-        format!(
-            "the list of the set `{set}` that was fetched from {shown} is not taken: {why}; {stays}, until another one comes or \
-             `gatebell set refresh {set_word} --take` takes it as it is"
-        )
-    });
+    let trouble = |cause, detail| TroubleStatus::of(cause, Some(set.clone()), detail);
+    let refused = state.refused.clone();
+    let refused = refused.map(|why| trouble(Cause::ListNotTaken, why));
     let age = state.fetched.map(|fetched| now.saturating_sub(fetched));
     let is_late = age.is_some_and(|age| age > list.refresh.as_secs().saturating_add(LATE));
     let late = is_late.then(|| {
-        let why = state
-            .failed
-            .as_deref()
-            .unwrap_or("nobody fetches it: `systemctl status gatebell-lists` says why");
-        format!(
-            "the list of the set `{set}` from {shown} is old, and the last good one stays: {why}"
-        )
+        let why = state.failed.as_ref().map_or("nobody fetches it", |failed| {
+            failed.detail.as_deref().unwrap_or(&failed.kind)
+        });
+        trouble(Cause::ListOld, format!("its copy is old: {why}"))
     });
     SubscribedList {
         set: set.clone(),
-        url: shown.to_owned(),
+        url: list.shown().to_owned(),
         refresh_seconds: list.refresh.as_secs(),
         fetched: state.fetched.filter(|_| state.has_copy),
         tried: state.tried,

@@ -20,10 +20,9 @@ impl Surroundings {
 
     /// The routes; where the kernel does not tell, why.
     pub fn routes(&self) -> Result<&[DefaultRoute], &str> {
-        let routes = self.0.get_or_init(|| {
-            default_routes()
-                .map_err(|cause| format!("the kernel does not tell its routes: {cause}"))
-        });
+        let routes = self
+            .0
+            .get_or_init(|| default_routes().map_err(|cause| cause.to_string()));
         routes.as_deref().map_err(String::as_str)
     }
 
@@ -31,7 +30,7 @@ impl Surroundings {
     pub fn seen(&self, network: &Network) -> Sighting {
         match self.routes() {
             Ok(routes) => network.seen(routes),
-            Err(why) => Sighting::unknown(why),
+            Err(why) => Sighting::untold(why),
         }
     }
 
@@ -73,7 +72,7 @@ impl Surroundings {
 #[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
-    use rules::NoResolver;
+    use rules::{NoResolver, SignKind};
 
     #[test]
     fn routes_that_the_kernel_does_not_tell_leave_every_network_unknown() {
@@ -86,6 +85,13 @@ mod tests {
         let on: Vec<_> = rules.iter().map(rules::Rule::is_on).collect();
         assert_eq!(on, [false, true]);
         let named = rules.network_rules();
-        assert_eq!(here.seen(&named.networks[0]).why, "no word");
+        let signs = here.seen(&named.networks[0]).signs;
+        let [sign] = &signs[..] else {
+            panic!("{signs:?}");
+        };
+        assert_eq!(
+            (sign.kind, sign.detail.as_deref()),
+            (SignKind::Untold, Some("no word"))
+        );
     }
 }

@@ -3,81 +3,56 @@
 //! There is one way for it: a [`Trouble`] for each thing that can fail, held by the part that finds out, on whichever thread, and known to the
 //! status by its [`Cause`]. It stands until the same thing succeeds. What else succeeds meanwhile says nothing about it.
 
+pub use control::TroubleCause as Cause;
+use control::TroubleStatus;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::error;
 
-/// What can fail, worst first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Cause {
-    /// Hooks that are gone.
-    Hooks,
-    /// The rule file is no good at a start, and something else is in force.
-    StandIn,
-    /// The rule file on disk.
-    RuleFile,
-    /// What the rules in force name and could not be had.
-    Missing,
-    /// The end of a lease.
-    Lease,
-    /// Rules compiled anew as what they name has changed.
-    Rules,
-    /// Rules compiled anew as the machine is in another network.
-    Networks,
-    /// Word of changes of the routes by which networks are known.
-    Routes,
-    /// Rules compiled anew as a program is another file.
-    Programs,
-    /// The driver's table of what has joined sets.
-    Members,
-    /// Connections about which the rules are to be asked again.
-    AskedAgain,
-    /// The driver's table of answers.
-    Answers,
-    /// Connections that answers had allowed which were taken back.
-    AnswersAskedAgain,
-    /// The search for idle connections.
-    Sweep,
-    /// The rule file's earlier states.
-    History,
-    /// By whom the driver has what is rejected answered.
-    Answering,
-    /// The table that judged before a driver did.
-    Fallback,
-    /// The socket at which apps attach.
-    DeviceServer,
-    /// Lists that rules subscribe to.
-    Lists,
-    /// The watch over the files of programs.
-    ProgramFiles,
-    /// What is kept for a start without a kernel's tables.
-    Kept,
-    /// What had joined sets and is lost.
-    LostMembers,
-    /// The file of answers for always.
-    AnswersFile,
-    /// What is written down for the next service.
-    State,
-    /// The thread that learns names.
-    Names,
-    /// Sets that ask for names.
-    NamedSets,
-    /// The process that answers what was rejected.
-    Rejected,
-    /// The thread that keeps what happens.
-    Recorder,
-    /// What was kept of what happened, where it is read.
-    HistoryRows,
+/// What is wrong with one thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// The set that it is about, if it is about one.
+    pub about: Option<String>,
+    /// What it is, in a sentence that says what to do, but for what views know by the cause.
+    pub detail: String,
 }
 
-/// What is wrong with one thing, in sentences that say what to do. Its clones are one and the same.
+impl From<String> for Wrong {
+    fn from(detail: String) -> Self {
+        Self {
+            about: None,
+            detail,
+        }
+    }
+}
+
+impl From<TroubleStatus> for Wrong {
+    fn from(status: TroubleStatus) -> Self {
+        let TroubleStatus { about, detail, .. } = status;
+        Self { about, detail }
+    }
+}
+
+/// As the log has it.
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.about {
+            None => f.write_str(&self.detail),
+            Some(set) => write!(f, "the list of the set `{set}`: {}", self.detail),
+        }
+    }
+}
+
+/// What is wrong with one thing. Its clones are one and the same.
 #[derive(Clone, Debug, Default)]
-pub struct Trouble(Arc<Mutex<Vec<String>>>);
+pub struct Trouble(Arc<Mutex<Vec<Wrong>>>);
 
 impl Trouble {
     /// This is wrong now, and nothing else. What was not wrong before is said in the log.
-    pub fn stands(&self, now: impl IntoIterator<Item = String>) {
-        let now: Vec<_> = now.into_iter().collect();
+    pub fn stands(&self, now: impl IntoIterator<Item = impl Into<Wrong>>) {
+        let now: Vec<Wrong> = now.into_iter().map(Into::into).collect();
         let mut before = self.lock();
         for new in now.iter().filter(|said| !before.contains(said)) {
             error!("{new}");
@@ -96,11 +71,11 @@ impl Trouble {
     }
 
     /// What is wrong.
-    pub fn said(&self) -> Vec<String> {
+    pub fn said(&self) -> Vec<Wrong> {
         self.lock().clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<String>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Wrong>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -133,8 +108,12 @@ impl Troubles {
     }
 
     /// All that is wrong, worst first.
-    pub fn all(&self) -> Vec<String> {
-        self.0.values().flat_map(Trouble::said).collect()
+    pub fn all(&self) -> Vec<TroubleStatus> {
+        let all = self.0.iter().flat_map(|(cause, trouble)| {
+            let wrong = trouble.said().into_iter();
+            wrong.map(|Wrong { about, detail }| TroubleStatus::of(*cause, about, detail))
+        });
+        all.collect()
     }
 }
 
@@ -142,6 +121,11 @@ impl Troubles {
 mod tests {
     use super::*;
     use anyhow::{Result, anyhow};
+
+    fn details(troubles: &Troubles) -> Vec<String> {
+        let all = troubles.all().into_iter();
+        all.map(|trouble| trouble.detail).collect()
+    }
 
     #[test]
     fn a_failure_stands_until_the_same_thing_succeeds_and_no_other_does_away_with_it() {
@@ -152,12 +136,12 @@ mod tests {
         // Each turn of the main loop ends in one that has nothing to do.
         troubles.note(Cause::Lease, &Ok(()));
         troubles.note(Cause::Sweep, &Ok(()));
-        assert_eq!(troubles.all(), ["no room", "the disk is full"]);
+        assert_eq!(details(&troubles), ["no room", "the disk is full"]);
         troubles.note(Cause::Programs, &failed("no file"));
-        assert_eq!(troubles.all(), ["no file", "the disk is full"]);
+        assert_eq!(details(&troubles), ["no file", "the disk is full"]);
         troubles.note(Cause::Programs, &Ok(()));
         assert!(!troubles.holds(Cause::Programs) && troubles.holds(Cause::History));
-        assert_eq!(troubles.all(), ["the disk is full"]);
+        assert_eq!(details(&troubles), ["the disk is full"]);
         troubles.note(Cause::History, &Ok(()));
         assert!(troubles.all().is_empty());
     }
@@ -173,10 +157,11 @@ mod tests {
         troubles
             .of(Cause::Missing)
             .stands(["no user", "no list"].map(str::to_owned));
-        assert_eq!(troubles.all(), ["no user", "no list", "no room"]);
+        assert_eq!(details(&troubles), ["no user", "no list", "no room"]);
         assert!(found.is_over() && !found.is_over());
         troubles.of(Cause::Missing).stands(["no list".to_owned()]);
-        assert_eq!(troubles.all(), ["no list"]);
+        assert_eq!(details(&troubles), ["no list"]);
+        assert_eq!(troubles.all()[0].cause, "missing");
         assert!(troubles.holds(Cause::Missing) && !troubles.holds(Cause::Recorder));
     }
 }

@@ -56,8 +56,110 @@ pub struct Tried {
     pub url: String,
     /// Time of the try, in seconds since 1970.
     pub tried: u64,
-    /// Reason for which there is no new copy; `None` if there is one, or if the last is the newest.
-    pub failed: Option<String>,
+    /// Why there is no new copy; none: there is one, or the last is the newest.
+    pub failed: Option<FetchFailure>,
+}
+
+/// Why there is no new copy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchFailure {
+    /// What it is.
+    pub kind: FetchFailureKind,
+    /// How much, or what a server or the system says of it, if there is more to say.
+    pub detail: Option<String>,
+}
+
+/// What can keep a list from being fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FetchFailureKind {
+    /// The server's answer, which is none.
+    Status,
+    /// The answer does not say where it ends.
+    NoEnd,
+    /// It is longer than this.
+    TooLong,
+    /// It takes longer than this.
+    TooSlow,
+    /// Nobody knows the server's name.
+    UnknownHost,
+    /// It sends elsewhere more often than this.
+    Redirects,
+    /// It sends to an address without TLS.
+    WithoutTls,
+    /// It ended before its end.
+    CutOff,
+    /// It can't be written.
+    NotWritten,
+    /// There is nobody who could vouch for a server.
+    NoRoots,
+    /// What else the system, or TLS, says.
+    #[serde(other)]
+    Other,
+}
+
+impl FetchFailureKind {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Status,
+        Self::NoEnd,
+        Self::TooLong,
+        Self::TooSlow,
+        Self::UnknownHost,
+        Self::Redirects,
+        Self::WithoutTls,
+        Self::CutOff,
+        Self::NotWritten,
+        Self::NoRoots,
+        Self::Other,
+    ];
+
+    /// Its name, as it is written.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::NoEnd => "no_end",
+            Self::TooLong => "too_long",
+            Self::TooSlow => "too_slow",
+            Self::UnknownHost => "unknown_host",
+            Self::Redirects => "redirects",
+            Self::WithoutTls => "without_tls",
+            Self::CutOff => "cut_off",
+            Self::NotWritten => "not_written",
+            Self::NoRoots => "no_roots",
+            Self::Other => "other",
+        }
+    }
+
+    /// This, of which there is no more to say.
+    #[must_use]
+    pub const fn alone(self) -> FetchFailure {
+        FetchFailure {
+            kind: self,
+            detail: None,
+        }
+    }
+
+    /// This, with what there is to say of it.
+    #[must_use]
+    pub fn with(self, detail: impl Into<String>) -> FetchFailure {
+        FetchFailure {
+            kind: self,
+            detail: Some(detail.into()),
+        }
+    }
+}
+
+/// As a journal has it.
+impl std::fmt::Display for FetchFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = self.kind.name().replace('_', " ");
+        match &self.detail {
+            None => f.write_str(&kind),
+            Some(detail) => write!(f, "{kind}: {detail}"),
+        }
+    }
 }
 
 impl WantedList {
@@ -85,6 +187,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn why_a_list_could_not_be_fetched_is_written_by_its_name_and_one_of_a_later_release_is_another()
+     {
+        for kind in FetchFailureKind::ALL {
+            let written = serde_json::to_value(kind).ok();
+            assert_eq!(written, Some(serde_json::json!(kind.name())));
+        }
+        let later = serde_json::from_str::<FetchFailureKind>("\"of a later release\"").ok();
+        assert_eq!(later, Some(FetchFailureKind::Other));
+    }
+
+    #[test]
     fn a_list_is_due_when_its_time_has_come_when_a_try_failed_and_when_somebody_asks() {
         let wanted = WantedList {
             url: "https://a/".to_owned(),
@@ -95,7 +208,7 @@ mod tests {
         let tried = |failed: Option<&str>| Tried {
             url: wanted.url.clone(),
             tried: 10_000,
-            failed: failed.map(str::to_owned),
+            failed: failed.map(|detail| FetchFailureKind::Status.with(detail)),
         };
         assert!(wanted.is_due(None, 10_000));
         let done = tried(None);

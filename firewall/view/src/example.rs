@@ -1,11 +1,12 @@
 //! A packet, a question and a service's state to try views with.
 
 use control::{
-    Device, HeldAnswer, HistoryRow, HistoryStatus, InForce, Lease, Memory, Names, NetworkStatus,
-    Question, RouteStatus, RuleName, Status, SubscribedList,
+    Device, FetchFailure, HeldAnswer, HistoryRow, HistoryStatus, InForce, Lease, Memory, Names,
+    NetworkSign, NetworkStatus, Question, RouteStatus, RuleName, Status, SubscribedList,
+    TroubleCause, TroubleStatus,
 };
 use firewall_abi::packet::{Decision, Direction, NO_USER, Packet, PacketHeaders, Verdict};
-use rules::Protocol;
+use rules::{Protocol, SignKind};
 use zerocopy::FromZeros;
 
 /// A telnet packet that rule 3 refused.
@@ -173,7 +174,10 @@ pub fn status() -> Status {
             SubscribedList {
                 set: "new".to_owned(),
                 url: "https://lists.example.org/new.txt".to_owned(),
-                failed: Some("its host is not known".to_owned()),
+                failed: Some(FetchFailure {
+                    kind: "unknown_host".to_owned(),
+                    detail: None,
+                }),
                 ..SubscribedList::default()
             },
         ],
@@ -181,12 +185,22 @@ pub fn status() -> Status {
             name: "home".to_owned(),
             presence: "away".to_owned(),
             judged_as: "away".to_owned(),
-            why: "the gateway by eth0 is 198.51.100.1, not 192.0.2.1".to_owned(),
+            why: vec![NetworkSign {
+                kind: SignKind::OtherGateway.name().to_owned(),
+                interface: Some("eth0".to_owned()),
+                gateway: Some([198, 51, 100, 1].into()),
+                asked: vec!["192.0.2.1".to_owned()],
+                ..NetworkSign::default()
+            }],
             on: vec!["no-shares".to_owned()],
             off: vec!["printer".to_owned()],
             blocks: Vec::new(),
         }],
-        trouble: vec!["the disk is full; make room".to_owned()],
+        trouble: vec![TroubleStatus::of(
+            TroubleCause::State,
+            None,
+            "the disk is full; make room".to_owned(),
+        )],
     }
 }
 

@@ -27,6 +27,7 @@ pub mod status;
 pub mod terminal;
 pub mod texts;
 pub mod time;
+pub mod trouble;
 
 pub use entry::Entry;
 pub use latency::Latency;

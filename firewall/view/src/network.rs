@@ -1,8 +1,9 @@
 //! Networks and default routes in the words of the rule file: for the command line and for the window.
 
-use control::RouteStatus;
-use rules::Network;
+use crate::text;
+use control::{NetworkSign, RouteStatus};
 use rules::document::text_value;
+use rules::{Network, SignKind};
 
 /// The key of the device that a default route goes by.
 const INTERFACE: &str = "interface";
@@ -63,6 +64,65 @@ pub fn known_by(network: &Network) -> String {
     keys.join("; ")
 }
 
+/// What of a network matched the default routes, or what did not.
+#[must_use]
+pub fn signs(signs: &[NetworkSign]) -> String {
+    let signs: Vec<_> = signs.iter().map(sign).collect();
+    signs.join("; ")
+}
+
+fn sign(sign: &NetworkSign) -> String {
+    let NetworkSign {
+        kind,
+        interface,
+        gateway,
+        gateway_hardware,
+        asked,
+        detail,
+    } = sign;
+    let device = interface.as_deref().unwrap_or_default();
+    let gateway = gateway.map_or_else(String::new, |gateway| gateway.to_string());
+    let hardware = gateway_hardware.as_deref().unwrap_or_default();
+    let asked = asked.join(", ");
+    let Some(kind) = SignKind::named(kind) else {
+        return kind.clone();
+    };
+    match kind {
+        SignKind::Device => text!("sign-device", device = device),
+        SignKind::Gateway => text!("sign-gateway", device = device, gateway = gateway),
+        SignKind::Hardware => text!(
+            "sign-hardware",
+            device = device,
+            gateway = gateway,
+            hardware = hardware,
+        ),
+        SignKind::OtherDevice => text!("sign-other-device", device = device, asked = asked),
+        SignKind::OtherGateway => text!(
+            "sign-other-gateway",
+            device = device,
+            gateway = gateway,
+            asked = asked,
+        ),
+        SignKind::OtherHardware => text!(
+            "sign-other-hardware",
+            device = device,
+            gateway = gateway,
+            hardware = hardware,
+            asked = asked,
+        ),
+        SignKind::NoGateway => text!("sign-no-gateway", device = device),
+        SignKind::NoHardware => text!("sign-no-hardware", device = device, gateway = gateway),
+        SignKind::UnknownHardware => {
+            text!("sign-unknown-hardware", device = device, gateway = gateway)
+        }
+        SignKind::NoRoute => text!("sign-no-route"),
+        SignKind::Untold => {
+            let detail = detail.as_deref().unwrap_or_default();
+            text!("sign-untold", detail = detail)
+        }
+    }
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
@@ -91,7 +151,7 @@ mod tests {
                 gateway: Some(gateway),
                 hardware: GatewayHardware::Is(hardware),
             }]);
-            assert_eq!(seen.presence, Presence::There, "{}", seen.why);
+            assert_eq!(seen.presence, Presence::There, "{:?}", seen.signs);
             let words =
                 format!("interface {device}; gateway 192.0.2.1; gateway_hardware {hardware}");
             assert_eq!(known_by(network), words);
@@ -104,5 +164,42 @@ mod tests {
             text(&alone, &[]),
             "[[network]]\nid = \"home\"\ninterface = \"tun0\"\n"
         );
+    }
+
+    #[test]
+    fn what_of_a_network_is_there_or_not_is_said_by_its_kind_in_each_language() {
+        use crate::texts::{Language, speaking};
+        let of = |kind: &str| NetworkSign {
+            kind: kind.to_owned(),
+            interface: Some("eth0".to_owned()),
+            gateway: Some([192, 0, 2, 1].into()),
+            gateway_hardware: Some("02:00:00:00:00:02".to_owned()),
+            asked: vec![
+                "02:00:00:00:00:01".to_owned(),
+                "02:00:00:00:00:03".to_owned(),
+            ],
+            detail: Some("EPERM".to_owned()),
+        };
+        let all: Vec<_> = SignKind::ALL.iter().map(|kind| of(kind.name())).collect();
+        assert_eq!(
+            signs(&all),
+            "the default route goes by eth0; \
+             the default route goes by eth0, gateway 192.0.2.1; \
+             the default route goes by eth0, gateway 192.0.2.1 at 02:00:00:00:00:02; \
+             the default route goes by eth0, not 02:00:00:00:00:01, 02:00:00:00:00:03; \
+             the gateway by eth0 is 192.0.2.1, not 02:00:00:00:00:01, 02:00:00:00:00:03; \
+             the gateway 192.0.2.1 by eth0 is at 02:00:00:00:00:02, not 02:00:00:00:00:01, 02:00:00:00:00:03; \
+             the default route by eth0 has no gateway; \
+             the gateway 192.0.2.1 by eth0 has no hardware address; \
+             the hardware address of the gateway 192.0.2.1 by eth0 is not known yet; \
+             there is no default route; \
+             the kernel does not tell its routes: EPERM"
+        );
+        assert_eq!(signs(&[of("of_a_later_release")]), "of_a_later_release");
+        let english: Vec<_> = all.iter().map(sign).collect();
+        let _spoken = speaking(Language::German);
+        for (sign, english) in all.iter().map(sign).zip(english) {
+            assert_ne!(sign, english);
+        }
     }
 }

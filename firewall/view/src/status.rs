@@ -1,8 +1,10 @@
 //! How the service is, in words: for the command line and for the window.
 
 use crate::entry::way;
+use crate::network::signs;
 use crate::text;
 use crate::time::day_and_time;
+use crate::trouble::fetch_failure;
 use control::{
     HistoryStatus, InForce, Lease, Memory, NetworkStatus, PacketCounts, Stats, Status,
     SubscribedList,
@@ -141,6 +143,7 @@ pub fn network(network: &NetworkStatus) -> String {
         blocks,
     } = network;
     let is = self::presence(Presence::named(presence));
+    let why = signs(why);
     let mut line = text!("network-seen", name = name, presence = is, why = why);
     if !on.is_empty() {
         line = text!("network-on", network = line, rules = on.join(", "));
@@ -281,7 +284,10 @@ pub fn subscribed(list: &SubscribedList) -> String {
     let time = for_how_long(*refresh_seconds);
     let line = text!("list-every", list = line, url = url, time = time);
     match failed {
-        Some(why) => text!("list-failed", list = line, why = why),
+        Some(failure) => {
+            let why = fetch_failure(failure);
+            text!("list-failed", list = line, why = why)
+        }
         None => line,
     }
 }

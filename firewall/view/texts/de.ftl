@@ -454,6 +454,10 @@ failed-not-allowed = Dieser Benutzer darf die Firewall nicht fragen; bitte als r
 failed-hung-up = gatebelld hat aufgelegt; ob er beendet ist, sagt `systemctl status gatebell`, sonst bitte langsamer fragen
 failed-system = gatebelld lässt sich nicht fragen: { $why }; wie es ihm geht, sagt `systemctl status gatebell`
 failed-misfit = gatebelld antwortet { $what }; bitte dieselbe Version von gatebell und gatebelld installieren und ihn neu starten
+refused-no-lease = Es läuft keine Probezeit; `gatebell rules apply --lease` beginnt eine.
+refused-lease-over = Die Probezeit ist vorbei, und die bestätigten Regeln gelten wieder; bitte von Neuem anwenden.
+refused-rules-replaced = Jemand anderes hat die Regeln inzwischen geändert, und jetzt wurde nichts geändert; bitte noch einmal.
+refused-no-question = Diese Frage wartet nicht mehr: Sie wurde beantwortet, oder ihre Zeit ist um. `gatebell ask --list` zeigt die, die warten.
 rules-no-text = Der Dienst hat die Regeln im Kernel vorgefunden und ihren Text nicht; bitte eine Regeldatei anwenden: gatebell rules apply DATEI
 rules-on-lease = Es gelten Regeln auf Probe; es wurde nichts geändert: bitte sie zuerst behalten oder zurücknehmen, `gatebell rules confirm` oder `gatebell rules revert`
 rules-unreadable = Dieses Fenster kann die geltenden Regeln nicht lesen; vielleicht ist es von einer anderen Version als der Dienst: bitte dieselbe installieren.
@@ -752,3 +756,64 @@ status-counted = { $count ->
     [one] 1 Eintrag
    *[other] { $count } Einträge
 } angeboten, { $committed } geschrieben, { $lost }
+
+## Was mit dem Dienst nicht stimmt; was er selbst davon sagt, ist Englisch
+
+trouble-other = { $cause }: { $detail }
+trouble-hooks = Dem Kern fehlt ein Teil der Firewall, oder er ist nicht zu prüfen; sie wird von selbst wieder eingesetzt. Im Einzelnen: { $detail }
+trouble-stand-in = Beim Start war die Regeldatei nicht zu gebrauchen; es gilt etwas anderes, bis sie in Ordnung und neu gelesen ist (systemctl reload gatebell). Im Einzelnen: { $detail }
+trouble-rule-file = Die Regeldatei und was gilt, sind nicht dasselbe. Im Einzelnen: { $detail }
+trouble-missing = Etwas, das die Regeln nennen, war nicht zu haben; was danach fragt, bleibt auf der sicheren Seite. Im Einzelnen: { $detail }
+trouble-lease = Das Ende der Probezeit ist nicht so vor sich gegangen, wie es sollte. Im Einzelnen: { $detail }
+trouble-rules = Was die Regeln nennen, hat sich geändert, und sie konnten nicht neu gefasst werden; die bisherigen gelten weiter. Im Einzelnen: { $detail }
+trouble-networks = Der Rechner ist in einem anderen Netz, und die Regeln konnten nicht umgeschaltet werden. Im Einzelnen: { $detail }
+trouble-routes = Dass der Rechner in einem anderen Netz ist, wird erst spät bemerkt. Im Einzelnen: { $detail }
+trouble-programs = Ein Programm ist eine andere Datei, und die Regeln konnten nicht neu gefasst werden. Im Einzelnen: { $detail }
+trouble-members = Welche Adressen Mengen beigetreten sind, konnte dem Kern nicht gesagt werden. Im Einzelnen: { $detail }
+trouble-asked-again = Bestehende Verbindungen konnten nicht von Neuem nach den Regeln beurteilt werden. Im Einzelnen: { $detail }
+trouble-answers = Gegebene Antworten konnten dem Kern nicht gesagt werden. Im Einzelnen: { $detail }
+trouble-answers-asked-again = Verbindungen, die eine zurückgenommene Antwort erlaubt hatte, konnten nicht von Neuem beurteilt werden. Im Einzelnen: { $detail }
+trouble-sweep = Die Suche nach ungenutzten Verbindungen ist gescheitert; sie wird wiederholt. Im Einzelnen: { $detail }
+trouble-rule-file-states = Frühere Stände der Regeldatei konnten nicht aufbewahrt werden. Im Einzelnen: { $detail }
+trouble-answering = Wer dem Absender eines abgelehnten Pakets antwortet, konnte dem Kern nicht gesagt werden. Im Einzelnen: { $detail }
+trouble-fallback = Die Ersatztabelle, die ohne den Treiber gilt, konnte nicht entfernt werden. Im Einzelnen: { $detail }
+trouble-device-server = Programme können sich nicht anmelden, um Ereignisse zu empfangen. Im Einzelnen: { $detail }
+trouble-lists = Abonnierte Listen werden nicht übernommen. Im Einzelnen: { $detail }
+trouble-list-not-taken = Die abgerufene Liste der Menge „{ $set }“ wird nicht übernommen: { $detail }. Die letzte gute bleibt, falls es eine gibt, bis eine andere kommt oder `gatebell set refresh { $set_word } --take` sie so übernimmt, wie sie ist.
+trouble-list-old = Die Liste der Menge „{ $set }“ ist alt, und die letzte gute bleibt: { $why }
+trouble-program-files = Die Dateien der Programme können nicht beobachtet werden: ersetzte werden erst später bemerkt. Im Einzelnen: { $detail }
+trouble-kept = Für den nächsten Start kann nicht alles aufbewahrt werden. Im Einzelnen: { $detail }
+trouble-lost-members = Was Mengen beigetreten war, ist verloren gegangen. Im Einzelnen: { $detail }
+trouble-answers-file = Die Datei der Antworten, die immer gelten, ist nicht in Ordnung. Im Einzelnen: { $detail }
+trouble-state = Was der Dienst für seinen Nachfolger aufschreibt, konnte nicht geschrieben werden. Im Einzelnen: { $detail }
+trouble-names = Namen von Adressen werden nicht mehr gelernt. Im Einzelnen: { $detail }
+trouble-named-sets = Nicht jede Adresse kann den Mengen beitreten, die nach ihrem Namen fragen. Im Einzelnen: { $detail }
+trouble-rejected = Abgelehntes wird blockiert, ohne dass der Absender es erfährt. Im Einzelnen: { $detail }
+trouble-recorder = Was geschieht, kommt nicht in den Verlauf; es wird gezählt. Im Einzelnen: { $detail }
+trouble-history-rows = Ein Teil des Verlaufs ist nicht zu lesen. Im Einzelnen: { $detail }
+list-nobody-fetches = niemand ruft sie ab: `systemctl status gatebell-lists` sagt, warum
+fetch-status = der Server antwortet { $detail }
+fetch-no-end = der Server sagt nicht, wo sie endet, sodass sie unbemerkt abgeschnitten sein könnte
+fetch-too-long = sie ist länger als { $detail }
+fetch-too-slow = sie braucht länger als { $detail }
+fetch-unknown-host = ihr Server ist nicht bekannt
+fetch-redirects = sie verweist mehr als { $detail }-mal anderswohin
+fetch-without-tls = sie verweist auf eine Adresse ohne TLS
+fetch-cut-off = sie endete vor der Zeit
+fetch-not-written = sie kann nicht geschrieben werden: { $detail }
+fetch-no-roots = niemand kann für ihren Server bürgen: { $detail }
+fetch-other = { $kind }: { $detail }
+
+## Woran ein Netz erkannt wird, oder warum es nicht da ist
+
+sign-device = die Standardroute führt über { $device }
+sign-gateway = die Standardroute führt über { $device }, Gateway { $gateway }
+sign-hardware = die Standardroute führt über { $device }, Gateway { $gateway } mit { $hardware }
+sign-other-device = die Standardroute führt über { $device }, nicht { $asked }
+sign-other-gateway = das Gateway über { $device } ist { $gateway }, nicht { $asked }
+sign-other-hardware = das Gateway { $gateway } über { $device } hat { $hardware }, nicht { $asked }
+sign-no-gateway = die Standardroute über { $device } hat kein Gateway
+sign-no-hardware = das Gateway { $gateway } über { $device } hat keine Hardware-Adresse
+sign-unknown-hardware = die Hardware-Adresse des Gateways { $gateway } über { $device } ist noch nicht bekannt
+sign-no-route = es gibt keine Standardroute
+sign-untold = der Kern nennt seine Routen nicht: { $detail }

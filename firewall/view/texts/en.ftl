@@ -458,6 +458,10 @@ failed-not-allowed = you may not ask the firewall; run this as root, or have roo
 failed-hung-up = gatebelld hung up; `systemctl status gatebell` says whether it has ended, else ask again more slowly
 failed-system = can't ask gatebelld: { $why }; `systemctl status gatebell` says how it is
 failed-misfit = gatebelld answers { $what }; install the same release of gatebell and gatebelld, then restart it
+refused-no-lease = no lease runs; `gatebell rules apply --lease` starts one
+refused-lease-over = the lease has ended, and the rules that were confirmed are back; apply them again
+refused-rules-replaced = somebody else changed the rules meanwhile, and nothing was changed now; ask again
+refused-no-question = no question of this number waits: it was answered, or its time is over; `gatebell ask --list` shows those that do
 rules-no-text = the service found the rules in the kernel and has no text of them; apply a rule file: gatebell rules apply FILE
 rules-on-lease = rules are on a lease; nothing was changed: keep them or take them back first, `gatebell rules confirm` or `gatebell rules revert`
 rules-unreadable = This window can't read the rules in force; it may be of another release than the service: install the same.
@@ -750,3 +754,64 @@ status-counted = { $count ->
     [one] 1 record
    *[other] { $count } records
 } offered, { $committed } written, { $lost }
+
+## What is wrong with the service: in English it says so itself
+
+trouble-other = { $cause }: { $detail }
+trouble-hooks = { $detail }
+trouble-stand-in = { $detail }
+trouble-rule-file = { $detail }
+trouble-missing = { $detail }
+trouble-lease = { $detail }
+trouble-rules = { $detail }
+trouble-networks = { $detail }
+trouble-routes = { $detail }
+trouble-programs = { $detail }
+trouble-members = { $detail }
+trouble-asked-again = { $detail }
+trouble-answers = { $detail }
+trouble-answers-asked-again = { $detail }
+trouble-sweep = { $detail }
+trouble-rule-file-states = { $detail }
+trouble-answering = { $detail }
+trouble-fallback = { $detail }
+trouble-device-server = { $detail }
+trouble-lists = { $detail }
+trouble-list-not-taken = the list of the set `{ $set }` that was fetched is not taken: { $detail }; the last good one stays, if there is one, until another one comes or `gatebell set refresh { $set_word } --take` takes it as it is
+trouble-list-old = the list of the set `{ $set }` is old, and the last good one stays: { $why }
+trouble-program-files = { $detail }
+trouble-kept = { $detail }
+trouble-lost-members = { $detail }
+trouble-answers-file = { $detail }
+trouble-state = { $detail }
+trouble-names = { $detail }
+trouble-named-sets = { $detail }
+trouble-rejected = { $detail }
+trouble-recorder = { $detail }
+trouble-history-rows = { $detail }
+list-nobody-fetches = nobody fetches it: `systemctl status gatebell-lists` says why
+fetch-status = the server answers { $detail }
+fetch-no-end = the server does not say where it ends, so that it could be cut off unseen
+fetch-too-long = it is longer than { $detail }
+fetch-too-slow = it takes longer than { $detail }
+fetch-unknown-host = its host is not known
+fetch-redirects = it sends elsewhere more than { $detail } times
+fetch-without-tls = it sends to an address without TLS
+fetch-cut-off = it ended before its time
+fetch-not-written = it can't be written: { $detail }
+fetch-no-roots = nobody can vouch for its server: { $detail }
+fetch-other = { $kind }: { $detail }
+
+## By what a network is known, or why it is not there
+
+sign-device = the default route goes by { $device }
+sign-gateway = the default route goes by { $device }, gateway { $gateway }
+sign-hardware = the default route goes by { $device }, gateway { $gateway } at { $hardware }
+sign-other-device = the default route goes by { $device }, not { $asked }
+sign-other-gateway = the gateway by { $device } is { $gateway }, not { $asked }
+sign-other-hardware = the gateway { $gateway } by { $device } is at { $hardware }, not { $asked }
+sign-no-gateway = the default route by { $device } has no gateway
+sign-no-hardware = the gateway { $gateway } by { $device } has no hardware address
+sign-unknown-hardware = the hardware address of the gateway { $gateway } by { $device } is not known yet
+sign-no-route = there is no default route
+sign-untold = the kernel does not tell its routes: { $detail }

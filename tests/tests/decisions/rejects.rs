@@ -505,5 +505,5 @@ fn who_answers_is_a_process_without_capabilities_and_another_one_when_it_dies() 
     assert!(has_a_thread_without_capabilities(second));
     // What the first one had counted is counted still.
     assert!(settled(&zone, 2).answered >= 2);
-    assert_eq!(zone.ask().status().unwrap().trouble, Vec::<String>::new());
+    assert_eq!(zone.ask().status().unwrap().trouble, []);
 }

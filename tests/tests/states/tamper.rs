@@ -273,7 +273,7 @@ fn a_bpffs_that_is_unmounted_is_said_and_packets_are_judged_as_long_as_the_servi
         assert!(begun.elapsed() < SOON, "nothing is said of it");
     }
     let said = zone.ask().status().unwrap().trouble;
-    assert!(said[0].contains("once the service ends"), "{said:?}");
+    assert!(said[0].detail.contains("once the service ends"), "{said:?}");
     wait_until("they are judged", || {
         is_closed(&zone) && passes(&zone, true)
     });

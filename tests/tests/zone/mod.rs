@@ -175,6 +175,12 @@ impl Protected {
         panic!("the lab does not come to rest");
     }
 
+    /// What the service says of what is wrong with it, beside each cause.
+    pub fn troubles(&self) -> Vec<String> {
+        let troubles = self.ask().status().unwrap().trouble.into_iter();
+        troubles.map(|trouble| trouble.detail).collect()
+    }
+
     /// The running service, to be asked.
     pub fn ask(&self) -> Client {
         Client::connect(&probe::control(self)).unwrap()

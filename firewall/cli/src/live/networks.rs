@@ -54,7 +54,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
     use super::*;
-    use control::{NetworkStatus, RouteStatus};
+    use control::{NetworkSign, NetworkStatus, RouteStatus};
 
     #[test]
     fn each_network_is_said_with_its_reason_and_each_route_as_a_network_asks_for_it() {
@@ -65,7 +65,10 @@ mod tests {
                 name: name.to_owned(),
                 presence: presence.to_owned(),
                 judged_as: presence.to_owned(),
-                why: "so it is".to_owned(),
+                why: vec![NetworkSign {
+                    kind: "no_route".to_owned(),
+                    ..NetworkSign::default()
+                }],
                 on,
                 off,
                 blocks,
@@ -94,9 +97,9 @@ mod tests {
         print(&networks, &mut shown).unwrap();
         let shown = anstream::adapter::strip_str(&String::from_utf8(shown).unwrap()).to_string();
         let lines = [
-            "home: there: so it is; on: a, b; off: c",
-            "office: b: not there: so it is",
-            "lab: not known: so it is; off: d; blocking until it is known: e, f",
+            "home: there: there is no default route; on: a, b; off: c",
+            "office: b: not there: there is no default route",
+            "lab: not known: there is no default route; off: d; blocking until it is known: e, f",
             "route interface = \"wlan0\"  gateway = \"192.0.2.1\"  gateway_hardware = \"02:00:00:00:00:01\"",
             "route interface = \"tun0\"",
         ];

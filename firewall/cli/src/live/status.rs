@@ -78,8 +78,8 @@ fn print(
         writeln!(out, "{faint}{what:<10}{faint:#} {}", clean(&text))?;
     }
     let warning = style::WARNING;
-    for trouble in &status.trouble {
-        let trouble = clean_lines(trouble);
+    for trouble in view::trouble::troubles(status) {
+        let trouble = clean_lines(&trouble);
         writeln!(out, "{warning}trouble{warning:#}    {trouble}")?;
     }
     Ok(())

@@ -12,14 +12,31 @@ pub struct NetworkStatus {
     pub presence: String,
     /// The same, as the rules in force take it until they are switched.
     pub judged_as: String,
-    /// What matched, or what did not.
-    pub why: String,
+    /// What matched, or what did not, of each default route that says so.
+    pub why: Vec<NetworkSign>,
     /// The rules that ask for it and are on.
     pub on: Vec<String>,
     /// Those that are off, for the networks that they ask for are not right.
     pub off: Vec<String>,
     /// Those that block what they would ask a person about, for it is not known whether the networks that they ask for are right.
     pub blocks: Vec<String>,
+}
+
+/// What of a network matched a default route, or what did not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkSign {
+    /// What it is, by its name.
+    pub kind: String,
+    /// The device that the route goes by.
+    pub interface: Option<String>,
+    /// Its gateway, where that is what it is about.
+    pub gateway: Option<IpAddr>,
+    /// The gateway's hardware address, where that is what it is about.
+    pub gateway_hardware: Option<String>,
+    /// What the network asks for in its place.
+    pub asked: Vec<String>,
+    /// What the system says, where it does not tell its routes.
+    pub detail: Option<String>,
 }
 
 /// What the rules' networks are known by.

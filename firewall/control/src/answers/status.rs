@@ -1,6 +1,6 @@
 //! How the firewall is.
 
-use super::{HistoryStatus, InForce, Lease, NetworkStatus};
+use super::{HistoryStatus, InForce, Lease, NetworkStatus, TroubleStatus};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -39,8 +39,8 @@ pub struct Status {
     pub lists: Vec<SubscribedList>,
     /// The networks that the rules name.
     pub networks: Vec<NetworkStatus>,
-    /// What is not as it should be, each in one sentence that says what to do. Empty: all is well.
-    pub trouble: Vec<String>,
+    /// What is not as it should be, worst first. Empty: all is well.
+    pub trouble: Vec<TroubleStatus>,
 }
 
 /// A list that a set of the rules subscribes to.
@@ -57,7 +57,7 @@ pub struct SubscribedList {
     /// When it was tried last to fetch it; none: that is not known.
     pub tried: Option<u64>,
     /// Why that failed, if it did.
-    pub failed: Option<String>,
+    pub failed: Option<FetchFailure>,
     /// How many entries the copy has.
     pub entries: u64,
     /// How many of its entries could not be read.
@@ -66,8 +66,17 @@ pub struct SubscribedList {
     pub added: u64,
     /// How many it took away.
     pub removed: u64,
-    /// What is wrong with it, and what to do.
-    pub trouble: Option<String>,
+    /// What is wrong with it.
+    pub trouble: Option<TroubleStatus>,
+}
+
+/// Why a list could not be fetched.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchFailure {
+    /// What it is, by its name.
+    pub kind: String,
+    /// How much, or what a server or the system says of it, if there is more to say.
+    pub detail: Option<String>,
 }
 
 /// Bytes of kernel memory that the firewall holds, and how many it may.

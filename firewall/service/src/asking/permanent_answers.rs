@@ -382,7 +382,7 @@ mod tests {
         assert_ne!(comma, good);
         fs::write(&file, &comma).unwrap();
         let mut always = PermanentAnswers::open(folder.path());
-        let trouble = always.trouble().said().remove(0);
+        let trouble = always.trouble().said().remove(0).detail;
         assert!(
             trouble.contains(FILE) && trouble.contains("mend it"),
             "{trouble}"

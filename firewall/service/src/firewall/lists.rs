@@ -5,7 +5,7 @@ use crate::programs;
 use crate::rulebook::LoadedRules;
 use crate::subscriptions::{Became, Followed, News, RulesInForce, wanted};
 use crate::troubles::Cause;
-use control::SubscribedList;
+use control::{FetchFailure, SubscribedList};
 use rules::{Rules, Set};
 use std::collections::BTreeMap;
 use tracing::info;
@@ -144,7 +144,9 @@ impl Firewall {
             .filter(|list| missing.iter().any(|one| one.set == list.set))
             .find_map(|list| Some((list.set, list.failed?)));
         let tried = failed.map_or(String::new(), |(set, why)| {
-            format!(" The last try for `{set}` failed: {why}.")
+            let FetchFailure { kind, detail } = why;
+            let detail = detail.map_or(String::new(), |detail| format!(": {detail}"));
+            format!(" The last try for `{set}` failed: {kind}{detail}.")
         });
         let more = match missing.len() {
             1 => String::new(),

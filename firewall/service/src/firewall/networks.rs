@@ -6,8 +6,8 @@ use crate::rulebook::{PlacedNetworks, Renewal, Renewed};
 use crate::surroundings::Surroundings;
 use crate::troubles::Cause;
 use anyhow::Context;
-use control::{NetworkStatus, Networks, RouteStatus};
-use rules::{Effect, Network, Presence};
+use control::{NetworkSign, NetworkStatus, Networks, RouteStatus};
+use rules::{Effect, Network, Presence, Sign};
 use std::time::Duration;
 use tracing::info;
 
@@ -177,10 +177,29 @@ fn status(
         name: network.id.clone(),
         presence: sighting.presence.name().to_owned(),
         judged_as: judged_as.name().to_owned(),
-        why: sighting.why,
+        why: sighting.signs.into_iter().map(told).collect(),
         on: asking(Effect::On),
         off: asking(Effect::Off),
         blocks: asking(Effect::Blocks),
+    }
+}
+
+fn told(sign: Sign) -> NetworkSign {
+    let Sign {
+        kind,
+        device,
+        gateway,
+        hardware,
+        asked,
+        detail,
+    } = sign;
+    NetworkSign {
+        kind: kind.name().to_owned(),
+        interface: device,
+        gateway,
+        gateway_hardware: hardware.map(|hardware| hardware.to_string()),
+        asked,
+        detail,
     }
 }
 

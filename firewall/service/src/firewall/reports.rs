@@ -56,9 +56,18 @@ impl Firewall {
 
     /// What keeps addresses from joining sets by their names, and what is wrong with lists, comes and goes with time: it is looked at.
     pub(super) fn look_at_sets(&mut self) {
-        let (unjoined, lists) = (self.addresses.unjoined(), self.subscriptions.troubles());
-        self.troubles.of(Cause::NamedSets).stands(unjoined);
-        self.troubles.of(Cause::Lists).stands(lists);
+        self.troubles
+            .of(Cause::NamedSets)
+            .stands(self.addresses.unjoined());
+        self.troubles
+            .of(Cause::Lists)
+            .stands(self.subscriptions.broken());
+        let lists = self.subscriptions.lists();
+        for cause in [Cause::ListNotTaken, Cause::ListOld] {
+            let troubles = lists.iter().filter_map(|list| list.trouble.clone());
+            let of_this = troubles.filter(|trouble| trouble.cause == cause.name());
+            self.troubles.of(cause).stands(of_this);
+        }
     }
 
     /// What the driver counted. The connections are those of now, or of a moment ago if counting them takes long.

@@ -85,7 +85,8 @@ impl Firewall {
         let Some((name, text)) = text else {
             return;
         };
-        let known = self.troubles.of(Cause::Missing).said();
+        let known = self.troubles.of(Cause::Missing).said().into_iter();
+        let known: Vec<_> = known.map(|wrong| wrong.detail).collect();
         let machine = KeptLists::beside(&self.config.rules, &self.keeper);
         let lacks_the_same = self
             .last_reading

@@ -4,6 +4,7 @@ use super::fetched::{Fetched, lost_too_many, said, tried, understood};
 use super::{Became, ListState, News, RulesInForce, Shared, now};
 use crate::foreign_folder::ForeignFolder;
 use crate::keeper::{Keeper, KeptLists};
+use control::FetchFailure;
 use rules::{
     Finding, Joined, ListContent, OwnNetwork, Resolver, Rules, SetFile, copy_name, own_network,
 };
@@ -113,7 +114,10 @@ impl Reader {
         let name = copy_name(url);
         if let Some(tried) = tried(folder, &name, url)? {
             state.tried = Some(tried.tried.min(now()));
-            state.failed = tried.failed.map(|why| said(&why));
+            state.failed = tried.failed.map(|failed| FetchFailure {
+                kind: failed.kind.name().to_owned(),
+                detail: failed.detail.map(|detail| said(&detail)),
+            });
         }
         let file = format!("{name}.{COPY}");
         let found = folder.state(&file);

@@ -11,7 +11,7 @@ use eframe::egui::{self, RichText, Ui};
 use egui_extras::TableRow;
 use rules::{Effect, NO_NETWORKS, Network, NetworkRules, Presence};
 use view::entry::{clean, clean_lines};
-use view::network::{known_by, route_keys};
+use view::network::{known_by, route_keys, signs};
 use view::status;
 use view::text;
 
@@ -270,7 +270,7 @@ fn remarks(network: &Network, status: &NetworkStatus) -> String {
     if status.judged_as != status.presence {
         said.push(text!("networks-late"));
     }
-    said.push(clean(&status.why));
+    said.push(clean(&signs(&status.why)));
     said.extend(network.comment.as_deref().map(clean));
     said.retain(|words| !words.is_empty());
     said.join("; ")

@@ -47,7 +47,7 @@ fn all(ui: &mut Ui, seen: &Seen) {
         let well = RichText::new(text!("status-well")).color(colours::allowed(ui));
         ui.label(well.strong());
     }
-    for trouble in &seen.status.trouble {
+    for trouble in view::trouble::troubles(&seen.status) {
         let text = RichText::new(trouble).color(colours::lost(ui)).strong();
         ui.add(egui::Label::new(text).wrap());
     }

@@ -204,6 +204,30 @@ fn a_question_is_asked_and_answered_in_the_windows_language_by_the_same_keys() {
 }
 
 #[test]
+fn troubles_networks_and_lists_are_said_in_the_windows_language() {
+    let mut full = Full::in_language(Language::German, egui::vec2(1400.0, 800.0));
+    let status = text!("tab-status");
+    let networks = text!("tab-networks");
+    let turn = |full: &mut Full, page: &str| {
+        full.window.run_steps(2);
+        full.window
+            .get_by_role_and_label(accesskit::Role::Tab, page)
+            .click();
+        full.answer();
+    };
+    turn(&mut full, &status);
+    for words in [
+        "konnte nicht geschrieben werden. Im Einzelnen: the disk is full; make room",
+        "home: nicht da: das Gateway über eth0 ist 198.51.100.1, nicht 192.0.2.1",
+        "der letzte Versuch schlug fehl: ihr Server ist nicht bekannt",
+    ] {
+        assert!(sees(&full.window, words), "{words}");
+    }
+    turn(&mut full, &networks);
+    assert!(sees(&full.window, "das Gateway über eth0 ist 198.51.100.1"));
+}
+
+#[test]
 fn a_file_says_the_same_whatever_the_window_speaks() {
     let folder = tempfile::tempdir().unwrap();
     let written = |language: Language| {

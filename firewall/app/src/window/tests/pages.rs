@@ -75,7 +75,6 @@ fn a_rule_that_is_off_in_this_network_is_shown_as_off() {
     service.status.networks = vec![control::NetworkStatus {
         name: "home".to_owned(),
         presence: "away".to_owned(),
-        why: "the router is another".to_owned(),
         on: vec!["no-telnet".to_owned()],
         off: vec!["web".to_owned()],
         ..control::NetworkStatus::default()
@@ -102,7 +101,6 @@ fn a_rule_that_would_ask_and_blocks_while_its_network_is_not_known_is_shown_as_b
     service.status.networks = vec![control::NetworkStatus {
         name: "home".to_owned(),
         presence: "unknown".to_owned(),
-        why: "there is no default route".to_owned(),
         blocks: vec!["web".to_owned()],
         ..control::NetworkStatus::default()
     }];
@@ -481,7 +479,9 @@ fn a_service_that_is_gone_is_said_in_place_with_what_to_do_and_is_shown_when_it_
 #[test]
 fn the_status_page_says_what_the_command_says_with_every_trouble() {
     let (mut window, mut service, _) = on_rules();
-    service.status.trouble = vec!["the disk is full; make room".to_owned()];
+    let trouble = "the disk is full; make room".to_owned();
+    let trouble = control::TroubleStatus::of(control::TroubleCause::State, None, trouble);
+    service.status.trouble = vec![trouble];
     turned(&mut window, "Status", &mut service);
     for words in [
         "the disk is full; make room",

@@ -94,8 +94,11 @@ fn names_are_used_once(description: &zlink_idl::Interface<'_>) {
 }
 
 fn types_are_as_described(description: &zlink_idl::Interface<'_>) {
-    let sent: [(&str, Value); 31] = [
+    let sent: [(&str, Value); 34] = [
         ("SubscribedList", json!(subscribed_list())),
+        ("FetchFailure", json!(subscribed_list().failed)),
+        ("TroubleStatus", json!(trouble())),
+        ("NetworkSign", json!(networks().networks[0].why[0])),
         ("SetAdded", json!(set_added())),
         ("SetRemoved", json!(set_removed())),
         ("SetMember", json!(set_member())),
@@ -146,6 +149,159 @@ fn types_are_as_described(description: &zlink_idl::Interface<'_>) {
             );
         }
     }
+}
+
+/// Texts that cross: words of a kind, by which views choose their own, in the language of who reads them.
+const KINDS: [&str; 20] = [
+    "Status.fail_mode",
+    "TroubleStatus.cause",
+    "FetchFailure.kind",
+    "NetworkStatus.presence",
+    "NetworkStatus.judged_as",
+    "NetworkSign.kind",
+    "HistoryRow.direction",
+    "HistoryRow.verdict",
+    "HistoryRow.reason",
+    "HistoryRow.contact",
+    "Question.direction",
+    "Question.unanswered",
+    "HeldAnswer.verdict",
+    "HeldAnswer.width",
+    "HeldAnswer.lasts",
+    "HeldAnswer.direction",
+    "OutOfRange.parameter",
+    "Status.version",
+    "HeldAnswer.id",
+    "NetworkSign.asked",
+];
+/// What things are called, where they are, and what a person wrote: the same in every language.
+const NAMES: [&str; 46] = [
+    "Status.netns",
+    "Status.cgroup",
+    "Status.pins",
+    "TroubleStatus.about",
+    "SubscribedList.set",
+    "SubscribedList.url",
+    "NetworkStatus.name",
+    "NetworkStatus.on",
+    "NetworkStatus.off",
+    "NetworkStatus.blocks",
+    "NetworkSign.interface",
+    "NetworkSign.gateway",
+    "NetworkSign.gateway_hardware",
+    "RouteStatus.interface",
+    "RouteStatus.gateway",
+    "RouteStatus.gateway_hardware",
+    "HistoryRow.remote",
+    "HistoryRow.source",
+    "HistoryRow.program",
+    "HistoryRow.process",
+    "HistoryRow.rule",
+    "HistoryRow.name",
+    "Device.name",
+    "InForce.name",
+    "RuleText.name",
+    "RuleText.text",
+    "RuleText.folder",
+    "RuleText.file",
+    "RuleNames.name",
+    "NamedRule.id",
+    "AddressName.address",
+    "AddressName.name",
+    "Question.remote",
+    "Question.remote_name",
+    "Question.program",
+    "Question.name",
+    "Question.rule",
+    "HeldAnswer.remote",
+    "HeldAnswer.remote_name",
+    "HeldAnswer.program",
+    "HeldAnswer.name",
+    "HeldAnswer.by",
+    "GetProgram.path",
+    "SetMember.set",
+    "SetMember.address",
+    "SetMember.name",
+];
+/// Sentences in English, and why they are.
+const SENTENCES: [(&str, &str); 6] = [
+    (
+        "TroubleStatus.detail",
+        "beside the cause: what the system says, as the journal has it",
+    ),
+    (
+        "FetchFailure.detail",
+        "beside the kind: what a server or the system says",
+    ),
+    (
+        "NetworkSign.detail",
+        "beside the kind: what the system says",
+    ),
+    (
+        "Applied.warnings",
+        "about a rule file, with its words: what `gatebell rules check` says",
+    ),
+    (
+        "RulesWrong.errors",
+        "about a rule file, with its words: what `gatebell rules check` says",
+    ),
+    (
+        "*.message",
+        "beside the error's name: what it is about, which is in no other field",
+    ),
+];
+
+/// Whoever adds a text says what it is, and for a sentence why it is no kind with what belongs to it.
+#[test]
+fn no_sentence_crosses_for_a_person_but_for_those_that_are_listed_with_a_reason() {
+    let description = zlink_idl::Interface::try_from(DESCRIPTION).unwrap();
+    let types = description.custom_types().map(|described| {
+        let fields = described.as_object().unwrap().fields();
+        (described.name().as_str(), texts(fields))
+    });
+    let methods = description
+        .methods()
+        .map(|method| (method.name().as_str(), texts(method.outputs())));
+    let errors = description
+        .errors()
+        .map(|error| (error.name().as_str(), texts(error.fields())));
+    let is_message = |(of, field): &(&str, &str)| {
+        *field == "message"
+            && description
+                .errors()
+                .any(|error| error.name().as_str() == *of)
+    };
+    let found: BTreeSet<String> = types
+        .chain(methods)
+        .chain(errors)
+        .flat_map(|(of, fields)| fields.into_iter().map(move |field| (of, field)))
+        .map(|found| {
+            let of = if is_message(&found) { "*" } else { found.0 };
+            format!("{of}.{}", found.1)
+        })
+        .collect();
+    let listed = KINDS.into_iter().chain(NAMES);
+    let sentences = SENTENCES.iter().map(|(text, why)| {
+        assert!(!why.is_empty(), "{text}");
+        *text
+    });
+    let listed: BTreeSet<String> = listed.chain(sentences).map(str::to_owned).collect();
+    assert_eq!(found, listed);
+}
+
+/// The names of those fields that are texts.
+fn texts<'a>(fields: impl Iterator<Item = &'a Field<'a>>) -> Vec<&'a str> {
+    fn is_text(described: &Type<'_>) -> bool {
+        match described {
+            Type::String => true,
+            Type::Array(of) | Type::Optional(of) | Type::Map(of) => is_text(of),
+            _ => false,
+        }
+    }
+    fields
+        .filter(|field| is_text(field.ty()))
+        .map(|field| field.name().as_str())
+        .collect()
 }
 
 fn fits(described: &Type<'_>, sent: &Value) -> bool {

@@ -3,10 +3,10 @@
 use super::super::methods::{Answered, Change, Query, Request};
 use super::super::peer::Requester;
 use control::{
-    Account, Accounts, AddressName, AddressNames, Applied, AskedPlace, Counted, Device, HeldAnswer,
-    HistoryPage, HistoryStatus, Hits, InForce, Lease, Memory, NamedRule, NetworkStatus, Networks,
-    Question, Refused, RouteStatus, RuleNames, RuleText, SetAdded, SetMember, SetRemoved, Stats,
-    Status, SubscribedList,
+    Account, Accounts, AddressName, AddressNames, Applied, AskedPlace, Counted, Device,
+    FetchFailure, HeldAnswer, HistoryPage, HistoryStatus, Hits, InForce, Lease, Memory, NamedRule,
+    NetworkSign, NetworkStatus, Networks, Question, Refused, RouteStatus, RuleNames, RuleText,
+    SetAdded, SetMember, SetRemoved, Stats, Status, SubscribedList, TroubleCause, TroubleStatus,
 };
 use serde_json::{Value, json};
 
@@ -107,10 +107,21 @@ pub fn subscribed_list() -> SubscribedList {
         url: "https://lists.example.org/bad.txt".to_owned(),
         fetched: Some(7),
         tried: Some(8),
-        failed: Some("its host is not known".to_owned()),
-        trouble: Some("it is old".to_owned()),
+        failed: Some(FetchFailure {
+            kind: "status".to_owned(),
+            detail: Some("404 Not Found".to_owned()),
+        }),
+        trouble: Some(trouble()),
         ..SubscribedList::default()
     }
+}
+
+pub fn trouble() -> TroubleStatus {
+    TroubleStatus::of(
+        TroubleCause::ListOld,
+        Some("bad".to_owned()),
+        "nobody fetches it".to_owned(),
+    )
 }
 
 pub fn question() -> Question {
@@ -195,7 +206,7 @@ pub fn status() -> Status {
         history: Some(HistoryStatus::default()),
         lists: vec![subscribed_list()],
         networks: networks().networks,
-        trouble: vec![],
+        trouble: vec![trouble()],
     }
 }
 
@@ -207,7 +218,14 @@ pub fn networks() -> Networks {
             name: "home".to_owned(),
             presence: "there".to_owned(),
             judged_as: "there".to_owned(),
-            why: "a route".to_owned(),
+            why: vec![NetworkSign {
+                kind: "other_hardware".to_owned(),
+                interface: Some("d".to_owned()),
+                gateway: Some([127, 0, 0, 1].into()),
+                gateway_hardware: Some("02:00:00:00:00:02".to_owned()),
+                asked: one(),
+                detail: None,
+            }],
             on: one(),
             off: one(),
             blocks: one(),
