@@ -524,6 +524,7 @@ fn networks_are_taken(defs: &Value) {
     let examples = |values: &Value| values["examples"].as_array().unwrap().clone();
     for (key, values) in [
         ("interface", examples(&network["interface"]["anyOf"][0])),
+        ("ssid", examples(&network["ssid"]["anyOf"][0])),
         ("gateway", examples(&defs["addresses"])),
         ("gateway_hardware", examples(&defs["hardware_address"])),
     ] {

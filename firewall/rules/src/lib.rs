@@ -41,6 +41,7 @@
 //! [[network]]                  # where the machine may be, known by the default route that leads out of there
 //! id = "home"
 //! interface = ["eth0", "wlan*"]                # the device that the route goes by, or a list; any if left out
+//! ssid = "our flat"                            # the wireless network that the route's device is in, or a list; any if left out
 //! gateway = "192.168.1.1"                      # the gateway: address, prefix, range, or a list; any if left out
 //! gateway_hardware = "02:00:5e:10:00:01"       # the gateway's hardware address, or a list; any if left out
 //! comment = "the flat"
@@ -111,7 +112,7 @@ pub use joined::Joined;
 pub use list::{ListContent, MOST_OF_FETCHED, list_entries, unpacked_list};
 pub use network::{
     DefaultRoute, Effect, GatewayHardware, HardwareAddress, NO_NETWORKS, Network, NetworkRule,
-    NetworkRules, Presence, RuleNetworks, Sighting, Sign, SignKind, as_if,
+    NetworkRules, Presence, RuleNetworks, Sighting, Sign, SignKind, WirelessNetwork, as_if,
 };
 pub use own_network::{Login, OwnNetwork};
 pub use paths::with_whole_paths;

@@ -29,6 +29,8 @@ pub struct Network {
     pub line: usize,
     /// Devices that the default route goes by.
     pub interfaces: Vec<String>,
+    /// The names of wireless networks that the route's device is in.
+    pub ssids: Vec<String>,
     /// Addresses of the route's gateway.
     pub gateways: Vec<Addresses>,
     /// Hardware addresses of the route's gateway.
@@ -48,6 +50,19 @@ pub struct DefaultRoute {
     pub gateway: Option<IpAddr>,
     /// Hardware address of the gateway.
     pub hardware: GatewayHardware,
+    /// The wireless network that the device is in.
+    pub wireless: WirelessNetwork,
+}
+
+/// The wireless network that a device is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WirelessNetwork {
+    /// The one with this name (SSID), which is any bytes.
+    In(Vec<u8>),
+    /// None: it is no wireless device, or not connected.
+    None,
+    /// The system does not say.
+    Unknown,
 }
 
 /// Hardware address of a route's gateway, as far as the kernel knows it.
@@ -97,6 +112,8 @@ pub struct Sign {
     pub gateway: Option<IpAddr>,
     /// The gateway's hardware address, where that is what it is about.
     pub hardware: Option<HardwareAddress>,
+    /// The wireless network that its device is in, where that is what it is about.
+    pub ssid: Option<String>,
     /// What the network asks for in its place.
     pub asked: Vec<String>,
     /// What the system says, where it does not tell its routes.
@@ -112,8 +129,12 @@ pub enum SignKind {
     Gateway,
     /// Its gateway has the right hardware address.
     Hardware,
+    /// Its device is in the right wireless network.
+    Ssid,
     /// It goes by another device.
     OtherDevice,
+    /// Its device is in another wireless network.
+    OtherSsid,
     /// It has another gateway.
     OtherGateway,
     /// Its gateway has another hardware address.
@@ -122,8 +143,12 @@ pub enum SignKind {
     NoGateway,
     /// Its gateway can't have a hardware address, and one is asked for.
     NoHardware,
+    /// Its device is in no wireless network, and one is asked for.
+    NoSsid,
     /// The hardware address of its gateway is not known yet.
     UnknownHardware,
+    /// The system does not say in which wireless network its device is.
+    UnknownSsid,
     /// There is no default route.
     NoRoute,
     /// The system does not tell its routes.
@@ -235,6 +260,50 @@ impl Network {
 
     /// Returns whether this route leads out of the network, and why.
     fn seen_by(&self, route: &DefaultRoute) -> Sighting {
+        match self.wireless_by(route) {
+            Some(wireless) if wireless.presence == Presence::There => {
+                let mut rest = self.wired_by(route);
+                if rest.presence == Presence::There {
+                    rest.signs.splice(0..0, wireless.signs);
+                }
+                rest
+            }
+            Some(wireless) => wireless,
+            None => self.wired_by(route),
+        }
+    }
+
+    /// Returns whether the route's device is in a wireless network that it asks for; `None` if it asks for none.
+    fn wireless_by(&self, route: &DefaultRoute) -> Option<Sighting> {
+        if self.ssids.is_empty() {
+            return None;
+        }
+        let sign = |kind| Sign {
+            device: Some(route.device.clone()),
+            ..Sign::alone(kind)
+        };
+        Some(match &route.wireless {
+            WirelessNetwork::In(ssid) => {
+                let is_right = self.ssids.iter().any(|asked| asked.as_bytes() == ssid);
+                let named = |kind| Sign {
+                    ssid: Some(String::from_utf8_lossy(ssid).into_owned()),
+                    ..sign(kind)
+                };
+                if is_right {
+                    Sighting::of(Presence::There, named(SignKind::Ssid))
+                } else {
+                    Sighting::of(Presence::Away, named(SignKind::OtherSsid).not(&self.ssids))
+                }
+            }
+            WirelessNetwork::None => Sighting::of(Presence::Away, sign(SignKind::NoSsid)),
+            WirelessNetwork::Unknown => {
+                Sighting::of(Presence::Unknown, sign(SignKind::UnknownSsid))
+            }
+        })
+    }
+
+    /// Returns the same of all else that it asks for.
+    fn wired_by(&self, route: &DefaultRoute) -> Sighting {
         let DefaultRoute {
             device,
             gateway,
@@ -318,6 +387,7 @@ impl Sign {
             device: None,
             gateway: None,
             hardware: None,
+            ssid: None,
             asked: Vec::new(),
             detail: None,
         }
@@ -334,16 +404,20 @@ impl Sign {
 
 impl SignKind {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Device,
         Self::Gateway,
         Self::Hardware,
+        Self::Ssid,
         Self::OtherDevice,
+        Self::OtherSsid,
         Self::OtherGateway,
         Self::OtherHardware,
         Self::NoGateway,
         Self::NoHardware,
+        Self::NoSsid,
         Self::UnknownHardware,
+        Self::UnknownSsid,
         Self::NoRoute,
         Self::Untold,
     ];
@@ -355,12 +429,16 @@ impl SignKind {
             Self::Device => "device",
             Self::Gateway => "gateway",
             Self::Hardware => "hardware",
+            Self::Ssid => "ssid",
             Self::OtherDevice => "other_device",
+            Self::OtherSsid => "other_ssid",
             Self::OtherGateway => "other_gateway",
             Self::OtherHardware => "other_hardware",
             Self::NoGateway => "no_gateway",
             Self::NoHardware => "no_hardware",
+            Self::NoSsid => "no_ssid",
             Self::UnknownHardware => "unknown_hardware",
+            Self::UnknownSsid => "unknown_ssid",
             Self::NoRoute => "no_route",
             Self::Untold => "untold",
         }

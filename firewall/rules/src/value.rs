@@ -283,6 +283,19 @@ pub(crate) fn hardware_address(value: &DeValue<'_>) -> Result<HardwareAddress, W
     string(value)?.parse()
 }
 
+/// Reads the name of a wireless network.
+pub(crate) fn ssid(value: &DeValue<'_>) -> Result<String, Wrong> {
+    const LONGEST: usize = 32;
+    let name = string(value)?;
+    if name.is_empty() || name.len() > LONGEST {
+        return Err(format!(
+            "`{}` is no name of a wireless network: one has 1 to {LONGEST} bytes; `gatebell networks` shows that of here",
+            shown(name)
+        ));
+    }
+    Ok(name.to_owned())
+}
+
 /// Reads the path of a program, or a word for what has no path ("unknown", "kernel").
 pub(crate) fn program(value: &DeValue<'_>) -> Result<String, Wrong> {
     let path = string(value)?;

@@ -5,7 +5,7 @@ use engine::{Parsed, Shape, classify};
 use firewall_abi::packet::{Direction, PacketHeaders, PacketMeta, Verdict};
 use rules::{
     DefaultRoute, Effect, GatewayHardware, HardwareAddress, NoResolver, Presence, Rules, SignKind,
-    as_if,
+    WirelessNetwork, as_if,
 };
 
 const NETWORKS: &str = "[default]\ninbound = 'block'\noutbound = 'block'\n\
@@ -27,6 +27,7 @@ fn route(device: &str, gateway: Option<&str>, hardware: Option<u8>) -> DefaultRo
         device: device.to_owned(),
         index: 2,
         gateway: gateway.map(|gateway| gateway.parse().unwrap()),
+        wireless: WirelessNetwork::None,
         hardware: hardware.map_or(GatewayHardware::Unknown, |last| {
             GatewayHardware::Is(HardwareAddress([2, 0, 0, 0, 0, last]))
         }),
@@ -129,6 +130,64 @@ fn a_network_is_there_while_one_default_route_has_all_that_it_asks_for() {
     tunnel.hardware = GatewayHardware::None;
     assert_eq!(seen(&rules, std::slice::from_ref(&tunnel))[0], Away);
     assert_eq!(signs(&[tunnel]), [(SignKind::NoHardware, String::new())]);
+}
+
+#[test]
+fn a_network_is_there_by_its_wireless_networks_name_to_the_letter_and_by_all_else_that_it_asks_for()
+{
+    use Presence::{Away, There, Unknown};
+    let file = |key: &str| {
+        format!(
+            "[default]\ninbound = 'block'\noutbound = 'block'\n[[network]]\nid = 'flat'\n{key}\n{}",
+            rule("a", "allow", "'flat'")
+        )
+    };
+    let read = |key: &str| rules::parse("r", &file(key), &NoResolver);
+    let rules = read("ssid = ['our flat', 'Café']\ngateway = '192.0.2.1'").unwrap();
+    let by = |wireless: WirelessNetwork, gateway: &str| {
+        let route = DefaultRoute {
+            wireless,
+            ..route("wlan0", Some(gateway), None)
+        };
+        let network = rules.networks().next().unwrap();
+        let seen = network.seen(&[route]);
+        let kinds: Vec<_> = seen.signs.iter().map(|sign| sign.kind).collect();
+        (seen.presence, kinds)
+    };
+    let named = |name: &[u8]| WirelessNetwork::In(name.to_owned());
+    let home = "192.0.2.1";
+    for name in ["our flat", "Café"] {
+        let seen = by(named(name.as_bytes()), home);
+        assert_eq!(
+            seen,
+            (There, vec![SignKind::Ssid, SignKind::Gateway]),
+            "{name}"
+        );
+    }
+    for name in [
+        &b"our flat "[..],
+        b"Our flat",
+        b"our fla\xff",
+        b"our flat\0",
+    ] {
+        assert_eq!(by(named(name), home), (Away, vec![SignKind::OtherSsid]));
+    }
+    let elsewhere = by(named(b"our flat"), "192.0.2.2");
+    assert_eq!(elsewhere, (Away, vec![SignKind::OtherGateway]));
+    assert_eq!(
+        by(WirelessNetwork::None, home),
+        (Away, vec![SignKind::NoSsid])
+    );
+    let unknown = by(WirelessNetwork::Unknown, home);
+    assert_eq!(unknown, (Unknown, vec![SignKind::UnknownSsid]));
+    assert!(read("ssid = 'x'").is_ok());
+    for wrong in [
+        "ssid = ''",
+        "ssid = 7",
+        &format!("ssid = '{}'", "é".repeat(17)),
+    ] {
+        assert!(read(wrong).is_err(), "{wrong}");
+    }
 }
 
 #[test]
@@ -338,9 +397,9 @@ fn what_is_wrong_with_a_network_is_said_in_its_place_with_what_would_be_right() 
             "no hardware address",
         ),
         (
-            "[[network]]\nid = 'x'\nssid = 'cafe'",
+            "[[network]]\nid = 'x'\nconnection = 'cafe'",
             "r:20:1",
-            "unknown key `ssid`",
+            "unknown key `connection`",
         ),
     ] {
         let rule = "[[rule]]\nid = 'a'\naction = 'allow'\n";

@@ -211,6 +211,7 @@ pub fn routes() -> Vec<RouteStatus> {
         interface: "wlan0".to_owned(),
         gateway: Some([192, 0, 2, 1].into()),
         gateway_hardware: Some("02:00:5e:10:00:01".to_owned()),
+        ssid: Some("our flat".to_owned()),
     };
     let tunnel = RouteStatus {
         interface: "tun0".to_owned(),

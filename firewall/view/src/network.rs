@@ -7,6 +7,8 @@ use rules::{Network, SignKind};
 
 /// The key of the device that a default route goes by.
 const INTERFACE: &str = "interface";
+/// The key of the wireless network's name.
+const SSID: &str = "ssid";
 /// The key of the gateway's address.
 const GATEWAY: &str = "gateway";
 /// The key of the gateway's hardware address.
@@ -21,9 +23,11 @@ pub fn route_keys(route: &RouteStatus) -> Vec<String> {
         interface,
         gateway,
         gateway_hardware,
+        ssid,
     } = route;
     let key = |name: &str, value: &str| format!("{name} = {}", text_value(value));
     let mut keys = vec![key(INTERFACE, interface)];
+    keys.extend(ssid.iter().map(|ssid| key(SSID, ssid)));
     keys.extend(gateway.map(|gateway| key(GATEWAY, &gateway.to_string())));
     let hardware = gateway_hardware.as_deref();
     keys.extend(hardware.map(|hardware| key(HARDWARE, hardware)));
@@ -57,6 +61,7 @@ pub fn known_by(network: &Network) -> String {
     let hardware = network.gateway_hardware.iter().map(ToString::to_string);
     let keys = [
         listed(INTERFACE, network.interfaces.clone()),
+        listed(SSID, network.ssids.clone()),
         listed(GATEWAY, gateways.collect()),
         listed(HARDWARE, hardware.collect()),
     ];
@@ -77,12 +82,14 @@ fn sign(sign: &NetworkSign) -> String {
         interface,
         gateway,
         gateway_hardware,
+        ssid,
         asked,
         detail,
     } = sign;
     let device = interface.as_deref().unwrap_or_default();
     let gateway = gateway.map_or_else(String::new, |gateway| gateway.to_string());
     let hardware = gateway_hardware.as_deref().unwrap_or_default();
+    let ssid = ssid.as_deref().unwrap_or_default();
     let asked = asked.join(", ");
     let Some(kind) = SignKind::named(kind) else {
         return kind.clone();
@@ -96,6 +103,15 @@ fn sign(sign: &NetworkSign) -> String {
             gateway = gateway,
             hardware = hardware,
         ),
+        SignKind::Ssid => text!("sign-ssid", device = device, ssid = ssid),
+        SignKind::OtherSsid => text!(
+            "sign-other-ssid",
+            device = device,
+            ssid = ssid,
+            asked = asked,
+        ),
+        SignKind::NoSsid => text!("sign-no-ssid", device = device),
+        SignKind::UnknownSsid => text!("sign-unknown-ssid", device = device),
         SignKind::OtherDevice => text!("sign-other-device", device = device, asked = asked),
         SignKind::OtherGateway => text!(
             "sign-other-gateway",
@@ -127,7 +143,10 @@ fn sign(sign: &NetworkSign) -> String {
 #[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
-    use rules::{DefaultRoute, GatewayHardware, HardwareAddress, NoResolver, Presence, parse};
+    use rules::{
+        DefaultRoute, GatewayHardware, HardwareAddress, NoResolver, Presence, WirelessNetwork,
+        parse,
+    };
 
     #[test]
     fn the_network_that_is_written_of_a_route_is_there_by_that_route_whatever_its_device_is_called()
@@ -139,6 +158,7 @@ mod tests {
                 interface: device.to_owned(),
                 gateway: Some(gateway),
                 gateway_hardware: Some(hardware.to_string()),
+                ssid: Some("our \"flat\"".to_owned()),
             };
             let text = text(&route, &["home", "home-2"]);
             let file = format!("[default]\ninbound = 'block'\noutbound = 'allow'\n\n{text}");
@@ -150,10 +170,12 @@ mod tests {
                 index: 2,
                 gateway: Some(gateway),
                 hardware: GatewayHardware::Is(hardware),
+                wireless: WirelessNetwork::In(b"our \"flat\"".to_vec()),
             }]);
             assert_eq!(seen.presence, Presence::There, "{:?}", seen.signs);
-            let words =
-                format!("interface {device}; gateway 192.0.2.1; gateway_hardware {hardware}");
+            let words = format!(
+                "interface {device}; ssid our \"flat\"; gateway 192.0.2.1; gateway_hardware {hardware}"
+            );
             assert_eq!(known_by(network), words);
         }
         let alone = RouteStatus {
@@ -174,6 +196,7 @@ mod tests {
             interface: Some("eth0".to_owned()),
             gateway: Some([192, 0, 2, 1].into()),
             gateway_hardware: Some("02:00:00:00:00:02".to_owned()),
+            ssid: Some("our flat".to_owned()),
             asked: vec![
                 "02:00:00:00:00:01".to_owned(),
                 "02:00:00:00:00:03".to_owned(),
@@ -186,12 +209,16 @@ mod tests {
             "the default route goes by eth0; \
              the default route goes by eth0, gateway 192.0.2.1; \
              the default route goes by eth0, gateway 192.0.2.1 at 02:00:00:00:00:02; \
+             eth0 is in the wireless network `our flat`; \
              the default route goes by eth0, not 02:00:00:00:00:01, 02:00:00:00:00:03; \
+             eth0 is in the wireless network `our flat`, not 02:00:00:00:00:01, 02:00:00:00:00:03; \
              the gateway by eth0 is 192.0.2.1, not 02:00:00:00:00:01, 02:00:00:00:00:03; \
              the gateway 192.0.2.1 by eth0 is at 02:00:00:00:00:02, not 02:00:00:00:00:01, 02:00:00:00:00:03; \
              the default route by eth0 has no gateway; \
              the gateway 192.0.2.1 by eth0 has no hardware address; \
+             eth0 is in no wireless network; \
              the hardware address of the gateway 192.0.2.1 by eth0 is not known yet; \
+             it is not known in which wireless network eth0 is; \
              there is no default route; \
              the kernel does not tell its routes: EPERM"
         );

@@ -681,7 +681,7 @@ sets-rule-file = Regeldatei
 
 ## Netze
 
-networks-none = In { $file } steht noch kein Netz. Regeln lassen sich auf Netze beschränken, etwa auf das zu Hause: dazu in die Datei ein [[network]] schreiben, mit id und dem, woran es erkannt wird (interface, gateway, gateway_hardware), und network = "seine id" in jede Regel, die nur dort an sein soll. Hier ist dieser Rechner jetzt:
+networks-none = In { $file } steht noch kein Netz. Regeln lassen sich auf Netze beschränken, etwa auf das zu Hause: dazu in die Datei ein [[network]] schreiben, mit id und dem, woran es erkannt wird (interface, ssid, gateway, gateway_hardware), und network = "seine id" in jede Regel, die nur dort an sein soll. Hier ist dieser Rechner jetzt:
 networks-route = Standardroute:
 networks-no-route = Es gibt jetzt keine Standardroute: woran ein Netz erkannt wird, steht hier, sobald es eine gibt.
 networks-copy = Als Netz kopieren
@@ -797,7 +797,7 @@ fetch-no-end = der Server sagt nicht, wo sie endet, sodass sie unbemerkt abgesch
 fetch-too-long = sie ist länger als { $detail }
 fetch-too-slow = sie braucht länger als { $detail }
 fetch-unknown-host = ihr Server ist nicht bekannt
-fetch-redirects = sie verweist mehr als { $detail }-mal anderswohin
+fetch-redirects = sie verweist einmal zu oft anderswohin; höchstens { $detail }
 fetch-without-tls = sie verweist auf eine Adresse ohne TLS
 fetch-cut-off = sie endete vor der Zeit
 fetch-not-written = sie kann nicht geschrieben werden: { $detail }
@@ -809,6 +809,10 @@ fetch-other = { $kind }: { $detail }
 sign-device = die Standardroute führt über { $device }
 sign-gateway = die Standardroute führt über { $device }, Gateway { $gateway }
 sign-hardware = die Standardroute führt über { $device }, Gateway { $gateway } mit { $hardware }
+sign-ssid = { $device } ist im WLAN „{ $ssid }“
+sign-other-ssid = { $device } ist im WLAN „{ $ssid }“, nicht { $asked }
+sign-no-ssid = { $device } ist in keinem WLAN
+sign-unknown-ssid = es ist nicht bekannt, in welchem WLAN { $device } ist
 sign-other-device = die Standardroute führt über { $device }, nicht { $asked }
 sign-other-gateway = das Gateway über { $device } ist { $gateway }, nicht { $asked }
 sign-other-hardware = das Gateway { $gateway } über { $device } hat { $hardware }, nicht { $asked }

@@ -679,7 +679,7 @@ sets-rule-file = the rule file
 
 ## Networks
 
-networks-none = There is no network in { $file }. Rules can be on in some networks alone, at home and not in a café: write a [[network]] into the file, with an id and by what it is known (interface, gateway, gateway_hardware), and network = "its id" in the rules that are to be on there. Where this machine is now is:
+networks-none = There is no network in { $file }. Rules can be on in some networks alone, at home and not in a café: write a [[network]] into the file, with an id and by what it is known (interface, ssid, gateway, gateway_hardware), and network = "its id" in the rules that are to be on there. Where this machine is now is:
 networks-route = Default route:
 networks-no-route = There is no default route now: by what a network is known is shown here once there is one.
 networks-copy = Copy as a network
@@ -795,7 +795,7 @@ fetch-no-end = the server does not say where it ends, so that it could be cut of
 fetch-too-long = it is longer than { $detail }
 fetch-too-slow = it takes longer than { $detail }
 fetch-unknown-host = its host is not known
-fetch-redirects = it sends elsewhere more than { $detail } times
+fetch-redirects = it sends elsewhere once too often; the most is { $detail }
 fetch-without-tls = it sends to an address without TLS
 fetch-cut-off = it ended before its time
 fetch-not-written = it can't be written: { $detail }
@@ -807,6 +807,10 @@ fetch-other = { $kind }: { $detail }
 sign-device = the default route goes by { $device }
 sign-gateway = the default route goes by { $device }, gateway { $gateway }
 sign-hardware = the default route goes by { $device }, gateway { $gateway } at { $hardware }
+sign-ssid = { $device } is in the wireless network `{ $ssid }`
+sign-other-ssid = { $device } is in the wireless network `{ $ssid }`, not { $asked }
+sign-no-ssid = { $device } is in no wireless network
+sign-unknown-ssid = it is not known in which wireless network { $device } is
 sign-other-device = the default route goes by { $device }, not { $asked }
 sign-other-gateway = the gateway by { $device } is { $gateway }, not { $asked }
 sign-other-hardware = the gateway { $gateway } by { $device } is at { $hardware }, not { $asked }

@@ -33,6 +33,8 @@ pub struct NetworkSign {
     pub gateway: Option<IpAddr>,
     /// The gateway's hardware address, where that is what it is about.
     pub gateway_hardware: Option<String>,
+    /// The wireless network that its device is in, where that is what it is about.
+    pub ssid: Option<String>,
     /// What the network asks for in its place.
     pub asked: Vec<String>,
     /// What the system says, where it does not tell its routes.
@@ -59,4 +61,6 @@ pub struct RouteStatus {
     pub gateway: Option<IpAddr>,
     /// The gateway's hardware address; none: not known, or there is no gateway.
     pub gateway_hardware: Option<String>,
+    /// The name of the wireless network that the device is in; none: it is in none, or its name is no text.
+    pub ssid: Option<String>,
 }

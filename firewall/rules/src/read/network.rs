@@ -4,12 +4,19 @@ use super::check_ids;
 use crate::Network;
 use crate::report::Report;
 use crate::section::Section;
-use crate::value::{addresses, device, hardware_address, network_id, text};
+use crate::value::{addresses, device, hardware_address, network_id, ssid, text};
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::DeTable;
 
-const NETWORK_KEYS: &[&str] = &["id", "interface", "gateway", "gateway_hardware", "comment"];
+const NETWORK_KEYS: &[&str] = &[
+    "id",
+    "interface",
+    "ssid",
+    "gateway",
+    "gateway_hardware",
+    "comment",
+];
 /// Highest number of networks in a file.
 const MOST_NETWORKS: usize = 256;
 
@@ -50,16 +57,17 @@ fn network(table: &DeTable<'_>, place: Range<usize>, report: &mut Report<'_>) ->
             .unwrap_or_default(),
         line: section.report.line(id_place.start),
         interfaces: section.several("interface", device),
+        ssids: section.several("ssid", ssid),
         gateways: section.several("gateway", addresses),
         gateway_hardware: section.several("gateway_hardware", hardware_address),
         comment: section.optional("comment", text),
     };
-    let is_known = ["interface", "gateway", "gateway_hardware"]
+    let is_known = ["interface", "ssid", "gateway", "gateway_hardware"]
         .iter()
         .any(|key| section.value(key).is_some());
     if !is_known {
         let message = "nothing is said by which this network is known; add gateway = \"192.168.1.1\", gateway_hardware = \
-                       \"02:00:5e:10:00:01\" or interface = \"eth0\": `gatebell networks` shows those of here";
+                       \"02:00:5e:10:00:01\", ssid = \"our flat\" or interface = \"eth0\": `gatebell networks` shows those of here";
         section.report.missing(place, message);
     }
     (network, id_place)

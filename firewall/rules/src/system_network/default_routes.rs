@@ -7,7 +7,8 @@ use super::RoutesUnknown;
 use super::netlink::{
     ATTRIBUTE, CREATE, DUMP, Socket, attributes, attributes_of, once_unchanged, u16_at, u32_at,
 };
-use crate::{DefaultRoute, GatewayHardware, HardwareAddress};
+use super::wireless::wireless_network_of;
+use crate::{DefaultRoute, GatewayHardware, HardwareAddress, WirelessNetwork};
 use nix::libc;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -72,7 +73,12 @@ fn routes_of_now() -> Result<Vec<DefaultRoute>, RoutesUnknown> {
             Entry::Vacant(new) => new.insert(device_of(&socket, index)?),
         };
         // A device that is gone by now leads nowhere.
-        let Some(Device { name, has_hardware }) = device else {
+        let Some(Device {
+            name,
+            has_hardware,
+            wireless,
+        }) = device
+        else {
             continue;
         };
         let hardware = match gateway {
@@ -84,6 +90,7 @@ fn routes_of_now() -> Result<Vec<DefaultRoute>, RoutesUnknown> {
             index,
             gateway,
             hardware,
+            wireless: wireless.clone(),
         };
         if !routes.contains(&route) {
             routes.push(route);
@@ -127,6 +134,8 @@ struct Device {
     name: String,
     /// `true` if its neighbours have Ethernet addresses, and the kernel keeps them.
     has_hardware: bool,
+    /// The wireless network that it is in.
+    wireless: WirelessNetwork,
 }
 
 /// Reads the device with this index; `None` if it is gone.
@@ -144,10 +153,17 @@ fn device_of(socket: &Socket, index: u32) -> Result<Option<Device>, RoutesUnknow
         Err(RoutesUnknown::Refused(cause)) if cause.raw_os_error() == Some(libc::ENODEV) => {
             Ok(None)
         }
-        told => told.map(|()| found),
+        told => {
+            told?;
+            Ok(found.map(|device| Device {
+                wireless: wireless_network_of(index),
+                ..device
+            }))
+        }
     }
 }
 
+/// What is told of a device; not in which wireless network it is.
 fn device_in(body: &[u8]) -> Option<Device> {
     let (kind, flags) = (u16_at(body, 2)?, u32_at(body, 8)?);
     let name = attributes_of(body.get(ABOUT_DEVICE..)?, NAME)?;
@@ -155,6 +171,7 @@ fn device_in(body: &[u8]) -> Option<Device> {
     Some(Device {
         name: String::from_utf8_lossy(name).into_owned(),
         has_hardware: kind == libc::ARPHRD_ETHER && flags & NO_HARDWARE == 0,
+        wireless: WirelessNetwork::Unknown,
     })
 }
 

@@ -7,6 +7,8 @@ mod default_routes;
 mod linux;
 #[cfg(target_os = "linux")]
 mod netlink;
+#[cfg(target_os = "linux")]
+mod wireless;
 
 #[cfg(target_os = "linux")]
 pub use default_routes::{default_routes, look_for_gateway};

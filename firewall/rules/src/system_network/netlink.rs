@@ -73,9 +73,17 @@ impl Socket {
         Self::open(0)
     }
 
+    /// One that asks families of generic netlink, and hears only answers.
+    pub fn to_ask_families() -> Result<Self, RoutesUnknown> {
+        Self::open_for(SockProtocol::NetlinkGeneric, 0)
+    }
+
     fn open(groups: u32) -> Result<Self, RoutesUnknown> {
+        Self::open_for(SockProtocol::NetlinkRoute, groups)
+    }
+
+    fn open_for(protocol: SockProtocol, groups: u32) -> Result<Self, RoutesUnknown> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let protocol = SockProtocol::NetlinkRoute;
         let failed = |cause: Errno| RoutesUnknown::Socket(cause.into());
         let socket =
             socket(AddressFamily::Netlink, SockType::Raw, flags, protocol).map_err(failed)?;
@@ -126,6 +134,14 @@ impl Socket {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl Socket {
+    /// One with somebody at its other end who is no kernel.
+    pub const fn of(socket: OwnedFd) -> Self {
+        Self(socket)
     }
 }
 

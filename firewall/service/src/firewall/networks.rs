@@ -7,7 +7,7 @@ use crate::surroundings::Surroundings;
 use crate::troubles::Cause;
 use anyhow::Context;
 use control::{NetworkSign, NetworkStatus, Networks, RouteStatus};
-use rules::{Effect, Network, Presence, Sign};
+use rules::{Effect, Network, Presence, Sign, WirelessNetwork};
 use std::time::Duration;
 use tracing::info;
 
@@ -86,6 +86,10 @@ impl Firewall {
             interface: route.device.clone(),
             gateway: route.gateway,
             gateway_hardware: route.hardware.address().map(|address| address.to_string()),
+            ssid: match &route.wireless {
+                WirelessNetwork::In(ssid) => String::from_utf8(ssid.clone()).ok(),
+                WirelessNetwork::None | WirelessNetwork::Unknown => None,
+            },
         });
         Networks {
             generation: self.rulebook.in_force().map_or(0, |held| held.generation),
@@ -190,6 +194,7 @@ fn told(sign: Sign) -> NetworkSign {
         device,
         gateway,
         hardware,
+        ssid,
         asked,
         detail,
     } = sign;
@@ -198,6 +203,7 @@ fn told(sign: Sign) -> NetworkSign {
         interface: device,
         gateway,
         gateway_hardware: hardware.map(|hardware| hardware.to_string()),
+        ssid,
         asked,
         detail,
     }

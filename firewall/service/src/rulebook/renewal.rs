@@ -428,7 +428,7 @@ mod tests {
     use super::super::loaded_rules::tests::{DEFAULTS, HOME, last_good};
     use super::*;
     use firewall_abi::packet::{Direction, PacketMeta, Verdict};
-    use rules::{DefaultRoute, GatewayHardware};
+    use rules::{DefaultRoute, GatewayHardware, WirelessNetwork};
 
     fn at_home() -> Surroundings {
         Surroundings::told(Ok(vec![DefaultRoute {
@@ -436,6 +436,7 @@ mod tests {
             index: 2,
             gateway: "192.0.2.1".parse().ok(),
             hardware: GatewayHardware::Unknown,
+            wireless: WirelessNetwork::None,
         }]))
     }
 

@@ -2,13 +2,13 @@
 
 use super::pages::turned;
 use super::*;
-use control::NetworkStatus;
+use control::{NetworkSign, NetworkStatus};
 use egui::{Key, OutputCommand};
 use rules::Presence;
 use view::example::routes;
 
 /// The button of the route by the wireless network.
-const COPY: &str = "Copy the default route interface = \"wlan0\", gateway = \"192.0.2.1\", gateway_hardware = \"02:00:5e:10:00:01\" as a network";
+const COPY: &str = "Copy the default route interface = \"wlan0\", ssid = \"our flat\", gateway = \"192.0.2.1\", gateway_hardware = \"02:00:5e:10:00:01\" as a network";
 
 const RULES: &str = "[default]\ninbound = 'block'\noutbound = 'allow'\n\n[[rule]]\nid = 'shares'\naction = 'allow'\n\
     network = 'home'\n\n[[rule]]\nid = 'no-mail'\naction = 'block'\nnetwork = ['!home', '!office']\n\n[[rule]]\nid = \
@@ -16,17 +16,28 @@ const RULES: &str = "[default]\ninbound = 'block'\noutbound = 'allow'\n\n[[rule]
     '02:00:5e:10:00:01'\ncomment = 'ours'\n\n[[network]]\nid = 'office'\ninterface = ['eth*', 'wlan7']\n";
 
 /// What the service says of a network; of these rules `on`, `off` and `blocks`.
-fn network(name: &str, presence: Presence, why: &str, rules: [&[&str]; 3]) -> NetworkStatus {
+fn network(name: &str, presence: Presence, why: NetworkSign, rules: [&[&str]; 3]) -> NetworkStatus {
     let [on, off, blocks] =
         rules.map(|rules| rules.iter().map(|rule| (*rule).to_owned()).collect());
     NetworkStatus {
         name: name.to_owned(),
         presence: presence.name().to_owned(),
         judged_as: presence.name().to_owned(),
-        why: why.to_owned(),
+        why: vec![why],
         on,
         off,
         blocks,
+    }
+}
+
+/// What is said of the route by the wireless network.
+fn by_wlan0(kind: &str, asked: &[&str]) -> NetworkSign {
+    NetworkSign {
+        kind: kind.to_owned(),
+        interface: Some("wlan0".to_owned()),
+        gateway: Some([192, 0, 2, 1].into()),
+        asked: asked.iter().map(|one| (*one).to_owned()).collect(),
+        ..NetworkSign::default()
     }
 }
 
@@ -40,13 +51,13 @@ fn on_networks() -> (Harness<'static, Window>, overview::Model) {
         network(
             "home",
             Presence::There,
-            "the default route goes by wlan0, gateway 192.0.2.1",
+            by_wlan0("gateway", &[]),
             [&["shares"], &["no-mail"], &[]],
         ),
         network(
             "office",
             Presence::Away,
-            "the default route goes by wlan0, not eth*, wlan7",
+            by_wlan0("other_device", &["eth*", "wlan7"]),
             [&[], &["no-mail", "asks"], &[]],
         ),
     ];
@@ -85,7 +96,7 @@ fn the_networks_are_listed_with_by_what_each_is_known_whether_it_is_there_and_wh
     );
     assert!(sees(
         &window,
-        "interface = \"wlan0\"  gateway = \"192.0.2.1\"  gateway_hardware = \"02:00:5e:10:00:01\""
+        "interface = \"wlan0\"  ssid = \"our flat\"  gateway = \"192.0.2.1\"  gateway_hardware = \"02:00:5e:10:00:01\""
     ));
     assert!(sees(&window, "interface = \"tun0\""));
 }
@@ -129,12 +140,15 @@ fn what_the_rules_would_be_in_another_network_is_told_by_keys_alone_and_changes_
 fn a_network_that_is_not_known_says_which_rules_block_until_it_is_and_what_the_safe_side_is() {
     let (mut window, mut service) = on_networks();
     service.routes.clear();
-    let why = "there is no default route";
+    let why = NetworkSign {
+        kind: "no_route".to_owned(),
+        ..NetworkSign::default()
+    };
     service.status.networks = vec![
         network(
             "home",
             Presence::Unknown,
-            why,
+            why.clone(),
             [&["no-mail"], &["shares"], &[]],
         ),
         network(
@@ -173,7 +187,7 @@ fn where_there_is_no_network_the_page_says_how_one_is_written_and_offers_the_one
         &window,
         "There is no network in /etc/gatebell/rules.toml."
     ));
-    let text = "[[network]]\nid = \"home\"\ninterface = \"wlan0\"\ngateway = \"192.0.2.1\"\ngateway_hardware = \
+    let text = "[[network]]\nid = \"home\"\ninterface = \"wlan0\"\nssid = \"our flat\"\ngateway = \"192.0.2.1\"\ngateway_hardware = \
                 \"02:00:5e:10:00:01\"\n";
     assert!(sees(&window, text.trim_end()));
     let copy = COPY;

@@ -175,7 +175,7 @@ const KINDS: [&str; 20] = [
     "NetworkSign.asked",
 ];
 /// What things are called, where they are, and what a person wrote: the same in every language.
-const NAMES: [&str; 46] = [
+const NAMES: [&str; 50] = [
     "Status.netns",
     "Status.cgroup",
     "Status.pins",
@@ -189,9 +189,11 @@ const NAMES: [&str; 46] = [
     "NetworkSign.interface",
     "NetworkSign.gateway",
     "NetworkSign.gateway_hardware",
+    "NetworkSign.ssid",
     "RouteStatus.interface",
     "RouteStatus.gateway",
     "RouteStatus.gateway_hardware",
+    "RouteStatus.ssid",
     "HistoryRow.remote",
     "HistoryRow.source",
     "HistoryRow.program",
@@ -208,6 +210,8 @@ const NAMES: [&str; 46] = [
     "NamedRule.id",
     "AddressName.address",
     "AddressName.name",
+    "AskedPlace.remote",
+    "AskedPlace.remote_name",
     "Question.remote",
     "Question.remote_name",
     "Question.program",

@@ -223,6 +223,7 @@ pub fn networks() -> Networks {
                 interface: Some("d".to_owned()),
                 gateway: Some([127, 0, 0, 1].into()),
                 gateway_hardware: Some("02:00:00:00:00:02".to_owned()),
+                ssid: Some("our flat".to_owned()),
                 asked: one(),
                 detail: None,
             }],
@@ -234,6 +235,7 @@ pub fn networks() -> Networks {
             interface: "d".to_owned(),
             gateway: Some([127, 0, 0, 1].into()),
             gateway_hardware: Some("02:00:00:00:00:01".to_owned()),
+            ssid: Some("our flat".to_owned()),
         }],
     }
 }
