@@ -13,8 +13,8 @@ use view::entry::What;
 use view::kept::{KEPT, Rows};
 use zerocopy::FromZeros;
 
-/// What a window may take for them.
-const BOUND: usize = 200 << 20;
+/// Bytes that a window may take for them: tables that grow need some room beside the old ones.
+const BOUND: usize = 100 << 20;
 
 struct Counting;
 
@@ -99,7 +99,7 @@ fn entry(n: usize, programs: usize, places: usize) -> Entry {
 }
 
 #[test]
-fn a_million_entries_are_held_in_two_hundred_mebibytes() {
+fn a_million_entries_are_held_in_a_hundred_mebibytes() {
     let _alone = ALONE.lock();
     let mut rows = Rows::default();
     let most = most_bytes_of(&mut rows, KEPT, |n| entry(n, 300, 5_000));
@@ -119,5 +119,5 @@ fn entries_that_have_nothing_in_common_take_no_more_and_the_oldest_go_sooner() {
         counts.dropped > 0 && counts.all as u64 + counts.dropped == all as u64,
         "{counts:?}"
     );
-    assert!(counts.all > 100_000, "{counts:?}");
+    assert!(counts.all > 80_000, "{counts:?}");
 }

@@ -31,13 +31,42 @@ use pages::{Around, Pages, Source};
 use rows::Rows;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use view::entry::{Update, What};
 use view::text;
 
-/// Entries that come close together are painted together.
-const PAINT_AFTER: Duration = Duration::from_millis(100);
+/// Shortest time between two frames that show new entries: an entry that comes alone is painted at once, and those that come close
+/// together are painted together.
+const BETWEEN_FRAMES: Duration = Duration::from_millis(140);
 type Listener = Box<dyn Fn() + Send + Sync>;
+
+/// Pace of the frames that show new entries.
+#[derive(Debug, Default)]
+struct Frames {
+    /// Time at which the last frame began.
+    began: Option<Instant>,
+    /// `true` if a frame was requested and has not begun: each request wakes the window's thread, and entries come by the thousand.
+    is_requested: bool,
+}
+
+impl Frames {
+    fn begin(&mut self, now: Instant) {
+        *self = Self {
+            began: Some(now),
+            is_requested: false,
+        };
+    }
+
+    /// Time after which a frame is to begin, or `None` if one was requested before.
+    fn request(&mut self, now: Instant) -> Option<Duration> {
+        if self.is_requested {
+            return None;
+        }
+        self.is_requested = true;
+        let since = self.began.map(|began| now.duration_since(began));
+        Some(BETWEEN_FRAMES.saturating_sub(since.unwrap_or(BETWEEN_FRAMES)))
+    }
+}
 
 /// The rows that reader and window share. The reader locks them for each record that it has read: a window that is slow to
 /// paint slows the reader, and then the driver counts what is lost. Nothing else lies between the ring and the window.
@@ -56,6 +85,7 @@ pub struct Shown {
     pub contacts: FirstContacts,
     /// The window, once there is one to wake.
     context: OnceLock<egui::Context>,
+    frames: Mutex<Frames>,
     /// Light or dark, if the desktop chose before there was a window.
     theme: Mutex<Option<egui::ThemePreference>>,
     /// Who else wants to know that there is another question, or that somebody looks at the window, or does no more.
@@ -116,11 +146,17 @@ impl Shown {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the window painted soon.
+    /// Has the window painted at once, or once [`BETWEEN_FRAMES`] has passed since the last frame.
     pub fn repaint(&self) {
-        if let Some(context) = self.context.get() {
-            context.request_repaint_after(PAINT_AFTER);
+        if let Some(context) = self.context.get()
+            && let Some(rest) = self.frames().request(Instant::now())
+        {
+            context.request_repaint_after(rest);
         }
+    }
+
+    fn frames(&self) -> MutexGuard<'_, Frames> {
+        self.frames.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -253,6 +289,7 @@ impl Window {
 impl eframe::App for Window {
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
         let shown = &self.shown.clone();
+        shown.frames().begin(Instant::now());
         let looked_at = ui.input(|input| input.focused && input.viewport().minimized != Some(true));
         shown.look(looked_at);
         self.pages.keys(ui);

@@ -1,6 +1,6 @@
 //! Entries put together: a line for each program and endpoint, and what became of it.
 
-use super::store::{Packed, PackedPacket, PackedWhat, Store};
+use super::store::{Packed, PackedPacket, PackedWhat, PacketContext, Store};
 use super::symbols::{NONE, Symbol, map_bytes};
 use crate::entry::End;
 use channel::Cause;
@@ -59,9 +59,10 @@ impl Outcome {
 }
 
 impl Key {
-    fn of(packed: &Packed) -> Self {
-        match &packed.what {
-            PackedWhat::Packet(packet) => Self::of_packet(packet),
+    /// `None` if the packet's context is not in the store, which has it as long as the entry.
+    fn of(packed: &Packed, store: &Store) -> Option<Self> {
+        Some(match &packed.what {
+            PackedWhat::Packet(packet) => Self::of_packet(packet, store.context(packet.context)?),
             PackedWhat::Process(process) => Self::Process {
                 program: process.program.called(),
                 asked: process.asked,
@@ -74,12 +75,12 @@ impl Key {
                 user: contact.user,
                 changed: contact.changed,
             },
-        }
+        })
     }
 
-    fn of_packet(packet: &PackedPacket) -> Self {
+    fn of_packet(packet: &PackedPacket, context: &PacketContext) -> Self {
         let flow = &packet.flow;
-        let ends = match packet.direction {
+        let ends = match context.direction {
             Direction::Inbound => [flow.source, [0; 16]],
             Direction::Outbound => [[0; 16], flow.destination],
             Direction::Forward => [flow.source, flow.destination],
@@ -92,10 +93,10 @@ impl Key {
                 flow.destination_port
             },
             protocol: flow.protocol,
-            direction: packet.direction,
+            direction: context.direction,
             verdict: packet.verdict,
-            program: packet.program.called(),
-            user: packet.user,
+            program: context.program.called(),
+            user: context.user,
         }
     }
 }
@@ -171,8 +172,10 @@ pub struct Groups {
 
 impl Groups {
     /// Adds an entry, and says to which group.
-    pub fn add(&mut self, number: u64, packed: &Packed) -> u32 {
-        let key = Key::of(packed);
+    pub fn add(&mut self, number: u64, packed: &Packed, store: &Store) -> u32 {
+        let Some(key) = Key::of(packed, store) else {
+            return NO_GROUP;
+        };
         let lost = lost(packed);
         if let Some(id) = self.of.get(&key).copied() {
             let group = &mut self.all[id as usize];
@@ -206,9 +209,8 @@ impl Groups {
         id
     }
 
-    /// Takes an entry out that goes.
-    pub fn remove(&mut self, packed: &Packed) {
-        let id = packed.group;
+    /// Takes an entry that goes out of its group.
+    pub fn remove(&mut self, id: u32, packed: &Packed) {
         let Some(group) = self.all.get_mut(id as usize) else {
             return;
         };
@@ -422,7 +424,10 @@ fn program<'a>(group: &Group, store: &'a Store) -> (bool, &'a str) {
 fn rule<'a>(group: &Group, store: &'a Store) -> (bool, &'a str) {
     let last = store.packed(group.last);
     let id = match last.map(|packed| &packed.what) {
-        Some(PackedWhat::Packet(packet)) => store.rule(packet.rule).map(|rule| rule.id.as_str()),
+        Some(PackedWhat::Packet(packet)) => store
+            .context(packet.context)
+            .and_then(|context| store.rule(context.rule))
+            .map(|rule| rule.id.as_str()),
         Some(PackedWhat::Contact(contact)) => store
             .contact(contact.row)
             .and_then(|row| row.rule.as_deref()),

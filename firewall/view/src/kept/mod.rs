@@ -23,8 +23,8 @@ use store::{CHUNK, Store};
 
 /// Entries that are kept.
 pub const KEPT: usize = 1_000_000;
-/// Bytes that they take at most: tables that grow need some room beside the old ones.
-const BYTES: usize = 136 << 20;
+/// Bytes that they take at most: beside them a window without entries takes some 110 MiB, and all of it is to stay below 200 MiB.
+const BYTES: usize = 84 << 20;
 
 /// The entries. Each has a number that it keeps, so that a selection stays on its row.
 #[derive(Debug, Default)]
@@ -62,9 +62,9 @@ impl Rows {
             next,
             ..
         } = self;
-        store.drop_oldest(|number, packed| {
+        store.drop_oldest(|number, group, packed| {
             if number < *next {
-                groups.remove(packed);
+                groups.remove(group, packed);
             }
         });
         groups.tidy();
@@ -89,7 +89,7 @@ impl Rows {
         for number in (self.next..end).take(at_most) {
             let passes = all || self.store.entry(number).is_some_and(|it| self.passes(&it));
             let group = match self.store.packed(number) {
-                Some(packed) if passes => self.groups.add(number, packed),
+                Some(packed) if passes => self.groups.add(number, packed, &self.store),
                 _ => NO_GROUP,
             };
             self.store.set_group(number, group);
@@ -257,8 +257,8 @@ impl Rows {
     /// The group of the entry with this number, if the filter lets it through and has looked at it.
     #[must_use]
     pub fn group_of(&self, number: u64) -> Option<u32> {
-        let packed = self.store.packed(number).filter(|_| number < self.next)?;
-        Some(packed.group).filter(|id| *id != NO_GROUP)
+        let id = self.store.group(number).filter(|_| number < self.next)?;
+        Some(id).filter(|id| *id != NO_GROUP)
     }
 
     /// Whether the entries of a group have lines of their own.
@@ -270,7 +270,7 @@ impl Rows {
     /// Gives the entries of a group lines of their own.
     pub fn unfold(&mut self, id: u32) {
         let numbers = self.store.first()..self.next;
-        let its = |number: &u64| self.store.packed(*number).is_some_and(|it| it.group == id);
+        let its = |number: &u64| self.store.group(*number) == Some(id);
         let entries = numbers.filter(its).collect();
         if self.groups.get(id).is_some() {
             self.groups.unfold(id, entries);

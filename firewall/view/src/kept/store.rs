@@ -1,5 +1,6 @@
 //! Entries, packed: what many share is kept once, and the oldest go many at a time.
 
+use super::groups::NO_GROUP;
 use super::symbols::{NONE, Symbol, Symbols};
 use crate::entry::{End, Entry, PacketSeen, ProcessSeen, Program, UnreadableRecord, What};
 use channel::Lost;
@@ -16,28 +17,46 @@ pub const CHUNK: usize = 10_000;
 #[derive(Debug, Default)]
 pub struct Store {
     /// All but the last are full.
-    chunks: VecDeque<Vec<Packed>>,
+    chunks: VecDeque<Chunk>,
     /// The number of the first entry that is still here.
     first: u64,
     shared: Shared,
 }
 
-/// What entries share.
+/// Entries that lie together, and beside them the number of each one's group, as long as the filter holds.
+#[derive(Debug)]
+struct Chunk {
+    entries: Vec<Packed>,
+    groups: Vec<u32>,
+}
+
+impl Chunk {
+    /// Bytes of a chunk, which has its whole room from the beginning.
+    const BYTES: usize = CHUNK * (size_of::<Packed>() + size_of::<u32>());
+
+    fn new() -> Self {
+        Self {
+            entries: Vec::with_capacity(CHUNK),
+            groups: Vec::with_capacity(CHUNK),
+        }
+    }
+}
+
+/// Values that entries share.
 #[derive(Debug, Default)]
 struct Shared {
     strings: Symbols<Arc<str>>,
     rules: Symbols<Arc<RuleName>>,
     files: Symbols<[u64; 2]>,
     contacts: Symbols<Arc<HistoryRow>>,
+    contexts: Symbols<PacketContext>,
 }
 
 /// An entry, packed.
 #[derive(Clone, Copy, Debug)]
 pub struct Packed {
-    /// When, in nanoseconds since 1970.
+    /// Time in nanoseconds since 1970.
     pub at: u64,
-    /// The number of the group that it is in, as long as its filter holds.
-    pub group: u32,
     pub what: PackedWhat,
 }
 
@@ -53,9 +72,19 @@ pub enum PackedWhat {
 #[derive(Clone, Copy, Debug)]
 pub struct PackedPacket {
     pub flow: PacketHeaders,
+    pub length: u32,
+    pub pid: u32,
+    /// Number of its [`PacketContext`].
+    pub context: Symbol,
+    /// It stands here since its unused values spare [`PackedWhat`] a tag of eight bytes.
+    pub verdict: Verdict,
+}
+
+/// The part of a packet's entry that many packets of one program have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PacketContext {
     pub generation: u32,
     pub rule_number: u32,
-    pub length: u32,
     pub rule: Symbol,
     pub device: Symbol,
     pub out_device: Symbol,
@@ -64,13 +93,13 @@ pub struct PackedPacket {
     pub program: PackedProgram,
     pub user: u32,
     pub direction: Direction,
-    pub verdict: Verdict,
     pub reason: Reason,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub struct PackedProcess {
     pub program: PackedProgram,
+    pub pid: u32,
     pub user: Option<u32>,
     pub asked: Symbol,
     /// All of them, with a zero between two, which none of them has.
@@ -90,10 +119,9 @@ pub struct PackedContact {
     pub changed: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PackedProgram {
     pub name: Symbol,
-    pub pid: u32,
     pub file: Symbol,
     pub path: Symbol,
 }
@@ -124,19 +152,27 @@ impl Shared {
         let file = program.file;
         PackedProgram {
             name: self.string(&program.name),
-            pid: program.pid,
             file: file.map_or(NONE, |file| self.files.take(&file, || file)),
             path: self.shared_string(program.path.as_ref()),
         }
     }
 
     fn packet(&mut self, packet: &PacketSeen) -> PackedPacket {
-        let rule = packet.rule.as_ref();
+        let context = self.context(packet);
         PackedPacket {
             flow: packet.flow,
+            length: packet.length,
+            pid: packet.program.pid,
+            context: self.shared_context(context),
+            verdict: packet.verdict,
+        }
+    }
+
+    fn context(&mut self, packet: &PacketSeen) -> PacketContext {
+        let rule = packet.rule.as_ref();
+        PacketContext {
             generation: packet.generation,
             rule_number: packet.rule_number.unwrap_or(NO_RULE),
-            length: packet.length,
             rule: rule.map_or(NONE, |rule| self.rules.take(rule, || rule.clone().into())),
             device: self.shared_string(packet.device.as_ref()),
             out_device: self.shared_string(packet.out_device.as_ref()),
@@ -145,15 +181,28 @@ impl Shared {
             program: self.program(&packet.program),
             user: packet.program.user.unwrap_or(NO_USER),
             direction: packet.direction,
-            verdict: packet.verdict,
             reason: packet.reason,
         }
+    }
+
+    /// Number of a context. A context uses each of its values once, however many packets use the context.
+    fn shared_context(&mut self, context: PacketContext) -> Symbol {
+        let mut is_new = false;
+        let number = self.contexts.take(&context, || {
+            is_new = true;
+            context
+        });
+        if !is_new {
+            self.give_back_context(&context);
+        }
+        number
     }
 
     fn process(&mut self, process: &ProcessSeen) -> PackedProcess {
         let arguments = &process.arguments;
         PackedProcess {
             program: self.program(&process.program),
+            pid: process.program.pid,
             user: process.program.user,
             asked: self.string(&process.path),
             arguments: if arguments.is_empty() {
@@ -183,7 +232,6 @@ impl Shared {
         let at = entry.at.duration_since(UNIX_EPOCH).unwrap_or_default();
         Packed {
             at: u64::try_from(at.as_nanos()).unwrap_or(u64::MAX),
-            group: super::groups::NO_GROUP,
             what: match &entry.what {
                 What::Packet(packet) => PackedWhat::Packet(self.packet(packet)),
                 What::Process(process) => PackedWhat::Process(self.process(process)),
@@ -203,38 +251,42 @@ impl Shared {
         known.map_or_else(String::new, |text| text.to_string())
     }
 
-    fn unpack_program(&self, program: PackedProgram, user: Option<u32>) -> Program {
+    fn unpack_program(&self, program: PackedProgram, pid: u32, user: Option<u32>) -> Program {
         Program {
             name: self.owned(program.name),
-            pid: program.pid,
+            pid,
             user,
             file: self.files.get(program.file).copied(),
             path: self.text(program.path),
         }
     }
 
-    fn unpack(&self, packed: &Packed) -> Entry {
+    /// The packet's entry, if its context is still here: it is as long as the entry is.
+    fn unpack_packet(&self, packet: &PackedPacket) -> Option<PacketSeen> {
+        let context = self.contexts.get(packet.context)?;
+        let user = (context.user != NO_USER).then_some(context.user);
+        Some(PacketSeen {
+            direction: context.direction,
+            verdict: packet.verdict,
+            reason: context.reason,
+            rule_number: (context.rule_number != NO_RULE).then_some(context.rule_number),
+            rule: self.rules.get(context.rule).map(|rule| (**rule).clone()),
+            generation: context.generation,
+            flow: packet.flow,
+            length: packet.length,
+            device: self.text(context.device),
+            out_device: self.text(context.out_device),
+            source_name: self.text(context.source_name),
+            destination_name: self.text(context.destination_name),
+            program: self.unpack_program(context.program, packet.pid, user),
+        })
+    }
+
+    fn unpack(&self, packed: &Packed) -> Option<Entry> {
         let what = match &packed.what {
-            PackedWhat::Packet(packet) => What::Packet(PacketSeen {
-                direction: packet.direction,
-                verdict: packet.verdict,
-                reason: packet.reason,
-                rule_number: (packet.rule_number != NO_RULE).then_some(packet.rule_number),
-                rule: self.rules.get(packet.rule).map(|rule| (**rule).clone()),
-                generation: packet.generation,
-                flow: packet.flow,
-                length: packet.length,
-                device: self.text(packet.device),
-                out_device: self.text(packet.out_device),
-                source_name: self.text(packet.source_name),
-                destination_name: self.text(packet.destination_name),
-                program: self.unpack_program(
-                    packet.program,
-                    (packet.user != NO_USER).then_some(packet.user),
-                ),
-            }),
+            PackedWhat::Packet(packet) => What::Packet(self.unpack_packet(packet)?),
             PackedWhat::Process(process) => What::Process(ProcessSeen {
-                program: self.unpack_program(process.program, process.user),
+                program: self.unpack_program(process.program, process.pid, process.user),
                 path: self.owned(process.asked),
                 arguments: self
                     .strings
@@ -252,138 +304,176 @@ impl Shared {
                 What::Contact(row.unwrap_or_default())
             }
         };
-        Entry {
+        Some(Entry {
             at: UNIX_EPOCH + Duration::from_nanos(packed.at),
             what,
-        }
+        })
     }
 
     fn give_back(&mut self, packed: &Packed) {
-        let (program, strings) = match &packed.what {
+        match &packed.what {
             PackedWhat::Packet(packet) => {
-                self.rules.give_back(packet.rule);
-                let names = [packet.source_name, packet.destination_name];
-                (
-                    packet.program,
-                    [packet.device, packet.out_device, names[0], names[1]],
-                )
+                if let Some(unused) = self.contexts.give_back(packet.context) {
+                    self.give_back_context(&unused);
+                }
             }
-            PackedWhat::Process(process) => (
-                process.program,
-                [process.asked, process.arguments, NONE, NONE],
-            ),
+            PackedWhat::Process(process) => {
+                self.give_back_program(process.program);
+                self.give_back_strings(&[process.asked, process.arguments]);
+            }
             PackedWhat::Contact(contact) => {
                 self.contacts.give_back(contact.row);
                 self.strings.give_back(contact.program);
-                return;
             }
-            PackedWhat::Lost(_) | PackedWhat::Unreadable(_) => return,
-        };
-        self.files.give_back(program.file);
-        for string in strings.into_iter().chain([program.name, program.path]) {
-            self.strings.give_back(string);
+            PackedWhat::Lost(_) | PackedWhat::Unreadable(_) => {}
         }
+    }
+
+    fn give_back_context(&mut self, context: &PacketContext) {
+        self.rules.give_back(context.rule);
+        self.give_back_program(context.program);
+        self.give_back_strings(&[
+            context.device,
+            context.out_device,
+            context.source_name,
+            context.destination_name,
+        ]);
+    }
+
+    fn give_back_program(&mut self, program: PackedProgram) {
+        self.files.give_back(program.file);
+        self.give_back_strings(&[program.name, program.path]);
+    }
+
+    fn give_back_strings(&mut self, strings: &[Symbol]) {
+        for string in strings {
+            self.strings.give_back(*string);
+        }
+    }
+
+    fn tidy(&mut self) {
+        self.contexts.tidy();
+        self.contacts.tidy();
+        self.strings.tidy();
+        self.rules.tidy();
+        self.files.tidy();
+    }
+
+    fn bytes(&self) -> usize {
+        self.contexts.bytes()
+            + self.contacts.bytes()
+            + self.strings.bytes()
+            + self.rules.bytes()
+            + self.files.bytes()
     }
 }
 
 impl Store {
-    /// Keeps one more.
+    /// Keeps one more entry.
     pub fn push(&mut self, entry: &Entry) {
-        if self.chunks.back().is_none_or(|last| last.len() == CHUNK) {
-            self.chunks.push_back(Vec::with_capacity(CHUNK));
+        if self
+            .chunks
+            .back()
+            .is_none_or(|last| last.entries.len() == CHUNK)
+        {
+            self.chunks.push_back(Chunk::new());
         }
         let packed = self.shared.pack(entry);
         if let Some(last) = self.chunks.back_mut() {
-            last.push(packed);
+            last.entries.push(packed);
+            last.groups.push(NO_GROUP);
         }
     }
 
-    /// How many are here.
+    /// Returns how many entries are here.
     pub fn len(&self) -> usize {
-        let last = self.chunks.back().map_or(0, Vec::len);
+        let last = self.chunks.back().map_or(0, |last| last.entries.len());
         self.chunks.len().saturating_sub(1) * CHUNK + last
     }
 
-    /// The number of the first that is still here.
+    /// Returns the number of the first entry that is still here.
     pub fn first(&self) -> u64 {
         self.first
     }
 
-    /// The number of the one that comes next.
+    /// Returns the number of the entry that comes next.
     pub fn end(&self) -> u64 {
         self.first + self.len() as u64
     }
 
-    /// The one with this number, packed.
-    pub fn packed(&self, number: u64) -> Option<&Packed> {
+    /// The chunk of the entry with this number, and its place there.
+    fn place_of(&self, number: u64) -> Option<(usize, usize)> {
         let at = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        self.chunks.get(at / CHUNK)?.get(at % CHUNK)
+        Some((at / CHUNK, at % CHUNK))
     }
 
-    /// Notes the group of the one with this number.
+    /// Returns the packed entry with this number.
+    pub fn packed(&self, number: u64) -> Option<&Packed> {
+        let (chunk, place) = self.place_of(number)?;
+        self.chunks.get(chunk)?.entries.get(place)
+    }
+
+    /// Returns the group of the entry with this number; [`NO_GROUP`] as long as none was set.
+    pub fn group(&self, number: u64) -> Option<u32> {
+        let (chunk, place) = self.place_of(number)?;
+        self.chunks.get(chunk)?.groups.get(place).copied()
+    }
+
+    /// Sets the group of the entry with this number, if it is still here.
     pub fn set_group(&mut self, number: u64, group: u32) {
-        let at = number.checked_sub(self.first);
-        let at = at.and_then(|at| usize::try_from(at).ok());
-        let packed = at.and_then(|at| self.chunks.get_mut(at / CHUNK)?.get_mut(at % CHUNK));
-        if let Some(packed) = packed {
-            packed.group = group;
+        let place = self.place_of(number);
+        let its =
+            place.and_then(|(chunk, place)| self.chunks.get_mut(chunk)?.groups.get_mut(place));
+        if let Some(its) = its {
+            *its = group;
         }
     }
 
-    /// The one with this number.
+    /// Returns the entry with this number.
     pub fn entry(&self, number: u64) -> Option<Entry> {
-        self.packed(number).map(|packed| self.shared.unpack(packed))
+        self.shared.unpack(self.packed(number)?)
     }
 
-    /// A string by its number.
+    /// Returns a string by its number.
     pub fn text(&self, symbol: Symbol) -> Option<&str> {
         self.shared.strings.get(symbol).map(|text| &**text)
     }
 
-    /// A first contact by its number.
+    /// Returns a first contact by its number.
     pub fn contact(&self, symbol: Symbol) -> Option<&HistoryRow> {
         self.shared.contacts.get(symbol).map(|row| &**row)
     }
 
-    /// A rule's name by its number.
+    /// Returns a rule's name by its number.
     pub fn rule(&self, symbol: Symbol) -> Option<&RuleName> {
         self.shared.rules.get(symbol).map(|rule| &**rule)
     }
 
-    /// Drops the oldest ones that lie together, unless they are the only ones. `dropped` is told of each before.
-    pub fn drop_oldest(&mut self, mut dropped: impl FnMut(u64, &Packed)) {
+    /// Returns a context by its number.
+    pub fn context(&self, symbol: Symbol) -> Option<&PacketContext> {
+        self.shared.contexts.get(symbol)
+    }
+
+    /// Drops the oldest chunk, unless it is the only one. `dropped` is told of each entry before, with its number and its group.
+    pub fn drop_oldest(&mut self, mut dropped: impl FnMut(u64, u32, &Packed)) {
         if self.chunks.len() < 2 {
             return;
         }
-        let oldest = self.chunks.pop_front().unwrap_or_default();
-        for packed in &oldest {
-            dropped(self.first, packed);
+        let Some(oldest) = self.chunks.pop_front() else {
+            return;
+        };
+        for (packed, group) in oldest.entries.iter().zip(oldest.groups) {
+            dropped(self.first, group, packed);
             self.shared.give_back(packed);
             self.first += 1;
         }
-        let Shared {
-            strings,
-            rules,
-            files,
-            contacts,
-        } = &mut self.shared;
-        strings.tidy();
-        rules.tidy();
-        files.tidy();
-        contacts.tidy();
+        self.shared.tidy();
     }
 
-    /// Bytes that all of it takes.
+    /// Returns the bytes that all of it takes.
     pub fn bytes(&self) -> usize {
-        let Shared {
-            strings,
-            rules,
-            files,
-            contacts,
-        } = &self.shared;
-        let chunks = self.chunks.len() * CHUNK * size_of::<Packed>();
-        chunks + strings.bytes() + rules.bytes() + files.bytes() + contacts.bytes()
+        self.chunks.len() * Chunk::BYTES + self.shared.bytes()
     }
 }
 
-const _: () = assert!(size_of::<Packed>() <= 112);
+const _: () = assert!(size_of::<Packed>() <= 64);

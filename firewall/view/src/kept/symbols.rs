@@ -1,5 +1,6 @@
 //! Values that many entries share, each kept once.
 
+use super::store::PacketContext;
 use control::{HistoryRow, RuleName};
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -49,6 +50,12 @@ impl Weighed for Arc<HistoryRow> {
         let strings = [direction, verdict, reason, process].into_iter();
         let strings: usize = strings.chain(optional).map(String::len).sum();
         COUNTS + size_of::<HistoryRow>() + strings
+    }
+}
+
+impl Weighed for PacketContext {
+    fn heap_bytes(&self) -> usize {
+        0
     }
 }
 
@@ -117,20 +124,18 @@ impl<T: Clone + Eq + Hash + Weighed> Symbols<T> {
         self.values.get_mut(number as usize)?.as_mut()
     }
 
-    /// Ends one use of a number. The value goes with its last use.
-    pub fn give_back(&mut self, number: Symbol) {
-        let Some(used) = self.used(number) else {
-            return;
-        };
+    /// Ends one use of a number. The value goes with its last use, and is returned then.
+    pub fn give_back(&mut self, number: Symbol) -> Option<T> {
+        let used = self.used(number)?;
         used.uses -= 1;
         if used.uses > 0 {
-            return;
+            return None;
         }
-        if let Some(Used { value, .. }) = self.values[number as usize].take() {
-            self.heap -= value.heap_bytes();
-            self.numbers.remove(&value);
-            self.free.push(number);
-        }
+        let Used { value, .. } = self.values[number as usize].take()?;
+        self.heap -= value.heap_bytes();
+        self.numbers.remove(&value);
+        self.free.push(number);
+        Some(value)
     }
 
     /// Gives room back that was needed once.

@@ -540,3 +540,25 @@ fn what_is_put_together_fits_a_small_window_with_large_text_and_long_names() {
         assert!(!rows(&window).is_empty(), "the table has room at {size}");
     }
 }
+
+#[test]
+fn an_entry_that_comes_alone_is_painted_at_once_and_many_share_a_frame() {
+    let start = Instant::now();
+    let ms = Duration::from_millis;
+    let mut frames = Frames::default();
+    assert_eq!(frames.request(start), Some(ms(0)), "nothing was painted");
+    assert_eq!(
+        frames.request(start + ms(1)),
+        None,
+        "the frame is on its way"
+    );
+    frames.begin(start + ms(2));
+    assert_eq!(
+        frames.request(start + ms(42)),
+        Some(BETWEEN_FRAMES - ms(40)),
+        "they follow each other closely"
+    );
+    assert_eq!(frames.request(start + ms(43)), None);
+    frames.begin(start + ms(200));
+    assert_eq!(frames.request(start + ms(900)), Some(ms(0)));
+}
