@@ -137,6 +137,36 @@ impl OpenDevice {
     }
 }
 
+/// Makes the source of an event that the driver has just attached, from the device server's answer.
+fn source(device: &OpenDevice, event: &OwnEvent, answer: Message) -> Result<Source, Error> {
+    let referenced = answer.read::<Referenced>().map_err(|_| MISFIT)?;
+    let mut given = Given::new(answer);
+    let ledger = given.take(LEDGER).ok_or(MISFIT)?;
+    let made = given.take(RING).map(Arc::new);
+    let ring = made.map_or_else(
+        || event.ring.get().cloned(),
+        |made| Some(event.ring.get_or_init(|| made).clone()),
+    );
+    let ring = ring.ok_or(MISFIT)?;
+    *lock(&device.referenced) = Some(referenced);
+    let map = |source| Error::System {
+        what: "map the ring and the ledger",
+        source,
+    };
+    let reader = Reader::new(Ring::new(ring.as_fd(), event.bytes).map_err(map)?);
+    let ready = Epoll::new("wait for an event")?;
+    ready.watch(ring.as_fd(), libc::EPOLLIN, RECORDS)?;
+    ready.watch(event.own.as_fd(), libc::EPOLLIN, OWN_SIGNAL)?;
+    // An answer that waits there is somebody else's: only that it hung up, which is told unasked.
+    ready.watch(device.socket.as_fd(), 0, HANG_UP)?;
+    Ok(Source {
+        reader,
+        ledger: LedgerPage::new(ledger.as_fd()).map_err(map)?,
+        ready,
+        own: event.own.clone(),
+    })
+}
+
 const MISFIT: Error = Error::Contract("an answer that is not what was asked for");
 
 impl System for Linux {
@@ -223,36 +253,9 @@ impl System for Linux {
             ours,
             size_of::<Referenced>(),
         )?;
-        let referenced = answer.read::<Referenced>().map_err(|_| MISFIT)?;
-        let mut given = Given::new(answer);
-        let ledger = given.take(LEDGER).ok_or(MISFIT)?;
-        let made = given.take(RING).map(Arc::new);
-        let ring = made.map_or_else(
-            || event.ring.get().cloned(),
-            |made| Some(event.ring.get_or_init(|| made).clone()),
-        );
-        let ring = ring.ok_or(MISFIT)?;
-        *lock(&device.referenced) = Some(referenced);
-        let map = |source| Error::System {
-            what: "map the ring and the ledger",
-            source,
-        };
-        let reader = Ring::new(ring.as_fd(), event.bytes).map_err(|source| {
-            // Nobody would read it. Should that fail too, the device's end is its end.
+        source(device, event, answer).inspect_err(|_| {
+            // The driver has the event, and nobody would read it. Should this fail too, the device's end is its end.
             let _ended_with_the_device = Self::detach(device);
-            map(source)
-        });
-        let reader = Reader::new(reader?);
-        let ready = Epoll::new("wait for an event")?;
-        ready.watch(ring.as_fd(), libc::EPOLLIN, RECORDS)?;
-        ready.watch(event.own.as_fd(), libc::EPOLLIN, OWN_SIGNAL)?;
-        // An answer that waits there is somebody else's: only that it hung up, which is told unasked.
-        ready.watch(device.socket.as_fd(), 0, HANG_UP)?;
-        Ok(Source {
-            reader,
-            ledger: LedgerPage::new(ledger.as_fd()).map_err(map)?,
-            ready,
-            own: event.own.clone(),
         })
     }
 
@@ -675,6 +678,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
+    use socket::Prelude;
     use std::os::unix::thread::JoinHandleExt;
 
     extern "C" fn nothing(_: i32) {}
@@ -722,5 +726,69 @@ mod tests {
         let (signalled, _) = interrupted(move || waits(ours.as_fd(), None));
         assert!(signalled, "nothing was signalled, and it ended");
         writer.join().unwrap();
+    }
+
+    /// Makes both ends of a connection to a device server.
+    fn connection() -> [OwnedFd; 2] {
+        let mut ends = [0; 2];
+        let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+        // SAFETY: room for two descriptors.
+        let made = unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) };
+        assert_eq!(made, 0, "{}", io::Error::last_os_error());
+        ends.map(|end| owned(end, "make a connection").unwrap())
+    }
+
+    fn eventfd() -> OwnedFd {
+        // SAFETY: no preconditions.
+        owned(
+            unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) },
+            "make an event",
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn an_attach_that_fails_after_the_driver_has_the_event_lets_go_of_it() {
+        let [ours, theirs] = connection();
+        let server = std::thread::spawn(move || {
+            let answer = |descriptors, body: &[u8], beside: &[BorrowedFd<'_>]| {
+                let prelude = Prelude {
+                    number: 0,
+                    descriptors,
+                };
+                let asked = socket::receive(theirs.as_fd(), 100, 0).unwrap();
+                socket::send(theirs.as_fd(), prelude, body, beside, 0).unwrap();
+                asked.map(|message| message.prelude.number)
+            };
+            let referenced = Referenced {
+                version: VERSION,
+                slot: 0,
+                token: 0,
+            };
+            // No page of it can be mapped.
+            let ledger = eventfd();
+            let beside = [ledger.as_fd()];
+            let first = answer(LEDGER, referenced.as_bytes(), &beside);
+            [first, answer(0, &[], &[])]
+        });
+        let device = OpenDevice {
+            socket: ours,
+            asking: Mutex::new(()),
+            program: None,
+            named: None,
+            referenced: Mutex::new(None),
+        };
+        let event = OwnEvent {
+            bytes: 4096,
+            ring: OnceLock::from(Arc::new(eventfd())),
+            by_service: false,
+            own: Arc::new(eventfd()),
+        };
+        assert!(Linux::attach(&device, &event, Mask::ALL).is_err());
+        assert!(lock(&device.referenced).is_none(), "it is attached");
+        drop(device);
+        let asked = server.join().unwrap();
+        let expected = [Command::Reference, Command::Dereference];
+        assert_eq!(asked, expected.map(|command| Some(command as u32)));
     }
 }

@@ -225,6 +225,8 @@ impl System for Windows {
         };
         let answer: Referenced = request::ask(&device.handle, Command::Reference, &request)?;
         if answer.version != VERSION {
+            // The driver has the event. Should this fail too, the device's end is its end.
+            let _ended_with_the_device = Self::detach(device);
             return Err(Error::refused(Command::Reference, Refusal::Version));
         }
         Ok(Fetched::with_room(DRAIN_BYTES, event.ring_bytes as usize))
