@@ -270,9 +270,11 @@ mod tests {
 
     #[test]
     fn nobody_is_asked_where_an_answer_would_be_wider_than_the_question() {
+        let (mut high, mut low) = ([0; 16], [0; 16]);
+        (high[0], low[15]) = (1, 1);
         for direction in [Direction::Outbound, Direction::Inbound] {
             for protocol in 0..=255 {
-                for remote in [[0; 16], [2; 16]] {
+                for remote in [[0; 16], [2; 16], high, low] {
                     let mut packet = flow(direction, protocol, (8, 443), 2);
                     if direction == Direction::Outbound {
                         packet.destination = remote;

@@ -176,6 +176,10 @@ mod tests {
             used[other as usize] += 1;
         }
         assert!(used.iter().all(|used| *used > 500), "{used:?}");
+        let mut own: Vec<u32> = senders.iter().map(|it| charged_owners(*it).0).collect();
+        own.sort_unstable();
+        own.dedup();
+        assert!(own.len() > 4500, "few have one number: {}", own.len());
         let alike = senders.iter().filter(|it| parts(**it) == parts(senders[0]));
         assert!(alike.count() < 60, "of 5000, one in 240");
         assert_eq!((charged_owners(1234), parts(1234)), ((1234, None), None));
@@ -200,6 +204,59 @@ mod tests {
         let all: u32 = charged.iter().sum();
         assert!(all < MAX_FLOWS as u32 / 2, "{charged:?}");
         assert!(has_room(0, all, None), "another device");
+    }
+
+    #[test]
+    fn who_comes_from_outside_has_no_more_than_is_free_of_everything() {
+        let (all, arrivals) = (MAX_FLOWS as u32, MAX_CONFIRMED_ARRIVALS as u32);
+        for (charged, kept, arrived, expected) in [
+            (9, all - 10, 0, true),
+            (10, all - 10, 0, false),
+            (9, arrivals, arrivals - 10, true),
+            (10, arrivals, arrivals - 10, false),
+            (0, all - 1, 0, true),
+            (0, all, 0, false),
+            (0, all + 1, 0, false),
+            (0, arrivals, arrivals, false),
+            (0, arrivals, arrivals + 1, false),
+        ] {
+            let has_room = has_room(charged, kept, Some(arrived));
+            assert_eq!(has_room, expected, "{charged} {kept} {arrived}");
+        }
+    }
+
+    #[test]
+    fn every_bit_of_who_it_is_and_of_the_seed_makes_another_number() {
+        for seed in [0, u64::MAX, 0x0123_4567_89AB_CDEF] {
+            let (address, number) = (
+                [0x2001_0DB8 << 32, 5],
+                of_forwarded(3, [0x2001_0DB8 << 32, 5], seed),
+            );
+            for bit in (0..64).map(|bit| 1_u64 << bit) {
+                let [high, low] = address;
+                for other in [[high ^ bit, low], [high, low ^ bit]] {
+                    assert_ne!(of_forwarded(3, other, seed), number, "{bit:#x}");
+                }
+                assert_ne!(of_forwarded(3, address, seed ^ bit), number, "{bit:#x}");
+                let network = of_network(6, address, seed);
+                let differs = of_network(6, [high ^ bit, low], seed) != network;
+                assert_eq!(differs, bit >= 1 << 8, "{bit:#x}");
+                assert_ne!(of_network(6, address, seed ^ bit), network, "{bit:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_has_one_number_with_another_under_one_seed_has_another_under_others() {
+        let of = |network: u64, seed| of_network(4, [0, network << 8], seed);
+        let shares = |seed| (1..1_000_000).find(|other| of(*other, seed) == of(0, seed));
+        for seed in [1, u64::MAX, 0x5555_5555_5555_5555] {
+            let other = shares(seed).expect("there are not as many numbers");
+            let seeds =
+                (1..1000).map(|n: u64| seed.rotate_left(7) ^ n.wrapping_mul(0x9E37_79B9_97F4_A7C1));
+            let again = seeds.filter(|seed| of(other, *seed) == of(0, *seed));
+            assert!(again.count() < 5, "{seed:#x}");
+        }
     }
 
     #[test]

@@ -3,4 +3,5 @@
 mod decide;
 mod made;
 mod parse;
+mod quoted;
 mod rejected;

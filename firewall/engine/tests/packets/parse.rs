@@ -143,6 +143,68 @@ fn a_length_beyond_every_field_is_no_trouble() {
 }
 
 #[test]
+fn a_length_of_zero_stands_for_what_the_field_has_no_room_for_and_for_no_less() {
+    for (version, at, longest) in [(4, 3, 0xFFFF), (6, 5, 40 + 0xFFFF)] {
+        let mut bytes = make(&plan(version, TCP)).bytes;
+        bytes[at] = 0;
+        for (length, expected) in [
+            (longest, Shape::Malformed),
+            (longest + 1, Shape::Whole),
+            (longest + 2, Shape::Whole),
+        ] {
+            let shape = parse(&bytes[..], length, Direction::Inbound).shape;
+            assert_eq!(shape, expected, "{version} {length}");
+        }
+    }
+}
+
+#[test]
+fn what_is_whole_and_a_last_fragment_may_have_any_length() {
+    for version in [4, 6] {
+        let at = if version == 4 { 3 } else { 5 };
+        let last = Piece::Later {
+            eights: 100,
+            more: false,
+        };
+        for (piece, expected) in [
+            (Piece::Whole, Shape::Whole),
+            (last, Shape::LaterFragment),
+            (Piece::First, Shape::Malformed),
+        ] {
+            for cut in 1..8 {
+                let made = make(&Plan {
+                    piece,
+                    ..plan(version, TCP)
+                });
+                let mut bytes = made.bytes;
+                bytes.truncate(bytes.len() - cut);
+                bytes[at] -= cut as u8;
+                assert_eq!(read(&bytes).shape, expected, "{version} {piece:?} {cut}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_header_that_ends_with_a_route_leads_on_though_the_route_is_cut_off() {
+    for (options, expected) in [
+        ([1, 131, 7, 4], Shape::Malformed),
+        ([131, 7, 4, 0], Shape::Malformed),
+        // What is too short to name a stop is none.
+        ([1, 1, 131, 7], Shape::Whole),
+        ([1, 1, 1, 131], Shape::Whole),
+    ] {
+        let mut bytes = make(&Plan {
+            option_words: 1,
+            ..plan(4, UDP)
+        })
+        .bytes;
+        bytes[20..24].copy_from_slice(&options);
+        assert_eq!(read(&bytes).shape, expected, "{options:?}");
+    }
+}
+
+#[test]
 fn an_ipv6_header_with_nothing_behind_it_is_whole() {
     let nothing = make(&Plan {
         payload_eights: 0,
@@ -349,6 +411,24 @@ fn fragments_that_make_more_than_a_packet_can_hold_are_malformed() {
             .shape,
             Shape::Malformed
         );
+    }
+}
+
+#[test]
+fn a_last_fragment_may_reach_as_far_as_a_packet_can() {
+    for version in [4, 6] {
+        let Made { mut bytes, .. } = make(&Plan {
+            piece: Piece::Later {
+                eights: 0x1FFF,
+                more: false,
+            },
+            payload_eights: 0,
+            ..plan(version, UDP)
+        });
+        assert_eq!(read(&bytes).shape, Shape::Malformed, "eight bytes");
+        bytes.pop();
+        bytes[if version == 4 { 3 } else { 5 }] -= 1;
+        assert_eq!(read(&bytes).shape, Shape::LaterFragment, "seven bytes");
     }
 }
 

@@ -259,6 +259,10 @@ fn what_answers_goes_to_many_or_comes_from_nobody_is_not_answered() {
     (local.source, local.destination) = (mapped([127, 0, 0, 1]), mapped([127, 0, 0, 1]));
     local.direction = Direction::Outbound;
     assert!(answered(&local).is_some());
+    let mut local = plan(6, tcp(2));
+    (local.source, local.destination) = (loopback, loopback);
+    local.direction = Direction::Outbound;
+    assert!(answered(&local).is_some());
 }
 
 proptest! {
