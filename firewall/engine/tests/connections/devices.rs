@@ -118,6 +118,15 @@ fn what_answers_by_another_device_renews_nothing() {
     by(&mut zone, 1, 0);
     assert_eq!(zone.says(answers(&asked)), BLOCKED);
     assert_eq!(zone.entry(&asked), None, "refused by its own");
+    // What is refused by another one forgets nothing.
+    let mut zone = Zone::under(all);
+    by(&mut zone, 1, 0);
+    zone.judge(asked);
+    zone.renew(&but(2));
+    by(&mut zone, 2, 0);
+    assert_eq!(zone.says(answers(&asked)), BLOCKED);
+    by(&mut zone, 1, 0);
+    assert_eq!(zone.says(answers(&asked)), REPLY);
 }
 
 #[test]
