@@ -1,4 +1,4 @@
-//! What can be asked on the command line; the manual pages and completions are made of this too.
+//! Arguments of the command line, of which the manual pages and completions are generated too.
 
 use crate::check::CheckArguments;
 use crate::dry_run::{self, DryRunArguments};
@@ -33,12 +33,12 @@ pub(crate) const EXIT_CODES: &str = "Exit codes:
 #[derive(Debug, Parser)]
 #[command(name = "gatebell", version, styles = STYLES, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Arguments {
-    /// What to do.
+    /// Command to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What can be done.
+/// Commands of `gatebell`.
 #[derive(Debug, Subcommand)]
 #[expect(clippy::large_enum_variant, reason = "made once in a run")]
 pub enum Command {
@@ -70,7 +70,7 @@ pub enum Command {
     /// Check rule files, show what they mean, put them in force, print their schema
     #[command(after_help = EXIT_CODES)]
     Rules {
-        /// What about them.
+        /// Subcommand to run.
         #[command(subcommand)]
         command: RulesCommand,
     },
@@ -110,7 +110,7 @@ pub enum Command {
     #[cfg(target_os = "linux")]
     #[command(after_help = live::set::HELP)]
     Set {
-        /// What about them.
+        /// Subcommand to run.
         #[command(subcommand)]
         command: live::set::SetCommand,
     },
@@ -149,7 +149,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether it does nothing but show, as long as there is something to be shown: it ends once nobody reads.
+    /// Returns whether the command only shows, without an end of its own: it ends once nobody reads its output.
     pub(crate) fn only_shows(&self) -> bool {
         match self {
             #[cfg(target_os = "linux")]
@@ -164,7 +164,7 @@ impl Command {
     }
 }
 
-/// What can be done with rule files.
+/// Commands for rule files.
 #[derive(Debug, Subcommand)]
 #[expect(clippy::large_enum_variant, reason = "made once in a run")]
 pub enum RulesCommand {
@@ -209,7 +209,7 @@ pub enum RulesCommand {
     Schema,
 }
 
-/// Where the running service is asked.
+/// Arguments that name the control socket of the running service.
 #[cfg(target_os = "linux")]
 #[derive(Debug, Args)]
 pub struct SocketArguments {

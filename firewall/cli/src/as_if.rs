@@ -6,7 +6,7 @@ use crate::rule_file::RuleFile;
 use clap::Args;
 use rules::as_if;
 
-/// Where to judge.
+/// Arguments that declare the networks for which rules are judged.
 #[derive(Debug, Args)]
 pub struct AsIfArguments {
     /// Judge as if these networks of the rule file were there and no others; none: as if none was; unknown: as if that was not known.
@@ -28,7 +28,8 @@ impl AsIfArguments {
         file.put_at(&told)
     }
 
-    /// The same for a file of which nobody says where it is judged; then that is said.
+    /// Puts the declared networks into a rule file, and prints a notice if none are declared but its rules depend on
+    /// them.
     ///
     /// # Errors
     /// As for [`Self::put`].

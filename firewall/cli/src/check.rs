@@ -20,7 +20,7 @@ pub struct CheckArguments {
     /// The rules are for another machine: say nothing of what they would cut off here
     #[arg(long)]
     pub elsewhere: bool,
-    /// Where to judge.
+    /// Networks for which the files are checked.
     #[command(flatten)]
     pub networks: AsIfArguments,
     /// Print one JSON object for each finding, nothing else
@@ -42,7 +42,7 @@ pub fn run(arguments: &CheckArguments, out: &mut dyn Write) -> Result<u8, Error>
     Ok(code)
 }
 
-/// Whether a file is right.
+/// Checks a file, prints its findings, and returns whether it has no errors.
 fn check(
     path: &Path,
     network: &OwnNetwork,
@@ -74,7 +74,7 @@ fn check(
     Ok(parsed.is_ok())
 }
 
-/// What is to be said of rules that are taken on a machine in this network.
+/// Returns the findings about rules that were accepted, for a machine in this network.
 pub fn said(file: &RuleFile, network: &OwnNetwork) -> Vec<(Severity, Finding)> {
     let cut_off = cut_off(file, network);
     of(Severity::Trouble, file.rules.troubles())
@@ -83,7 +83,8 @@ pub fn said(file: &RuleFile, network: &OwnNetwork) -> Vec<(Severity, Finding)> {
         .collect()
 }
 
-/// What they cut this network off from, with what has joined their sets.
+/// Returns warnings of what the rules cut a network off from (DNS, DHCP and the like), the joined members of their sets
+/// included.
 pub fn cut_off(file: &RuleFile, network: &OwnNetwork) -> Vec<Finding> {
     let tables = (&file.table, &file.joined);
     file.rules.cut_off(&file.name, tables, network)
@@ -95,7 +96,8 @@ fn of(severity: Severity, findings: &[Finding]) -> impl Iterator<Item = (Severit
         .map(move |finding| (severity, finding.clone()))
 }
 
-/// What is said of another firewall's file, in place of all that is wrong with it as one of ours.
+/// Returns the one finding about another firewall's file, or `None` if the text is not one: it replaces all syntax
+/// errors.
 fn foreign(name: &str, text: &str) -> Option<Finding> {
     let kind = Kind::of(text)?;
     Some(Finding {
@@ -154,7 +156,7 @@ fn summary(
     }
 }
 
-/// How many rules there are, and sets with what they hold.
+/// Returns the numbers of rules, sets and entries, in words.
 fn contents(file: &RuleFile) -> String {
     let rules = counted(file.rules.iter().len() as u64, "rule");
     let (sets, entries) = file.rules.sets().fold((0, 0), |(sets, all), set| {
@@ -175,7 +177,7 @@ fn contents(file: &RuleFile) -> String {
     )
 }
 
-/// What a driver keeps of it.
+/// Returns the memory that a driver keeps for the rules, in words.
 fn room(file: &RuleFile) -> String {
     let sets = file.table.sets.as_ref().map_or(0, |sets| sets.pages.len());
     let pages = counted((file.table.pages.len() + sets) as u64, "page");

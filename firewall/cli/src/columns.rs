@@ -3,7 +3,7 @@
 /// No column is padded beyond this: what is longer stands out of its own line alone.
 const WIDEST: usize = 200;
 
-/// How wide a column is that has these cells.
+/// Returns the width of a column with these cells, in characters.
 pub fn width<'a>(cells: impl IntoIterator<Item = &'a str>) -> usize {
     let widths = cells.into_iter().map(|cell| cell.chars().count());
     widths.max().unwrap_or(0).min(WIDEST)
@@ -14,7 +14,7 @@ pub fn padded(cell: &str, width: usize) -> String {
     format!("{cell}{}", blanks(cell, width))
 }
 
-/// The same for what is read from the right.
+/// Pads a cell on the left, for numbers, which are aligned to the right.
 #[cfg(any(target_os = "linux", test))]
 pub fn padded_left(cell: &str, width: usize) -> String {
     format!("{}{cell}", blanks(cell, width))

@@ -1,4 +1,4 @@
-//! What stays on this machine: it goes by the loopback device, which is judged only if a rule names that.
+//! Loopback traffic: packets that stay on this machine are judged only if a rule names the loopback device.
 
 use crate::flow::{Question, destination, source};
 use crate::rule_file::RuleFile;
@@ -8,7 +8,7 @@ use std::net::IpAddr;
 /// The device that packets stay on which a machine sends to itself.
 pub const LOOPBACK: &str = "lo";
 
-/// What is said of a packet that the rules are not asked about.
+/// Message about a loopback packet that the rules do not judge.
 pub const NOT_JUDGED: &str =
     "allow: what stays on the loopback device is not judged, and no rule names it";
 
@@ -16,7 +16,7 @@ pub const NOT_JUDGED: &str =
 pub struct OwnAddresses(Vec<IpAddr>);
 
 impl OwnAddresses {
-    /// This machine's.
+    /// Returns the addresses of this machine.
     pub fn here() -> Self {
         let network = own_network();
         Self(network.addresses.into_iter().map(|(own, _)| own).collect())
@@ -33,7 +33,7 @@ impl OwnAddresses {
         who.interface.as_deref() == Some(LOOPBACK) && !rules.rules.judges_loopback()
     }
 
-    /// Whether what goes from one address to the other stays on this machine.
+    /// Returns whether packets between two addresses stay on this machine.
     fn stays(&self, from: IpAddr, to: IpAddr) -> bool {
         let own = |address: &IpAddr| address.is_loopback() || self.0.contains(address);
         from.is_loopback() || to.is_loopback() || (own(&from) && own(&to))

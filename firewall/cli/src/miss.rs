@@ -1,4 +1,4 @@
-//! What a rule missed on: in words, field by field.
+//! Explanation of why a rule does not match a packet: in words, field by field.
 //!
 //! The engine decides whether a rule matches, by sums of differences that name nothing. This says the same by the rule's
 //! own fields; a test holds both against each other.
@@ -107,7 +107,7 @@ fn end(
     })
 }
 
-/// What is asked of whoever is at the zone's end.
+/// Returns what a rule asks of the local identity and the packet does not have, in words.
 fn who(rule: &Rule, local: &PacketMeta) -> Vec<String> {
     let Rule {
         users,

@@ -1,4 +1,4 @@
-//! Where a command's words go: results to standard output, everything else to standard error.
+//! Outputs of a command: results to standard output, everything else to standard error.
 //!
 //! That nobody hears what is said keeps nothing from being done, and is no answer: what was asked for is done, and the exit code is
 //! what was found out. Only what does nothing but show ends with its reader.
@@ -19,7 +19,7 @@ pub struct Results<W: Write> {
 /// Whoever reads.
 struct Reader<W> {
     to: W,
-    /// Whether it is told once to who writes that nobody reads any more.
+    /// `true` if the writer gets an error, once, when nobody reads any more.
     tells: bool,
     gone: bool,
 }
@@ -37,7 +37,7 @@ impl<W: Write> Results<W> {
         }
     }
 
-    /// Whether whoever read has gone away.
+    /// Returns whether the reader of the results has closed them.
     pub fn are_unread(&self) -> bool {
         self.to.get_ref().gone
     }
@@ -54,7 +54,7 @@ impl<W: Write> Write for Results<W> {
 }
 
 impl<W: Write> Reader<W> {
-    /// What is to be said of a try: that nobody reads is said once, to who ends by it.
+    /// Returns the result of a write; a broken pipe is an error once, and only for a writer that ends by it.
     fn said<T>(&mut self, tried: io::Result<T>, taken: T) -> io::Result<T> {
         match tried {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {

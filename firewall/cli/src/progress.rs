@@ -1,11 +1,11 @@
-//! How far a long capture is read, on a terminal that shows nothing else meanwhile.
+//! Progress of reading a long capture, on a terminal that shows nothing else meanwhile.
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Nothing is shown before, and then as often.
+/// Time before the first line of progress, and between two of them.
 const INTERVAL: Duration = Duration::from_millis(300);
 /// Packets between two looks at the clock.
 const LOOKS: u64 = 1024;

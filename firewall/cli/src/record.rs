@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-/// What a record says of a packet. What it says besides may be more.
+/// Packet of a record, as `gatebell watch --json` prints it; other fields are ignored.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Record {
     kind: String,
@@ -31,12 +31,12 @@ pub struct Record {
     out_device: Option<String>,
     #[serde(default)]
     program: Program,
-    /// As it was given.
+    /// The whole record as it was given.
     #[serde(skip)]
     pub whole: Value,
 }
 
-/// Who was at the zone's end.
+/// Local identity of a record.
 #[derive(Clone, Debug, Default, Deserialize)]
 struct Program {
     user: Option<u32>,
@@ -44,7 +44,7 @@ struct Program {
 }
 
 impl FromStr for Record {
-    /// What is wrong, and what would be right.
+    /// Message that says what is wrong, and what would be right.
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -98,7 +98,7 @@ impl Record {
         Ok(Some(Question(packet, self.who())))
     }
 
-    /// Who was at the zone's end: as values, for a path may have blanks in it, and a device any letter.
+    /// Returns the local identity as values: a path may have blanks in it, and a device any letter.
     fn who(&self) -> Who {
         let Program { user, path, .. } = &self.program;
         Who {
@@ -109,7 +109,7 @@ impl Record {
         }
     }
 
-    /// What decided then.
+    /// Returns the decision of the record, in words.
     pub fn decided(&self) -> String {
         let Self {
             verdict,

@@ -14,15 +14,15 @@ use std::path::{Path, PathBuf};
 
 /// A rule file that was found right.
 pub struct RuleFile {
-    /// What it is called in messages.
+    /// Name of the file in messages.
     pub name: String,
-    /// Its rules.
+    /// Checked rules of the file.
     pub rules: Rules,
-    /// The same as the engine takes them: generation 1.
+    /// Rules as compiled for the engine: generation 1.
     pub table: Table,
-    /// What has joined their sets, as far as the service was asked.
+    /// Members that have joined the rules' sets, if the service was asked.
     pub joined: Joined,
-    /// The same as the service said it.
+    /// Joined members as the service reported them.
     pub members: Vec<SetMember>,
 }
 
@@ -129,12 +129,12 @@ impl RuleFile {
         (decision.rule != NO_RULE).then(|| self.rules.rule(decision.rule))?
     }
 
-    /// Where a rule stands.
+    /// Returns the place of a rule: file and line.
     pub fn place(&self, rule: &Rule) -> String {
         format!("{}:{}", self.shown_name(), rule.line)
     }
 
-    /// What it is called in messages, as people see it.
+    /// Returns the name in messages, escaped for a terminal.
     pub fn shown_name(&self) -> String {
         clean(&self.name)
     }
@@ -142,15 +142,15 @@ impl RuleFile {
 
 /// A rule file's text, and what it is called.
 pub struct Source {
-    /// What it is called in messages; for what is a file, its path.
+    /// Name in messages: the path if the source is a file.
     pub name: String,
-    /// What is in it.
+    /// Text of the rules.
     pub text: String,
-    /// Where the rule file's own paths begin: beside this.
+    /// Path beside which the relative paths of the rule file begin.
     pub place: PathBuf,
-    /// What has joined sets, where the service was asked for the rules in force.
+    /// Members that have joined sets, if the service was asked for the rules in force.
     pub members: Vec<SetMember>,
-    /// Which networks are there as the rules in force have it, where the service was asked for that.
+    /// Presence of the networks in the rules in force, if the service was asked for it.
     pub networks: Vec<(String, Presence)>,
 }
 
@@ -191,7 +191,7 @@ impl Source {
     }
 }
 
-/// What a path is called in messages.
+/// Returns the name of a path in messages.
 pub fn name(path: &Path) -> String {
     if is_standard_input(path) {
         "standard input".to_owned()
@@ -227,24 +227,24 @@ pub fn read(path: &Path) -> Result<String, Error> {
     })
 }
 
-/// Whether a path stands for standard input.
+/// Returns whether a path stands for standard input.
 pub fn is_standard_input(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// How bad a finding is.
+/// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     /// The file is not taken.
     Error,
-    /// It is taken, but probably not meant so.
+    /// The file is taken, but is probably not meant so.
     Warning,
-    /// It is taken, but something that it names can't be had; a warning, and a loud one.
+    /// The file is taken, but something that it names is missing; a warning, and a loud one.
     Trouble,
 }
 
 impl Severity {
-    /// Its name in messages and JSON.
+    /// Returns the name of the severity in messages and JSON.
     pub fn name(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -324,7 +324,7 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// Of a long line what stands around a place, and how much of that stands before it.
+/// Cuts a long line to the part around a place, and returns the number of characters before the place too.
 fn part(line: &str, before: usize) -> (String, usize) {
     const AROUND: usize = 80;
     let skipped = before.saturating_sub(AROUND);

@@ -31,10 +31,10 @@ pub struct ShowArguments {
     /// Print the text: of the rules in force, what the rule file held before it was changed by hand; a terminal obeys nothing of it
     #[arg(long, conflicts_with_all = ["json", "as_if"])]
     pub text: bool,
-    /// Where to judge.
+    /// Networks for which the rules are shown.
     #[command(flatten)]
     pub networks: AsIfArguments,
-    /// Where the service is.
+    /// Control socket of the service.
     #[cfg(target_os = "linux")]
     #[command(flatten)]
     pub service: SocketArguments,
@@ -263,7 +263,7 @@ fn entry(number: u32, rule: &Rule, rules: &Rules) -> Entry {
     }
 }
 
-/// What becomes of what the rule takes, and in which networks: also where it is off, as long as it is enabled.
+/// Returns the action of a rule and the networks in which it is on, in words: also where it is off, if it is enabled.
 fn action(rule: &Rule, rules: &Rules) -> Vec<String> {
     if !rule.enabled {
         return vec!["off".to_owned()];

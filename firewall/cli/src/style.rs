@@ -3,13 +3,13 @@
 use anstyle::{AnsiColor, Style};
 use firewall_abi::packet::Verdict;
 
-/// What keeps something from being done.
+/// Style of errors.
 pub const ERROR: Style = AnsiColor::Red.on_default().bold();
-/// What is probably not meant.
+/// Style of warnings.
 pub const WARNING: Style = AnsiColor::Yellow.on_default().bold();
-/// What a reader looks for first.
+/// Style of the words that a reader looks for first.
 pub const STRONG: Style = Style::new().bold();
-/// What a reader can skip.
+/// Style of the words that a reader can skip.
 pub const FAINT: Style = Style::new().dimmed();
 
 const ALLOW: Style = AnsiColor::Green.on_default();

@@ -18,7 +18,7 @@ use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::PathBuf;
 
-/// What stands below its help.
+/// Text below the command's help.
 pub const HELP: &str = "\
 Examples:
   gatebell test out tcp example.org:443
@@ -35,7 +35,7 @@ Exit codes:
 
 /// The port that a connection comes from where nobody says: one of those that systems give out.
 const SOURCE_PORT: u16 = 50_000;
-/// Where UDP would go to whoever wants to know the way, and nothing is sent.
+/// Port to which a UDP socket is connected to learn the route; nothing is sent.
 const ANY_PORT: u16 = 9;
 /// The exit code for what is refused.
 const REFUSED: u8 = 3;
@@ -60,10 +60,10 @@ pub struct TestArguments {
     /// Print one JSON object for each address
     #[arg(long)]
     pub json: bool,
-    /// Where to judge.
+    /// Networks for which the rules judge.
     #[command(flatten)]
     pub networks: AsIfArguments,
-    /// Where the service is.
+    /// Control socket of the service.
     #[cfg(target_os = "linux")]
     #[command(flatten)]
     pub service: crate::arguments::SocketArguments,

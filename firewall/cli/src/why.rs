@@ -22,7 +22,7 @@ use serde_json::json;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// What stands below its help.
+/// Text below the command's help.
 pub const HELP: &str = "\
 Examples:
   gatebell why rules.toml --packet 'out tcp 10.0.0.2:50000 -> 10.0.0.1:23'
@@ -61,10 +61,10 @@ pub struct WhyArguments {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
-    /// Where to judge.
+    /// Networks for which the rules judge.
     #[command(flatten)]
     pub networks: AsIfArguments,
-    /// Where the service is.
+    /// Control socket of the service.
     #[cfg(target_os = "linux")]
     #[command(flatten)]
     pub service: SocketArguments,
@@ -174,11 +174,11 @@ impl WhyArguments {
     }
 }
 
-/// What the rules decide about a packet, and why.
+/// Decision of the rules about a packet, with its explanation.
 pub struct Answer<'a> {
     file: &'a RuleFile,
     packet: Parsed,
-    /// Who is at its end in the zone: as it was said, and as drivers have it.
+    /// Local identity of the packet: as declared, and in the form that drivers have.
     who: &'a Who,
     local: PacketMeta,
     direction: Direction,
@@ -225,7 +225,7 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// What becomes of it.
+    /// Returns the verdict on the packet.
     pub fn verdict(&self) -> Verdict {
         self.verdict
     }
@@ -297,7 +297,7 @@ impl<'a> Answer<'a> {
         Ok(())
     }
 
-    /// What its ends have joined of the sets that the rules have.
+    /// Returns the joined members of the rules' sets that hold the packet's source or destination.
     fn joined(&self) -> impl Iterator<Item = &SetMember> {
         let ends = [source(&self.packet.flow), destination(&self.packet.flow)];
         let members = self.file.members.iter();

@@ -1,4 +1,4 @@
-//! Which way a packet goes, seen from what is protected.
+//! Direction of a packet, seen from the protected zone.
 
 use crate::capture::Way;
 use firewall_abi::packet::Direction;
@@ -8,14 +8,14 @@ use std::net::IpAddr;
 /// The addresses that are protected; none if the capture's word is all there is.
 pub struct Zone<'a>(pub &'a [Addresses]);
 
-/// Which way a packet goes.
+/// Course of a packet, seen from the zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Course {
     /// Into the zone.
     Into,
     /// Out of it.
     OutOf,
-    /// From one end in the zone to another: it is judged on its way out, then on its way in.
+    /// Between two ends in the zone: the packet is judged on its way out, then on its way in.
     Within,
     /// Through it: the zone is neither end, and forwards it.
     Through,

@@ -1,4 +1,4 @@
-//! What the rules decide about connections that somebody would begin.
+//! Tests of `gatebell test`: the decisions of rules about connections that somebody would begin.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod commands;
@@ -100,7 +100,7 @@ fn a_test_and_why_give_the_same_answer() {
     );
 }
 
-/// What goes to an address of this machine goes by `lo`: the driver judges it if a rule names that, and passes it unseen if none does.
+/// Packets to an address of this machine go by `lo`: the driver judges them if a rule names that, else they pass.
 #[test]
 fn what_stays_on_this_machine_is_answered_as_the_driver_judges_it() {
     let defaults = "[default]\ninbound = \"block\"\noutbound = \"allow\"\n";

@@ -139,7 +139,7 @@ fn files(folder: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// What another firewall does with a packet.
+/// Known verdict of another firewall on a packet.
 struct Known<'a> {
     verdict: &'a str,
     packet: &'a str,
@@ -161,7 +161,7 @@ fn known(line: &str) -> Known<'_> {
     }
 }
 
-/// Whether a comment of the imported rules says of this part that it is not said.
+/// Returns whether a comment of the imported rules says that this part was not translated.
 fn is_not_said(imported: &str, part: &str) -> bool {
     let lines: Vec<_> = imported.lines().collect();
     lines

@@ -110,7 +110,7 @@ const ADVISED: [&str; 7] = [
     "journalctl ",
 ];
 
-/// What may stand in an advised command as it is, beside what `control::shell_word` made.
+/// Placeholders that an advised command may hold without `control::shell_word`.
 #[cfg(target_os = "linux")]
 const NUMBERS: [&str; 2] = ["{change}", "{number}"];
 
@@ -185,7 +185,7 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// What stands behind a program's name wherever it is named, to the end of what may belong to it.
+/// Returns the arguments behind each mention of a program's name in a text.
 #[cfg(target_os = "linux")]
 fn commands_named(text: &str, program: &str) -> Vec<String> {
     joined(text)
@@ -328,7 +328,7 @@ fn the_rules_document_states_the_limits_that_hold() {
     ));
 }
 
-/// Where the document's examples are right.
+/// Returns the machine for which the document's examples are right.
 fn here() -> Place {
     let place = Place::default()
         .user("alice", 1000)

@@ -1,4 +1,4 @@
-//! What pcapng can say that our captures do not: the other byte order, simple packets, flags, clocks of all kinds.
+//! Tests of pcapng beyond our captures: the other byte order, simple packets, flags, clocks of all kinds.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 use cli::capture::{Broken, Capture, Packet, Way};

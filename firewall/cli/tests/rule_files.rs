@@ -1,4 +1,4 @@
-//! What the program says about rule files, and how it explains them.
+//! Tests of the messages about rule files, and of their explanations.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod commands;
@@ -146,11 +146,11 @@ fn bytes_that_are_no_text_are_an_error_with_their_line() {
 /// Clears the screen, names the window, colours as nothing of ours is coloured, turns what is read, and can't be seen.
 const STEERS: &str = "a\x1b[2J\x1b]0;gotcha\x07\x1b[35;45m\n\u{9b}J\u{202e}b\u{200b}c";
 
-/// The same in a string of JSON or TOML.
+/// Terminal escapes in a string of JSON or TOML.
 const STEERS_ESCAPED: &str =
     "a\\u001b[2J\\u001b]0;gotcha\\u0007\\u001b[35;45m\\n\\u009bJ\\u202eb\\u200bc";
 
-/// What a command says to a terminal, where it is known that nothing steers it.
+/// Returns the output of a command to a terminal, and asserts that it holds no terminal escapes.
 fn harmless(arguments: &[&str]) -> String {
     let output = command(arguments)
         .env("CLICOLOR_FORCE", "1")
@@ -596,7 +596,7 @@ fn sets_are_taken(defs: &Value) {
     }
 }
 
-/// Where the schema's examples are right.
+/// Returns the machine for which the schema's examples are right.
 fn here() -> Place {
     let place = Place::default()
         .user("root", 0)

@@ -1,6 +1,6 @@
-//! Where a frame's IP header is, by the kind of link it was seen on.
+//! Parser of link headers: finds the IP header of a captured frame by its link type.
 
-/// Which way a frame went, as far as whoever captured it says.
+/// Direction of a frame, as reported by the capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Way {
     /// Into the machine that captured.
@@ -11,16 +11,16 @@ pub enum Way {
     Passing,
 }
 
-/// What a frame carries.
+/// Payload of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carried {
     /// An IP packet that begins at `start`.
     Ip {
-        /// Where.
+        /// Offset of the IP header, in bytes from the start of the frame.
         start: usize,
-        /// Which way, if the link's header says it.
+        /// Direction of the frame, or `None` if the link's header does not tell.
         way: Option<Way>,
-        /// Whether it was seen on the loopback device.
+        /// `true` if the frame was captured on the loopback device.
         loopback: bool,
     },
     /// Something else, by its name.
@@ -36,7 +36,7 @@ const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86DD;
 const VLANS: [u16; 3] = [0x8100, 0x88A8, 0x9100];
 
-/// What a frame carries; `None` for a link type that is not known here.
+/// Returns the payload of a frame, or `None` if the link type is unknown.
 #[must_use]
 pub fn carried(link_type: i32, frame: &[u8]) -> Option<Carried> {
     let carried = match link_type {
@@ -103,7 +103,7 @@ pub fn link_name(link_type: i32) -> String {
     )
 }
 
-/// What to do with a kind of link that is not read here, if there is more to say than that.
+/// Returns advice for a link type that is not supported, or an empty text if there is none.
 #[must_use]
 pub fn link_advice(link_type: i32) -> &'static str {
     unread(link_type).map_or("", |(_, _, advice)| advice)
@@ -157,7 +157,7 @@ fn first_cooked(frame: &[u8]) -> Option<Carried> {
     Some(on_loopback(carried, number(frame, 2)? == LOOPBACK_DEVICE))
 }
 
-/// What Linux calls the kind of a loopback device.
+/// Hardware type of a loopback device on Linux (`ARPHRD_LOOPBACK`).
 const LOOPBACK_DEVICE: u16 = 772;
 
 fn on_loopback(carried: Carried, loopback: bool) -> Carried {
@@ -180,7 +180,7 @@ fn ppp(frame: &[u8]) -> Option<Carried> {
     })
 }
 
-/// What netfilter logs: attributes, in the byte order of whichever machine wrote them.
+/// Parses a netfilter log frame (NFLOG): attributes, in the byte order of the machine that wrote them.
 fn netfilter(frame: &[u8]) -> Option<Carried> {
     const HEADER: usize = 4;
     const HOOK: u16 = 1;
@@ -204,7 +204,7 @@ fn netfilter(frame: &[u8]) -> Option<Carried> {
     }
 }
 
-/// Which way netfilter's hooks look at.
+/// Returns the direction of the packets that a netfilter hook sees.
 fn of_hook(hook: u8) -> Option<Way> {
     match hook {
         0 | 1 => Some(Way::In),

@@ -13,40 +13,40 @@ use std::sync::{Arc, Mutex, PoisonError};
 const FIRST_BUFFER: usize = 1 << 16;
 /// No block is longer: a length beyond it is a lie.
 const LARGEST_BUFFER: usize = 1 << 24;
-/// What libpcap refuses to go beyond, too.
+/// Maximum length of a packet, in bytes; the limit of libpcap too.
 const LONGEST_PACKET: u32 = 1 << 18;
 const NANOSECONDS: u128 = 1_000_000_000;
-/// How gzip begins.
+/// Magic number of gzip.
 const GZIP: [u8; 2] = [0x1F, 0x8B];
-/// How pcapng begins, in either byte order.
+/// Block type of a pcapng section header, with which the file begins in either byte order.
 const SECTION: [u8; 4] = [0x0A, 0x0D, 0x0D, 0x0A];
-/// What each block of pcapng is at least: its kind, its length, and its length again.
+/// Minimum length of a pcapng block, in bytes: its type, its length, and its length again.
 const SHORTEST_BLOCK: u32 = 12;
 
 /// A packet as it was captured.
 #[derive(Debug, Default)]
 pub struct Packet {
-    /// Its place in the capture, from 1.
+    /// Number of the packet in the capture, from 1.
     pub number: u64,
-    /// When it was seen, in nanoseconds since 1970; `None` if the capture does not say.
+    /// Time of capture, in nanoseconds since 1970, or `None` if the capture does not tell.
     pub time_ns: Option<u64>,
     /// The kind of its link, as pcap numbers them.
     pub link_type: i32,
-    /// Which way it went, if the capture says so beside it.
+    /// Direction of the packet, or `None` if the capture does not tell it beside the packet.
     pub way: Option<Way>,
-    /// Its bytes, from the link's header on.
+    /// Captured bytes, from the link's header on.
     pub bytes: Vec<u8>,
-    /// How long it was on the way, from the link's header on; no less than there are bytes.
+    /// Original length on the wire, in bytes from the link's header on; never less than the captured bytes.
     pub length: u32,
 }
 
-/// What is wrong with a capture, and after how many good packets.
+/// Error of reading a capture, with the number of packets that were read before it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
-    /// It is none.
+    /// The file is no capture.
     #[error("this is no capture: it begins neither like pcap nor like pcapng")]
     NoCapture,
-    /// It ends too early.
+    /// The capture ends inside a packet or a block.
     #[error(
         "the capture is cut off: it ends inside of a packet or a block; {packets} packets were read before"
     )]
@@ -54,28 +54,28 @@ pub enum Broken {
         /// Good packets before.
         packets: u64,
     },
-    /// It contradicts itself.
+    /// The capture contradicts itself.
     #[error("the capture is damaged after packet {packets}: {why}")]
     Damaged {
         /// Good packets before.
         packets: u64,
-        /// In what.
+        /// Description of the contradiction.
         why: &'static str,
     },
-    /// It can't be read.
+    /// The capture can't be read, or not be unpacked.
     #[error("the capture can't be read on after packet {packets}: {cause}")]
     Unreadable {
         /// Good packets before.
         packets: u64,
-        /// What was said by who reads it, or unpacks it.
+        /// Error message of the reader or the decompressor.
         cause: String,
     },
     /// No packet in it is of a kind of link that is read here.
     #[error("nothing in the capture could be judged: {kinds}; {advice}what is read here: {KNOWN}")]
     UnreadLinks {
-        /// What there is, with numbers.
+        /// Link types that the capture has, with the numbers of their packets.
         kinds: String,
-        /// What to do instead, up to the next sentence.
+        /// Advice for these link types, with the separator from the next sentence.
         advice: String,
     },
 }
@@ -91,7 +91,7 @@ pub struct Capture {
     failed: Failure,
 }
 
-/// Why it could not be read on, which the library does not hand on.
+/// Cause of a failed read, kept here because the pcap library does not hand it on.
 #[derive(Clone, Default)]
 struct Failure(Arc<Mutex<String>>);
 
@@ -109,7 +109,7 @@ impl Failure {
     }
 }
 
-/// What a capture says of one of its interfaces.
+/// Interface description of a capture: link type, snap length and clock.
 #[derive(Clone, Copy)]
 struct Interface {
     link_type: i32,
@@ -118,7 +118,7 @@ struct Interface {
     offset_seconds: i64,
 }
 
-/// What one look at the file gave.
+/// Result of one read step.
 enum Step {
     Packet,
     Other,
@@ -132,7 +132,7 @@ impl Capture {
     /// Begins to read a capture, also one that is compressed by gzip.
     ///
     /// # Errors
-    /// It is none.
+    /// The file is no capture.
     pub fn new(source: impl Read + Send + 'static) -> Result<Self, Broken> {
         let failed = Failure::default();
         let reader = reader(source, &failed).map_err(|error| match error {
@@ -239,7 +239,8 @@ fn damaged(packets: u64, why: &'static str) -> Broken {
     Broken::Damaged { packets, why }
 }
 
-/// Whether the block that begins here lies so: the library takes the length of some kinds at its word, and subtracts.
+/// Returns whether the declared length of a block is below the minimum: the library trusts it for some types, and
+/// subtracts.
 ///
 /// A length that is this small in the other byte order is one that no buffer holds.
 fn is_too_short(block: &[u8]) -> bool {
@@ -336,7 +337,7 @@ fn fill(
     Ok(())
 }
 
-/// What an enhanced packet's flags say: option 2, its two lowest bits.
+/// Returns the direction from the flags of an enhanced packet block: the two lowest bits of option 2.
 fn way(block: &EnhancedPacketBlock<'_>) -> Option<Way> {
     let flags = block.options.iter().find(|option| option.code.0 == 2)?;
     let bytes: [u8; 4] = flags.value.get(..4)?.try_into().ok()?;

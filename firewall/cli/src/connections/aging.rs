@@ -6,11 +6,11 @@ use std::collections::{HashMap, VecDeque};
 /// A table in which the oldest entry makes room for the next.
 #[derive(Default)]
 pub struct Aging<const MOST: usize> {
-    /// Those that are there.
+    /// Connections of the table.
     pub entries: HashMap<FlowKey, FlowEntry>,
     /// The oldest first, each with its slot; some of them may be gone.
     by_age: VecDeque<(FlowKey, u32)>,
-    /// How many were put here, which makes their slots.
+    /// Number of insertions so far, which gives the next slot.
     cursor: u32,
 }
 

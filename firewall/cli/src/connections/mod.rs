@@ -19,25 +19,25 @@ use std::collections::HashMap;
 /// The connections of one dry run.
 #[derive(Default)]
 pub struct Remembered {
-    /// Those that are confirmed.
+    /// Confirmed connections.
     confirmed: HashMap<FlowKey, FlowEntry>,
-    /// How many of them each quota owner has.
+    /// Number of confirmed connections of each quota owner.
     charged: HashMap<u32, u32>,
-    /// How many of them began outside.
+    /// Number of confirmed connections whose originator is outside.
     arrivals: u32,
-    /// Those that are not, and began outside.
+    /// Unconfirmed connections whose originator is outside.
     arriving: Aging<MAX_UNCONFIRMED_ARRIVALS>,
-    /// The others that are not, of each quota owner; those who come late share the last ones.
+    /// Other unconfirmed connections, by quota owner; owners that come late share the last ring.
     pending: [Ring; RINGS],
-    /// Which of them each quota owner has.
+    /// Index of the ring of each quota owner.
     rings: HashMap<u32, usize>,
-    /// Those that both ends have ended.
+    /// Retired connections: both ends have closed them.
     retired: Aging<MAX_RETIRED>,
-    /// How often a confirmed connection found no room among those that make none for new ones.
+    /// Number of connections that found no room in the table of confirmed ones, which evicts none.
     pub full: u64,
-    /// Who is at the zone's end of the packet that is being judged, as far as it is known.
+    /// Local identity of the packet that is being judged, as far as it is known.
     pub local: PacketMeta,
-    /// Whether that goes to everyone on its link, as far as it is known.
+    /// `true` if the packet that is being judged is known to be a link-layer broadcast.
     pub goes_to_everyone: bool,
     /// The time of the packet that is being judged.
     now_ns: u64,
@@ -84,7 +84,7 @@ impl Remembered {
         )
     }
 
-    /// Whether there is lasting room for another one like this.
+    /// Returns whether there is room for another confirmed connection like this, after expired ones were removed.
     fn has_room(&mut self, entry: &FlowEntry) -> bool {
         if !self.has_room_now(entry) {
             let now_ns = self.now_ns;
@@ -109,7 +109,7 @@ impl Remembered {
         has_room(charged, self.confirmed.len() as u32, arrivals)
     }
 
-    /// Where those stand that are not confirmed, of one like this.
+    /// Returns the table of unconfirmed connections that this one belongs to.
     fn unconfirmed(&mut self, entry: &FlowEntry) -> &mut HashMap<FlowKey, FlowEntry> {
         if arrived(entry.direction) {
             &mut self.arriving.entries
@@ -214,7 +214,7 @@ impl Connections for Remembered {
     }
 }
 
-/// Whether what began in this direction began outside.
+/// Returns whether the originator of a connection in this direction is outside.
 fn arrived(direction: u8) -> bool {
     direction == Direction::Inbound as u8
 }

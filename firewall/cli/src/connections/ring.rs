@@ -7,16 +7,16 @@ use std::collections::HashMap;
 /// The slots, taken one after another, as the driver has them.
 #[derive(Default)]
 pub struct Ring {
-    /// Those that are there.
+    /// Connections of the ring.
     pub entries: HashMap<FlowKey, FlowEntry>,
-    /// Who has been in each slot, last.
+    /// Last connection that was put into each slot.
     slot_keys: HashMap<u32, FlowKey>,
-    /// How many slots were taken so far, and how many of each part.
+    /// Number of slots that were taken so far, of the ring and of each part.
     cursor: u32,
     part_cursors: [u32; PARTS as usize],
 }
 
-/// So many slots each part has.
+/// Number of slots of a part.
 const PART: u32 = RING as u32 / PARTS;
 
 impl Ring {
@@ -54,7 +54,7 @@ impl Ring {
         first + taken % slots
     }
 
-    /// When whoever makes room next in this part was last heard of; 0: there is room.
+    /// Returns the time of the last packet of the connection that this part evicts next, or 0 if there is room.
     pub fn oldest_ns(&self, part: u32) -> u64 {
         let slot = part * PART + self.part_cursors[part as usize] % PART;
         let oldest = self.slot_keys.get(&slot);
@@ -62,7 +62,7 @@ impl Ring {
         oldest.map_or(0, |oldest| oldest.stamp_ns)
     }
 
-    /// Who is in this slot, unless the same ends have begun another one elsewhere.
+    /// Returns the connection in a slot, or `None` if a newer one of the same key stands in another slot.
     fn at(&self, slot: u32, key: &FlowKey) -> Option<&FlowEntry> {
         self.entries
             .get(key)

@@ -1,4 +1,4 @@
-//! What came of a whole capture, in numbers.
+//! Counters of a dry run over a whole capture.
 
 use super::judge::{BothSides, Unjudged};
 use crate::capture::link_name;
@@ -33,18 +33,18 @@ pub struct Account {
     pub changed: u64,
     /// Packets of confirmed connections that found no lasting room.
     pub full: u64,
-    /// What the defaults decided, for each of [`Direction::ALL`].
+    /// Packets that the default policies decided, for each of [`Direction::ALL`].
     pub defaults: [u64; Direction::ALL.len()],
-    /// What each rule decided, by its number.
+    /// Packets that each rule decided, by its number.
     pub rules: Vec<Hits>,
-    /// Whether the capture was read to its end.
+    /// `true` if the capture was read to its end.
     pub complete: bool,
 }
 
-/// How many there are of each kind.
+/// Counters by the names of kinds.
 pub type Kinds = BTreeMap<&'static str, u64>;
 
-/// What one rule decided.
+/// Counters of one rule.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Hits {
     /// Packets that it matched first.
@@ -93,7 +93,7 @@ impl Account {
         self.unread.values().sum()
     }
 
-    /// Those by the names of their links.
+    /// Returns the counters of unsupported links by the names of their types.
     pub fn unread_names(&self) -> BTreeMap<String, u64> {
         let mut names = BTreeMap::new();
         for (link_type, number) in &self.unread {

@@ -8,7 +8,7 @@ use clap::{Args, ValueHint};
 use rules::Addresses;
 use std::path::PathBuf;
 
-/// What stands below its help.
+/// Text below the command's help.
 pub const HELP: &str = "\
 Expectations are NAME=NUMBER, with commas between several:
   packets    all that were captured         allowed, blocked  verdicts
@@ -62,7 +62,7 @@ pub struct DryRunArguments {
     #[cfg(target_os = "linux")]
     #[arg(long)]
     pub joined: bool,
-    /// Where to judge.
+    /// Networks for which the rules judge.
     #[command(flatten)]
     pub networks: AsIfArguments,
     /// Print the summary only
@@ -71,7 +71,7 @@ pub struct DryRunArguments {
     /// Print one JSON object for each packet, or for each line of what would change, and last the summary
     #[arg(long)]
     pub json: bool,
-    /// Where the service is.
+    /// Control socket of the service.
     #[cfg(target_os = "linux")]
     #[command(flatten)]
     pub service: SocketArguments,

@@ -38,7 +38,7 @@ const TOTALS: [Total; 9] = [
 const CHANGED: &str = "changed";
 
 impl FromStr for Expectations {
-    /// What is wrong, and what would be right.
+    /// Message that says what is wrong, and what would be right.
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {

@@ -9,15 +9,15 @@ use std::collections::{HashMap, VecDeque};
 
 /// Datagrams whose first fragment is remembered, at most.
 const MOST: usize = 4096;
-/// For how long a kernel waits for the others: IPv6's minute, and more than IPv4's half.
+/// Time that a kernel waits for the other fragments, in nanoseconds: IPv6's 60 s, and more than IPv4's 30 s.
 const PATIENCE_NS: u64 = 60_000_000_000;
 
-/// Which datagram a fragment is of: version, ends, protocol and number, and which way it was seen to go.
+/// Identifier of a fragmented datagram: version, addresses, protocol, identification and direction.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Datagram(Vec<u8>, Option<Way>);
 
 impl Datagram {
-    /// Of a packet that is a fragment, by its bytes from the IP header on.
+    /// Returns the datagram of a fragment, by its bytes from the IP header on, or `None` if the packet is no fragment.
     pub fn of(bytes: &[u8], way: Option<Way>) -> Option<Self> {
         match bytes.first()? >> 4 {
             4 => of_v4(bytes),
@@ -61,7 +61,7 @@ fn of_v6(bytes: &[u8]) -> Option<Vec<u8>> {
     None
 }
 
-/// What became of first fragments.
+/// Verdicts on first fragments.
 #[derive(Default)]
 pub struct Fragments {
     verdicts: HashMap<Datagram, (u64, Vec<BothSides>)>,
@@ -81,7 +81,7 @@ impl Fragments {
         }
     }
 
-    /// What becomes of a later one, if its first was seen and the others are still waited for.
+    /// Returns the verdicts on a later fragment, or `None` if the first was not seen, or too long ago.
     pub fn of(&self, datagram: &Datagram, now_ns: u64) -> Option<Vec<BothSides>> {
         let (then_ns, verdicts) = self.verdicts.get(datagram)?;
         (now_ns.saturating_sub(*then_ns) <= PATIENCE_NS).then(|| verdicts.clone())

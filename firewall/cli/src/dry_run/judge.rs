@@ -24,40 +24,40 @@ pub struct Judge<'a> {
     before: Option<Side<'a>>,
 }
 
-/// What became of a packet.
+/// Result of judging a packet.
 #[derive(Debug)]
 pub enum Judged {
-    /// It was not judged.
+    /// The packet was not judged.
     Not(Unjudged),
-    /// It was: once, or twice on its way from one end in the zone to another.
+    /// The packet was judged: once, or twice if both ends are in the zone.
     Verdicts(Parsed, Vec<BothSides>),
 }
 
-/// Why a packet was not judged.
+/// Reason for which a packet was not judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unjudged {
     /// The firewall sees IP only: what it is instead.
     NotIp(&'static str),
-    /// Its link is of this kind, which is not read here.
+    /// The packet's link type is this one, which is not supported.
     UnreadLink(i32),
-    /// It stays on the loopback device, and no rule names that.
+    /// The packet stays on the loopback device, and no rule names that.
     Loopback,
     /// The capture holds too little of it.
     Cut,
-    /// The same, though the capture says that this is all there was.
+    /// The capture holds too little of the packet, but declares it to be whole.
     CutInSilence,
-    /// It is neither from the zone nor to it.
+    /// The packet is neither from the zone nor to it.
     Outside,
 }
 
 /// The verdicts of the rules and of the other rules on one packet, in one direction.
 #[derive(Clone, Copy, Debug)]
 pub struct BothSides {
-    /// Which way it went; `None` if a malformed packet does not even show its ends.
+    /// Direction of the packet, or `None` if a malformed packet does not show its addresses.
     pub direction: Option<Direction>,
     /// The verdict; `None` if it was blocked before it got here.
     pub now: Option<Decision>,
-    /// That of the other rules.
+    /// Verdict of the other rules.
     pub before: Option<Decision>,
 }
 
@@ -138,7 +138,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Whether the rules, or those beside them, judge what stays on the loopback device.
+    /// Returns whether the rules, or the other rules, judge packets on the loopback device.
     fn judges_loopback(&self) -> bool {
         let mut sides = [Some(&self.now), self.before.as_ref()]
             .into_iter()
@@ -230,7 +230,7 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// What becomes of a packet that these rules are not asked about, and the rules beside them are: it passes for no reason of theirs.
+/// Returns the decision on a loopback packet that only the other side's rules judge: it passes for no reason of these.
 fn unseen() -> Decision {
     Decision {
         rule: NO_RULE,
@@ -297,7 +297,8 @@ impl<'a> Captured<'a> {
         }
     }
 
-    /// Whether the capture was cut by something that calls what is left the whole: anonymisers and some probes do.
+    /// Returns whether a packet was cut by a tool that declares the rest to be whole, as anonymisers and some probes
+    /// do.
     fn is_cut_in_silence(&self, packet: &Packet) -> bool {
         let whole = u32::try_from(packet.bytes.len()).is_ok_and(|held| held >= packet.length);
         whole && said_length(&self.bytes).is_some_and(|said| said > self.length)
@@ -343,7 +344,7 @@ fn with_length(bytes: &[u8], length: u32) -> Cow<'_, [u8]> {
     written.into()
 }
 
-/// Whether something that cards cut into pieces follows an IPv6 header.
+/// Returns whether a payload that network cards segment (TSO, GSO) follows an IPv6 header.
 fn has_payload(bytes: &[u8]) -> bool {
     const NEXT_HEADER: usize = 6;
     bytes

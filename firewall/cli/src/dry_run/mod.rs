@@ -73,7 +73,7 @@ fn judge_capture(
 }
 
 impl DryRunArguments {
-    /// What has joined sets by now, if that is to count.
+    /// Returns the members that have joined sets by now, or none if they are not to count.
     #[cfg(target_os = "linux")]
     fn members(&self) -> Result<Vec<SetMember>, Error> {
         if self.joined {

@@ -5,7 +5,7 @@ use crate::zone::Course;
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-/// How pcap numbers Ethernet.
+/// Link type of Ethernet in pcap.
 const ETHERNET: i32 = 1;
 /// The most Ethernet addresses that are kept: a zone has a few.
 const MOST: usize = 1024;
@@ -50,14 +50,14 @@ impl Neighbours {
     }
 }
 
-/// Where an Ethernet frame goes and where it comes from.
+/// Returns the destination and source of an Ethernet frame, or `None` if the link is of another type.
 fn ends(packet: &Packet) -> Option<(Mac, Mac)> {
     let (to, rest) = packet.bytes.split_first_chunk()?;
     let from = rest.first_chunk()?;
     (packet.link_type == ETHERNET).then_some((*to, *from))
 }
 
-/// Whether a frame goes to everyone on its link, as its Ethernet header has it.
+/// Returns whether a frame is a broadcast by its Ethernet header.
 pub fn goes_to_everyone(packet: &Packet) -> bool {
     ends(packet).is_some_and(|(to, _)| to == [0xFF; 6])
 }
@@ -66,7 +66,7 @@ fn is_group(mac: Mac) -> bool {
     mac[0] & 1 == 1
 }
 
-/// Whether an address is one that every link has, or none yet.
+/// Returns whether an address is link-local or unspecified.
 fn is_of_a_link(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_link_local() || v4.is_unspecified(),

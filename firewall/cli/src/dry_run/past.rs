@@ -1,4 +1,4 @@
-//! What rules would have done to what really happened, as far as the history says it.
+//! Judge of past traffic: the verdicts that rules would have given to the rows of the history.
 //!
 //! The engine judges, as in every other dry run. Of what the history does not keep nothing is guessed: rules that ask for it may match or
 //! not, and where that changes the verdict, it can't be said.
@@ -21,12 +21,12 @@ const SOME_PORT: u16 = 50_000;
 /// The protocol whose types the kernel itself keeps the link by.
 const ICMPV6: u8 = 58;
 
-/// What would have become of a row.
+/// Result of judging a row of the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judged<'a> {
-    /// This, by this rule or by the default.
+    /// The verdict, and the rule that gave it, or `None` for the default policy.
     Verdict(Verdict, Option<&'a Rule>),
-    /// It can't be said: these rules ask for what is not kept. Empty: too many do.
+    /// The verdict is unknown: these rules ask for what the history does not keep. Empty if there are too many of them.
     Unsure(Vec<MayMatch<'a>>),
     /// Rules are not asked: it is a reply, or malformed.
     NotAsked,
@@ -35,9 +35,9 @@ pub enum Judged<'a> {
 /// A rule that may have matched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MayMatch<'a> {
-    /// It.
+    /// The rule, or `None` for the default policy.
     pub rule: Option<&'a Rule>,
-    /// What it asks for that is not kept.
+    /// Properties that the rule asks for and the history does not keep.
     pub asks: BTreeSet<Unknown>,
 }
 
@@ -48,12 +48,12 @@ pub struct PastJudge<'a> {
     /// The rules from this one on, without what is unknown; none: they do not fit.
     tables: HashMap<(BTreeSet<Unknown>, usize), Option<Table>>,
     programs: HashMap<String, [u64; 2]>,
-    /// Whether what stays on the loopback device is judged.
+    /// `true` if the rules judge packets on the loopback device.
     loopback: bool,
 }
 
 impl<'a> PastJudge<'a> {
-    /// By these rules, which were understood by this resolver.
+    /// Creates a judge by these rules, whose names were resolved by this resolver.
     pub fn new(file: &'a RuleFile, here: &'a Here) -> Self {
         Self {
             file,
@@ -64,7 +64,7 @@ impl<'a> PastJudge<'a> {
         }
     }
 
-    /// What would become of this row.
+    /// Returns the verdict that the rules would have given to a row.
     pub fn judge(&mut self, row: &HistoryRow) -> Judged<'a> {
         let direction = Direction::ALL
             .into_iter()
@@ -159,7 +159,8 @@ impl<'a> PastJudge<'a> {
     }
 }
 
-/// Whether it may be one of the kernel's messages that keep it on its link, which no default refuses: their type says which are.
+/// Returns whether a packet may be one of the kernel's neighbour discovery messages, which no default policy refuses:
+/// the history does not keep the ICMPv6 type that tells.
 fn may_keep_the_link(packet: &Parsed, local: &PacketMeta, verdict: Verdict) -> bool {
     verdict != Verdict::Allow
         && packet.flow.protocol == ICMPV6
@@ -169,7 +170,7 @@ fn may_keep_the_link(packet: &Parsed, local: &PacketMeta, verdict: Verdict) -> b
 /// The kernel's own packets have its name in the place of a process's.
 const KERNEL: &str = "kernel";
 
-/// Where it passes, where it does not, and where somebody is asked.
+/// Reduces a verdict to allow, block or ask, as the history is compared.
 fn of_three(verdict: Verdict) -> Verdict {
     match verdict {
         Verdict::Allow | Verdict::Ask => verdict,
@@ -177,7 +178,7 @@ fn of_three(verdict: Verdict) -> Verdict {
     }
 }
 
-/// What is not kept of this row.
+/// Returns the properties of a row that the history does not keep.
 fn unknown(row: &HistoryRow, direction: Direction) -> BTreeSet<Unknown> {
     let mut unknown = BTreeSet::from([
         Unknown::SourcePorts,
@@ -428,7 +429,7 @@ mod tests {
         assert_eq!(judged(&names, &row()), "r: names");
     }
 
-    /// What is kept of a packet.
+    /// Returns the row of the history for a packet.
     fn kept(Question(Parsed { flow, shape }, who): &Question, here: &Here) -> HistoryRow {
         let direction = Direction::try_from(flow.direction).unwrap();
         let has_port = Protocol(flow.protocol).has_ports() && *shape == Shape::Whole;

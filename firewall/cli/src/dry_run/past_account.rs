@@ -34,7 +34,7 @@ pub fn run(arguments: &DryRunArguments, out: &mut dyn Write) -> Result<u8, Error
 /// Rows that have this in common are one line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct LineKey {
-    /// Those that change first, and those of which it can't be said last.
+    /// Verdict that the rules would have given, or `None` if that is unknown.
     would: Option<&'static str>,
     was: String,
     cells: [String; COLUMNS],
@@ -197,7 +197,7 @@ fn account_line(
     }
 }
 
-/// What became of a row, as [`PastJudge`] says what would: to be rejected is to be blocked.
+/// Returns the past verdict of a row in the terms of [`PastJudge`]: rejected is blocked.
 fn was(row: &HistoryRow) -> &str {
     match row.verdict.as_str() {
         passes @ ("allow" | "ask") => passes,

@@ -1,4 +1,4 @@
-//! What a dry run shows: a line for each verdict, and a summary.
+//! Printer of a dry run: a line for each verdict, and a summary.
 
 use super::account::Account;
 use super::judge::{BothSides, Judged, Unjudged};
@@ -28,7 +28,7 @@ pub struct Printer<'a> {
 }
 
 impl Printer<'_> {
-    /// Whether the other rules decided otherwise: another verdict, or for another reason.
+    /// Returns whether the other rules decided otherwise: another verdict, or for another reason.
     pub fn changed(&self, verdict: &BothSides) -> bool {
         let Some(other) = self.other else {
             return false;
@@ -165,7 +165,7 @@ impl Printer<'_> {
         object
     }
 
-    /// What came of it all.
+    /// Prints the summary of the dry run.
     pub fn summary(&self, account: &Account, out: &mut dyn Write) -> io::Result<()> {
         if self.json {
             return writeln!(out, "{}", self.summary_object(account));
@@ -365,7 +365,7 @@ fn decision_object(decision: Option<Decision>, file: &RuleFile) -> Value {
     })
 }
 
-/// Who decided, and why.
+/// Returns the rule or default policy that decided, and the reason, in words.
 fn cause(decision: &Decision, file: &RuleFile, direction: Option<Direction>) -> String {
     let default = direction.map_or("no rule", default_name);
     let by = match file.rule_of(decision) {

@@ -16,7 +16,7 @@ pub fn gatebell(arguments: &[&str]) -> Output {
     command(arguments).output().unwrap()
 }
 
-/// The same, with something on standard input.
+/// Runs `gatebell` with these arguments and this standard input.
 pub fn gatebell_given(input: &[u8], arguments: &[&str]) -> Output {
     let mut child = command(arguments)
         .stdin(Stdio::piped())
@@ -35,7 +35,7 @@ pub fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// Where nobody reads, nor ever will.
+/// Returns a pipe whose reader is closed.
 pub fn nobody() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -54,7 +54,7 @@ pub fn err(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// What a run shows: both outputs and the exit code.
+/// Returns both outputs of a run and the exit code.
 pub fn shown(output: &Output) -> String {
     format!(
         "{}{}exit code {}\n",

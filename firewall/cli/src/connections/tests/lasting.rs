@@ -1,4 +1,4 @@
-//! What passes because of what passed before, and for how long.
+//! Tests of how long connections last: replies pass because of earlier packets, until a timeout.
 
 use super::{ACK, ANSWERED, ASKED, FIN, REFUSED, REPLY, RST, Run, SECOND, SYN};
 use crate::connections::Remembered;
@@ -183,7 +183,7 @@ fn a_connection_goes_on_by_the_device_that_the_rules_allow() {
     }
 }
 
-/// Whether a packet that comes and goes by these devices passes, under this table of rules.
+/// Returns whether a packet that is forwarded between these devices passes by these rules.
 fn passes(
     connections: &mut Remembered,
     rules: &rules::Table,

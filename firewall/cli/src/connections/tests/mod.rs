@@ -1,4 +1,4 @@
-//! What a dry run remembers, packet by packet.
+//! Tests of the dry run's connection table, packet by packet.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod errors;

@@ -1,4 +1,4 @@
-//! Who may have how many connections.
+//! Tests of connection quotas.
 
 use super::{ACK, ANSWERED, ASKED, REFUSED, REPLY, Run, SECOND, SYN};
 use crate::flow::Question;
@@ -46,7 +46,7 @@ fn a_flood_of_beginnings_makes_nothing_fail_that_begins_beside_it() {
     assert_eq!(run.with_flags(1, &other, SYN | ACK), REFUSED);
 }
 
-/// What somebody sends, and gets, and sends.
+/// Sends a user's first packet, its reply and another packet.
 fn begin_and_go_on(run: &mut Run, user: u32, number: u32) {
     run.connections.local.user = user;
     for packet in [ASKED, ANSWERED, ASKED] {
