@@ -1,10 +1,10 @@
-//! What keeps a command from doing what it was asked.
+//! Errors of the commands.
 
 use crate::capture::Broken;
 use std::io;
 use std::path::PathBuf;
 
-/// What keeps a command from doing what it was asked; each says what to do next.
+/// Error that keeps a command from doing what it was asked; each message says what to do next.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Standard output can't be written.
@@ -15,7 +15,7 @@ pub enum Error {
     Unreadable {
         /// The file.
         file: PathBuf,
-        /// What the system says.
+        /// Error of the system.
         cause: io::Error,
     },
     /// A file can't be written.
@@ -23,7 +23,7 @@ pub enum Error {
     Unwritable {
         /// The file.
         file: PathBuf,
-        /// What the system says.
+        /// Error of the system.
         cause: io::Error,
     },
     /// A rule file has errors, which were shown before.
@@ -31,23 +31,23 @@ pub enum Error {
     Rules {
         /// The file.
         file: String,
-        /// How many.
+        /// Number of errors.
         errors: usize,
     },
-    /// What has joined sets makes a rule file too large.
+    /// A rule file is too large with the members that have joined its sets.
     #[error("{file}: with what has joined its sets: {message}")]
     Joined {
         /// The file.
         file: String,
-        /// What is too large.
+        /// Description of what is too large.
         message: String,
     },
-    /// In other networks a rule file is too large.
+    /// A rule file is too large for the networks that `--as-if` declares.
     #[error("{file}: where its networks are as asked for: {message}")]
     Elsewhere {
         /// The file.
         file: String,
-        /// What is too large.
+        /// Description of what is too large.
         message: String,
     },
     /// There is no such network.
@@ -58,7 +58,7 @@ pub enum Error {
     Capture {
         /// The file.
         file: String,
-        /// What is wrong with it.
+        /// Description of what is wrong with the file.
         broken: Broken,
     },
     /// A rule file can't be changed as it was asked.
@@ -74,9 +74,9 @@ pub enum Error {
     Export {
         /// The file.
         file: String,
-        /// What it was read as.
+        /// Kind of firewall that the file was read as.
         kind: &'static str,
-        /// What is wrong with it.
+        /// Description of what is wrong with the file.
         wrong: String,
     },
     /// A connection that nobody could begin.
@@ -98,13 +98,13 @@ pub enum Error {
         /// The other.
         destination_address: std::net::IpAddr,
     },
-    /// It is not as it was said to be.
+    /// The counts of a dry run are not those that `--expect` declares.
     #[error("not as expected: {0}")]
     Unexpected(String),
     /// `--expect` asks for something that there is not.
     #[error("--expect: {0}")]
     Expectation(String),
-    /// What is to be a record is none.
+    /// The argument of `--record` is no record.
     #[error("--record: {0}")]
     Record(String),
     /// No rule file is given where there is no service that could be asked for its rules.
@@ -127,21 +127,21 @@ pub enum Error {
     Applied {
         /// Each one.
         errors: String,
-        /// What to do.
+        /// Message that says what to do.
         message: String,
     },
-    /// What is in force can't be changed as it was asked, or not be shown.
+    /// The rules in force can't be changed as requested, or not be shown.
     #[cfg(target_os = "linux")]
     #[error("{}{}", .0, instead(.0))]
     NotEditable(control::NotEditable),
-    /// What is to be an answer's name is none's, or is that of several.
+    /// No answer, or more than one, has this name.
     #[cfg(target_os = "linux")]
     #[error(
         "{}: {}; `gatebell answers` lists them, and nothing was changed", which.escape_debug(),
         if *.several { "several answers begin so: write more of it" } else { "no answer begins so" }
     )]
     WhichAnswer {
-        /// What was written.
+        /// Name that was given.
         which: String,
         /// Several have it.
         several: bool,
@@ -153,7 +153,7 @@ pub enum Error {
          stays so"
     )]
     Unbalanced(String),
-    /// It takes root.
+    /// The command needs root.
     #[cfg(target_os = "linux")]
     #[error("only root can take the firewall out of the kernel; run: sudo gatebell recover")]
     NotRoot,
@@ -170,7 +170,7 @@ pub enum Error {
     NoServiceProgram {
         /// The program.
         file: PathBuf,
-        /// What the system says.
+        /// Error of the system.
         cause: io::Error,
     },
     /// No refused packet was kept.
@@ -188,7 +188,7 @@ pub enum Error {
     NoPlace,
 }
 
-/// What else a command can do.
+/// Returns another way to do what the service refused, or an empty text.
 #[cfg(target_os = "linux")]
 fn instead(why: &control::NotEditable) -> &'static str {
     match why {
@@ -209,7 +209,7 @@ impl From<control::NotEditable> for Error {
 
 #[cfg(target_os = "linux")]
 impl Error {
-    /// What the driver's device says, by its cause.
+    /// Converts an error of the driver's device by its cause.
     pub(crate) fn of_device(error: anyhow::Error) -> Self {
         match view::reader::unreachable(&error) {
             Some(failed) => failed.into(),
@@ -217,7 +217,7 @@ impl Error {
         }
     }
 
-    /// Whether the service is gone, or about to be.
+    /// Returns whether the error says that the service is gone, or about to be.
     pub(crate) fn gone(&self) -> bool {
         match self {
             Self::Service(control::Failed::NotRunning) => true,

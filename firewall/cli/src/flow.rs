@@ -7,12 +7,12 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-/// Where a flow comes from.
+/// Returns the source address of a packet.
 pub fn source(flow: &PacketHeaders) -> IpAddr {
     address(flow.ip_version, flow.source)
 }
 
-/// Where a flow goes.
+/// Returns the destination address of a packet.
 pub fn destination(flow: &PacketHeaders) -> IpAddr {
     address(flow.ip_version, flow.destination)
 }
@@ -78,7 +78,7 @@ fn write_type(f: &mut fmt::Formatter<'_>, protocol: Protocol, flow: &PacketHeade
 #[derive(Clone, Debug)]
 pub struct Question(pub Parsed, pub Who);
 
-/// Who is at the zone's end of a packet, as far as it is said.
+/// Local identity of a packet, as far as it is declared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Who {
     /// The user, by number or name.
@@ -87,12 +87,12 @@ pub struct Who {
     pub program: Option<String>,
     /// The device's name; of what is forwarded, of the one that it comes in by.
     pub interface: Option<String>,
-    /// Of what is forwarded, the device that it goes out by.
+    /// Name of the device that a forwarded packet goes out by.
     pub out_interface: Option<String>,
 }
 
 impl Who {
-    /// The same as drivers have it.
+    /// Returns the identity in the form that drivers have.
     ///
     /// # Errors
     /// There is no such user; the text says what would be right.
@@ -138,7 +138,7 @@ impl Who {
 }
 
 impl fmt::Display for Who {
-    /// What follows a packet: ` user 1000 program /usr/bin/curl`.
+    /// Writes the identity as it follows a packet: ` user 1000 program /usr/bin/curl`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (key, value) in [
             ("user", &self.user),
@@ -154,14 +154,14 @@ impl fmt::Display for Who {
     }
 }
 
-/// How a packet is written, for messages.
+/// Syntax of a packet, for messages.
 const FORM: &str = "write it like 'out tcp 10.0.0.2:50000 -> 10.0.0.1:23', 'in udp [fd00::1]:53 -> [fd00::2]:50000', \
                     'in icmp 10.0.0.1 -> 10.0.0.2 type echo-request', 'out 47 10.0.0.2 -> 10.0.0.1' or \
                     'in tcp 10.0.0.1 -> 10.0.0.2 fragment'; behind it may stand: user 1000, program /usr/bin/curl, \
                     interface eth0, and of what is forwarded out_interface docker0";
 
 impl FromStr for Question {
-    /// What is wrong, and what would be right.
+    /// Message that says what is wrong, and what would be right.
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {

@@ -1,10 +1,10 @@
-//! This machine, for questions about packets.
+//! Resolver of names on this machine, for questions about packets.
 
 use rules::{Resolver, SetFile, SystemResolver};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
-/// This machine, where a program that is not installed can still be asked about: it is told from others by its path.
+/// Resolver of this machine's names. A program that is not installed can be asked about too: its path identifies it.
 pub struct Here(SystemResolver);
 
 impl Here {

@@ -56,7 +56,7 @@ pub fn parse() -> Arguments {
     Arguments::parse()
 }
 
-/// The same for these words, the program's own name first.
+/// Parses the given words as [`parse`] does the process's arguments; the program's own name comes first.
 #[must_use]
 pub fn parse_from(words: impl IntoIterator<Item = OsString>) -> Arguments {
     Arguments::parse_from(words)

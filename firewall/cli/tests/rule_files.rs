@@ -70,8 +70,8 @@ fn of_a_sets_file_that_root_alone_may_read_the_line_alone_is_shown() {
     golden(name, &shown);
 }
 
-/// What is said of the rules with the wrong list, whose file has this mode, and whether it is root who asks. In a copy of theirs
-/// that everybody comes to: who may read a checkout's files is up to the umask and the folders of who made it.
+/// Returns the output of `rules check` for rules whose wrong list has this file mode, and whether root asks. In a copy
+/// that everybody can reach: a checkout's permissions depend on the umask and the folders of its owner.
 #[cfg(unix)]
 fn check_wrong_list(mode: u32) -> (Output, bool) {
     use std::fs::{self, Permissions};

@@ -7,7 +7,7 @@ use rules::document::{Place, text_value, unlike};
 use rules::is_visible;
 use std::path::PathBuf;
 
-/// What can be changed in a rule file.
+/// Commands that change a rule file.
 #[derive(Debug, clap::Subcommand)]
 pub enum EditCommand {
     /// Add a rule, and put it in force
@@ -81,7 +81,7 @@ pub struct UndoArguments {
     /// The change before which the file was as it should be; left out: the last one
     #[arg(value_name = "CHANGE")]
     pub change: Option<u64>,
-    /// Which file.
+    /// Rule file to change.
     #[command(flatten)]
     pub target: TargetArguments,
 }
@@ -95,13 +95,13 @@ pub struct LogArguments {
     /// Print one JSON object for each change
     #[arg(long)]
     pub json: bool,
-    /// Where the service is.
+    /// Control socket of the service.
     #[cfg(target_os = "linux")]
     #[command(flatten)]
     pub service: crate::arguments::SocketArguments,
 }
 
-/// Which file is changed, and how that is told.
+/// Arguments that name the rule file to change, and the form of the output.
 #[derive(Debug, Args)]
 pub struct TargetArguments {
     /// The rule file; left out: the service's, which takes the change at once
@@ -117,7 +117,7 @@ pub struct TargetArguments {
     #[cfg(target_os = "linux")]
     #[arg(long, value_name = "TIME")]
     pub lease: Option<crate::arguments::Time>,
-    /// Where the service is.
+    /// Control socket of the service.
     #[cfg(target_os = "linux")]
     #[command(flatten)]
     pub service: crate::arguments::SocketArguments,
@@ -128,13 +128,13 @@ pub struct TargetArguments {
 pub struct AddArguments {
     /// What becomes of packets that it matches: allow, block, reject or ask
     pub action: String,
-    /// Its keys.
+    /// Keys of the rule.
     #[command(flatten)]
     pub keys: KeyArguments,
-    /// Where it comes.
+    /// Place of the rule among the others.
     #[command(flatten)]
     pub place: PlaceArguments,
-    /// Which file.
+    /// Rule file to change.
     #[command(flatten)]
     pub target: TargetArguments,
 }
@@ -145,7 +145,7 @@ pub struct NamedArguments {
     /// The rules' names
     #[arg(required = true, value_name = "ID")]
     pub rules: Vec<String>,
-    /// Which file.
+    /// Rule file to change.
     #[command(flatten)]
     pub target: TargetArguments,
 }
@@ -157,10 +157,10 @@ pub struct MoveArguments {
     /// The rule's name
     #[arg(value_name = "ID")]
     pub rule: String,
-    /// Where to.
+    /// New place of the rule.
     #[command(flatten)]
     pub place: PlaceArguments,
-    /// Which file.
+    /// Rule file to change.
     #[command(flatten)]
     pub target: TargetArguments,
 }
@@ -174,13 +174,13 @@ pub struct EditArguments {
     /// What becomes of packets that it matches: allow, block, reject or ask
     #[arg(long, value_name = "ACTION")]
     pub action: Option<String>,
-    /// Its keys.
+    /// Keys of the rule.
     #[command(flatten)]
     pub keys: KeyArguments,
     /// Keys to take out
     #[arg(long, value_name = "KEY,…", value_delimiter = ',')]
     pub unset: Vec<UnsetKey>,
-    /// Which file.
+    /// Rule file to change.
     #[command(flatten)]
     pub target: TargetArguments,
 }
@@ -209,7 +209,7 @@ pub enum UnsetKey {
     Comment,
 }
 
-/// Where among the others; one of them.
+/// Place of a rule among the others: at most one of these.
 #[derive(Debug, Args)]
 #[group(multiple = false)]
 pub struct PlaceArguments {
@@ -388,7 +388,7 @@ fn number_or_text(word: &str) -> String {
 }
 
 impl UnsetKey {
-    /// As a rule file has it.
+    /// Returns the name of the key in a rule file.
     pub fn name(self) -> String {
         self.to_possible_value()
             .map(|value| value.get_name().to_owned())
@@ -400,7 +400,7 @@ impl UnsetKey {
 type KeyChanges = (Vec<(&'static str, String)>, Vec<String>);
 
 impl EditArguments {
-    /// What is to be set and what to be taken out.
+    /// Returns the keys to set and the keys to take out.
     pub fn changes(&self) -> Result<KeyChanges, Wrong> {
         let set = self.keys.values(self.action.as_deref());
         let unset: Vec<_> = self.unset.iter().map(|key| key.name()).collect();

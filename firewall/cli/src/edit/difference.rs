@@ -1,4 +1,4 @@
-//! What is different between two texts, line by line.
+//! Differences between two texts, line by line.
 
 use crate::style;
 use firewall_abi::packet::Verdict;
@@ -18,7 +18,7 @@ pub fn unified(old: &str, new: &str) -> String {
         .to_string()
 }
 
-/// The same for people.
+/// Prints the differences for people, with colours.
 pub fn print(out: &mut dyn Write, old: &str, new: &str) -> io::Result<()> {
     let difference = TextDiff::from_lines(old, new);
     for hunk in difference

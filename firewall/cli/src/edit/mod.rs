@@ -99,7 +99,7 @@ impl EditCommand {
 /// A rule file's text after a change.
 struct Change {
     text: String,
-    /// What the change is, in a few words.
+    /// Description of the change, in a few words.
     what: String,
     /// The earlier change that it takes back.
     undoes: Option<u64>,
@@ -150,8 +150,9 @@ fn each(
     Ok((new, format!("{what} {}", ids.join(", "))))
 }
 
-/// What is to be said of the new text, as `rules check` does on this machine. What is wrong with it is shown; so is what was wrong
-/// before, unless this may be what heals it.
+/// Returns the findings about the new text, as `rules check` has them on this machine. Its errors are printed; so are
+/// those
+/// of the old text, unless the change may heal them.
 fn checked(old: &Source, new: &str, heals: bool) -> Result<Vec<Finding>, Error> {
     let parse = |text: &str| {
         RuleFile::parse(&old.name, text, &SystemResolver::beside(&old.place)).map_err(|errors| {

@@ -16,19 +16,19 @@ pub enum Target {
     Service(crate::live::ServiceFile),
 }
 
-/// What became of a change.
+/// Result of a change.
 pub enum Taken {
     /// Nothing was written.
     Nothing,
-    /// The file was, and the state before has this number.
+    /// The file was written, and the state before has this number.
     Written(u64),
-    /// The service has it.
+    /// The service has applied the change.
     #[cfg(target_os = "linux")]
     Applied(control::Applied),
 }
 
 impl Taken {
-    /// What became of the change, for people.
+    /// Returns a sentence for people about the result of the change.
     pub fn sentence(&self, old: &Source, changed: bool) -> String {
         let name = clean(&old.name);
         match self {
@@ -47,7 +47,7 @@ impl Taken {
         }
     }
 
-    /// Whether anything was written.
+    /// Returns whether anything was written.
     pub fn is_written(&self) -> bool {
         !matches!(self, Self::Nothing)
     }
@@ -91,7 +91,7 @@ impl Target {
         Err(Wrong::NoFile.into())
     }
 
-    /// As it is before the change.
+    /// Returns the rules before the change.
     pub fn source(&self) -> &Source {
         match self {
             Self::File(source) => source,

@@ -1,9 +1,9 @@
-//! Why a rule file can't be changed as it was asked.
+//! Errors of changing a rule file.
 
-/// Why a rule file can't be changed as it was asked; each says what would be right.
+/// Error of changing a rule file as requested; each message says what would be right.
 #[derive(Debug, thiserror::Error)]
 pub enum Wrong {
-    /// The text can't.
+    /// The text of the file can't be changed so.
     #[error(transparent)]
     Document(#[from] rules::document::Wrong),
     /// The rule has no such key.
@@ -23,7 +23,7 @@ pub enum Wrong {
         plural(*.errors)
     )]
     Before {
-        /// How many.
+        /// Number of errors.
         errors: usize,
     },
     /// The file would not be taken with the change.
@@ -32,7 +32,7 @@ pub enum Wrong {
         plural(*.errors)
     )]
     After {
-        /// How many.
+        /// Number of errors.
         errors: usize,
     },
     /// No state was kept.
@@ -56,7 +56,7 @@ pub enum Wrong {
     /// Somebody else was faster.
     #[error("somebody else changed the file meanwhile, and nothing was changed now; ask again")]
     Meanwhile,
-    /// It is not a file.
+    /// The rules are on standard input, which is no file.
     #[error("standard input can't be changed; name a file: --file rules.toml")]
     StandardInput,
     /// There is no service.

@@ -4,7 +4,7 @@ use super::Kind;
 use clap::{Args, ValueHint};
 use std::path::PathBuf;
 
-/// What stands below its help.
+/// Text below the command's help.
 pub const HELP: &str = "\
 Examples:
   cat /etc/default/ufw /etc/ufw/user.rules /etc/ufw/user6.rules | gatebell rules import - > rules.toml

@@ -8,20 +8,20 @@ use std::collections::{HashMap, HashSet};
 /// A rule of a chain.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// Where it stands.
+    /// Place of the step in the foreign file.
     pub place: Place,
-    /// What it asks for.
+    /// Keys that the step asks for.
     pub keys: Keys,
     /// The version of IP that it is for, if it is for one.
     pub version: Option<Version>,
-    /// What it does.
+    /// Action of the step.
     pub does: Does,
 }
 
-/// What a rule of a chain does.
+/// Action of a chain's rule.
 #[derive(Clone, Debug)]
 pub enum Does {
-    /// It decides.
+    /// The rule decides.
     Decide(Verdict),
     /// The rules of this chain are tried.
     Jump(String),
@@ -29,7 +29,7 @@ pub enum Does {
     Return,
     /// No rule of ours is needed for it; why.
     NotNeeded(String),
-    /// It can't be said; why.
+    /// The rule can't be translated, for this reason.
     Unsaid(String),
 }
 
@@ -43,11 +43,11 @@ const MOST: usize = 100_000;
 /// Rules of chains, one after another, as packets meet them.
 pub struct Walk<'c> {
     chains: &'c Chains,
-    /// Those that something which is said leads to.
+    /// Chains that a translated rule leads to.
     reached: HashSet<&'c str>,
 }
 
-/// What a rule is asked beside its own words: those of the rules that lead to its chain.
+/// Keys of the rules that lead to a chain, which its own rules ask for too.
 #[derive(Clone, Default)]
 struct Outer {
     keys: KeyArguments,
@@ -86,7 +86,7 @@ impl<'c> Walk<'c> {
         }
     }
 
-    /// What stands in chains that no packet was followed into is not said either.
+    /// Adds the rules of chains that no packet was followed into, as not translated.
     pub fn finish(mut self, into: &mut Imported) {
         let mut left: Vec<_> = self.chains.keys().collect();
         left.retain(|name| !self.reached.contains(name.as_str()));
@@ -143,7 +143,7 @@ impl<'c> Walk<'c> {
 }
 
 impl Outer {
-    /// What both ask for.
+    /// Returns the keys combined with further ones, or an error if they can't be combined.
     fn with(&self, keys: &KeyArguments, version: Option<Version>) -> Result<Self, String> {
         let keys = both(&self.keys, keys)?;
         match (self.version, version) {
@@ -157,7 +157,7 @@ impl Outer {
         }
     }
 
-    /// As keys of one rule.
+    /// Returns the keys as those of one rule.
     fn keys(self) -> Keys {
         let keys = match self.version {
             Some(version) => of_version(self.keys, version)?,
@@ -189,7 +189,7 @@ fn by_device(mut keys: KeyArguments) -> Keys {
     }
 }
 
-/// What the rules of a chain ask for beside their own words, if it can be entered.
+/// Returns the keys that the rules of a chain ask for beside their own, or an error if the chain can't be entered.
 fn jump(
     chains: &Chains,
     to: &str,

@@ -11,10 +11,10 @@ pub struct Fields<'v> {
 }
 
 impl<'v> Fields<'v> {
-    /// Of this value.
+    /// Reads the fields of a JSON value.
     ///
     /// # Errors
-    /// It is no object.
+    /// The value is no object.
     pub fn of(value: &'v Value) -> Result<Self, String> {
         let object = value
             .as_object()

@@ -50,7 +50,7 @@ const SERVICES: &[Service] = &[
     ("ws-discovery", &[("tcp", "5357", ""), ("udp", "3702", "")]),
 ];
 
-/// What `firewall-cmd --list-all` printed.
+/// Translates the output of `firewall-cmd --list-all`.
 ///
 /// A packet belongs to one zone: to one that has its source, else to the one that has its device, else to the default zone. So the
 /// rules of each zone but the last end with one for whatever else belongs to it.
@@ -132,10 +132,10 @@ struct Zone {
     inverted: bool,
     /// The zone's own packets are forwarded among its devices.
     forwards: Option<Place>,
-    /// What refuses comes first, as in firewalld.
+    /// Rules that refuse, which come first, as in firewalld.
     first: Vec<(Place, Said)>,
     later: Vec<(Place, Said)>,
-    /// What becomes of what none of its rules takes.
+    /// Verdict on packets of the zone that none of its rules matches.
     rest: Option<Verdict>,
 }
 
@@ -250,7 +250,7 @@ impl Zone {
         }
     }
 
-    /// What the zone does with what none of its rules takes, and with ICMP.
+    /// Sets the verdict on packets that none of the zone's rules matches, and adds its rules for ICMP.
     fn complete(&mut self, into: &mut Imported) {
         let (target, place) = match self.target.take() {
             Some((target, place)) => (target, Some(place)),
@@ -289,14 +289,14 @@ impl Zone {
         self.active || self.is_default || !self.interfaces.is_empty() || !self.sources.is_empty()
     }
 
-    /// What comes from the zone's own sources.
+    /// Writes the rules for packets from the zone's own sources.
     fn by_sources(&self, into: &mut Imported) {
         if !self.sources.is_empty() {
             self.write(&Scope::From(&self.sources), into);
         }
     }
 
-    /// What comes in by the zone's own devices.
+    /// Writes the rules for packets that come in by the zone's own devices.
     fn by_devices(&self, into: &mut Imported) {
         if !self.interfaces.is_empty() {
             self.write(&Scope::By(&self.interfaces), into);
@@ -312,7 +312,7 @@ impl Zone {
         self.forward(into);
     }
 
-    /// What belongs to no other zone.
+    /// Writes the rules of the default zone, for packets that belong to no other zone.
     fn by_default(&self, into: &mut Imported) {
         if !self.is_default {
             return;
@@ -324,7 +324,7 @@ impl Zone {
         }
     }
 
-    /// What is forwarded from one of its devices to another.
+    /// Writes the rule for packets that are forwarded from one of the zone's devices to another.
     fn forward(&self, into: &mut Imported) {
         if let Some(place) = self.forwards.clone()
             && !self.interfaces.is_empty()
@@ -339,7 +339,7 @@ impl Zone {
         }
     }
 
-    /// Its rules for packets of this scope, and what becomes of the rest of that.
+    /// Writes the zone's rules for packets of a scope, and the verdict on the rest of them.
     fn write(&self, scope: &Scope<'_>, into: &mut Imported) {
         // What can't be said is a comment once.
         if matches!(scope, Scope::From(_)) || self.sources.is_empty() {
@@ -393,7 +393,7 @@ enum Scope<'z> {
 }
 
 impl Scope<'_> {
-    /// Whether a packet can be of both: not if its ends were of different versions of IP.
+    /// Returns whether a packet can match the scope and the keys: not if its ends were of different versions of IP.
     fn can_be(&self, keys: &KeyArguments) -> bool {
         let Self::From(sources) = self else {
             return true;
@@ -498,14 +498,14 @@ fn rich(rule: &str) -> Result<(Verdict, Vec<KeyArguments>), String> {
     rich.finish()
 }
 
-/// What is read of a rich rule.
+/// State of parsing a rich rule.
 #[derive(Default)]
 struct Rich {
     keys: KeyArguments,
     about: Option<Vec<KeyArguments>>,
     verdict: Option<Verdict>,
     version: Option<Version>,
-    /// What the words are about, and whether it still has to be said which.
+    /// Element that the words are about, and `true` if its value is still missing.
     element: Option<(String, bool)>,
     range: Option<String>,
 }
@@ -583,7 +583,7 @@ impl Rich {
         Ok(())
     }
 
-    /// What was begun has been said.
+    /// Returns an error if the value of the last element is missing.
     fn is_closed(&self) -> Result<(), String> {
         match &self.element {
             Some((element, true)) => {

@@ -5,7 +5,7 @@ use super::model::Version;
 /// A type's name, and its numbers in IPv4 and IPv6.
 type Named = (&'static str, Option<u8>, Option<u8>);
 
-/// As nft has them.
+/// ICMP types by their names in nft.
 const NFT: &[Named] = &[
     ("echo-reply", Some(0), Some(129)),
     ("destination-unreachable", Some(3), Some(1)),
@@ -31,7 +31,8 @@ const NFT: &[Named] = &[
     ("mld2-listener-report", None, Some(143)),
 ];
 
-/// As firewalld has them, of those that are whole types: it brings a file for each, and most names hold for both versions.
+/// ICMP types by their names in firewalld, without those that are codes: it has a file for each, and most names hold
+/// for both versions.
 const FIREWALLD: &[Named] = &[
     ("echo-reply", Some(0), Some(129)),
     ("destination-unreachable", Some(3), Some(1)),
@@ -86,7 +87,7 @@ pub fn types_of_firewalld(name: &str) -> Vec<(Version, String)> {
     Version::ALL.into_iter().filter_map(of).collect()
 }
 
-/// As people write it, where there is a name for it.
+/// Returns the name of an ICMP type in rule files, or its number if it has no name.
 fn spelled(number: u8, version: Version) -> String {
     let protocol = match version {
         Version::V4 => rules::Protocol::ICMP,

@@ -5,10 +5,10 @@ use super::model::{Imported, Keys, Place, Version, once, users};
 use crate::edit::KeyArguments;
 use firewall_abi::packet::Verdict;
 
-/// What a stateful filter on devices other than loopback does otherwise than these.
+/// Note about the differences between iptables and this firewall: replies and the loopback device.
 pub const OTHERWISE: &str = "Replies to what was allowed pass here, whatever a rule says of their addresses; what stays on lo is not judged.";
 
-/// What `iptables-save` wrote, `ip6tables-save`, or one after the other.
+/// Translates the output of `iptables-save`, of `ip6tables-save`, or of one after the other.
 pub fn saved(text: &str) -> Imported {
     let mut into = Imported {
         defaults_are: Some(
@@ -63,7 +63,7 @@ pub fn ufw(text: &str) -> Imported {
     into
 }
 
-/// Whether a line is one of `/etc/default/ufw`.
+/// Returns whether a line is a setting of `/etc/default/ufw`.
 fn is_setting(line: &str) -> bool {
     let name = line.split_once('=').map(|(name, _)| name);
     name.is_some_and(|name| {
@@ -154,7 +154,7 @@ fn read_lines<'t>(
     chains
 }
 
-/// What a comment says of the version of IP that the rules after it are for.
+/// Returns the version of IP of the rules after a comment, or `None` if the comment does not tell.
 fn generated(comment: &str) -> Option<Version> {
     match comment
         .trim()
@@ -248,13 +248,13 @@ pub fn words(rule: &str) -> Vec<String> {
     words
 }
 
-/// What is read of one rule.
+/// State of parsing one rule.
 #[derive(Default)]
 struct Reading {
     keys: KeyArguments,
     /// Connection states that it asks for.
     states: Vec<String>,
-    /// It asks for the loopback device.
+    /// `true` if the rule asks for the loopback device.
     loopback: bool,
     target: Option<String>,
     not: bool,
@@ -418,19 +418,19 @@ impl Reading {
     }
 }
 
-/// What a rule asks of a connection.
+/// Connection states that a rule asks for.
 pub enum States {
-    /// Nothing.
+    /// No states.
     Any,
-    /// That it begins, or that and more: what our rules are asked about.
+    /// New connections, alone or among others: those that our rules judge.
     New,
-    /// That it goes on.
+    /// Established connections: replies.
     Replies,
     /// Something else.
     Other,
 }
 
-/// What these states, in any spelling, mean.
+/// Returns the meaning of state names, in any spelling.
 pub fn states(names: &[String]) -> States {
     let is = |known: &[&str]| {
         names

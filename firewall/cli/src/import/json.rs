@@ -99,7 +99,7 @@ fn opensnitch_rule(rule: &Value) -> Result<(Verdict, bool, KeyArguments), String
     Ok((verdict, ends, asked.finish()?))
 }
 
-/// What the conditions of a rule of OpenSnitch ask for: all of them.
+/// Keys that the conditions of an OpenSnitch rule ask for together.
 #[derive(Default)]
 struct Asked {
     keys: KeyArguments,
@@ -236,7 +236,7 @@ impl Asked {
     }
 }
 
-/// What a pattern of plain alternatives stands for: `^(53|853)$`.
+/// Returns the alternatives of a pattern like `^(53|853)$`, or `None` if it is another pattern.
 fn alternatives(pattern: &str) -> Option<Vec<String>> {
     let inner = pattern.strip_prefix('^')?.strip_suffix('$')?;
     let inner = inner
@@ -515,7 +515,7 @@ fn one_profile(profile: &Value, into: &mut Imported, last: &mut Vec<Item>) -> Re
     Ok(())
 }
 
-/// What a program's other connections get, or those of all programs.
+/// Adds the default verdict of a program's other connections, or of all programs' connections.
 fn default(
     action: &Value,
     program: &[String],

@@ -1,4 +1,4 @@
-//! Which firewall a file is from.
+//! Kinds of firewall exports, and their detection.
 
 use super::model::Imported;
 use super::{firewalld, iptables, json, nft, simplewall, xml};
@@ -28,7 +28,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What a text looks like.
+    /// Returns the kind that a text looks like, or `None` if it looks like none.
     pub fn of(text: &str) -> Option<Self> {
         if let Ok(value) = serde_json::from_str::<Value>(text) {
             return Self::of_json(
@@ -94,14 +94,14 @@ impl Kind {
         }
     }
 
-    /// Its name on the command line.
+    /// Returns the name of the kind on the command line.
     pub fn name(self) -> String {
         self.to_possible_value()
             .map(|value| value.get_name().to_owned())
             .unwrap_or_default()
     }
 
-    /// Its name in sentences.
+    /// Returns the name of the firewall in sentences.
     pub fn title(self) -> &'static str {
         match self {
             Self::Opensnitch => "OpenSnitch",
@@ -115,10 +115,10 @@ impl Kind {
         }
     }
 
-    /// What a text of this kind says.
+    /// Translates a text of this kind.
     ///
     /// # Errors
-    /// It is none of this kind.
+    /// The text is not of this kind.
     pub fn understand(self, text: &str) -> Result<Imported, String> {
         let value = || {
             serde_json::from_str::<Value>(text)

@@ -1,20 +1,20 @@
-//! What an export says, in our words: rules, sets, defaults, and what can't be said.
+//! Model of a foreign firewall's export, in our terms: rules, sets, default policies, and what can't be translated.
 
 use crate::edit::KeyArguments;
 use firewall_abi::packet::Verdict;
 
-/// What a foreign file says.
+/// Content of a foreign file.
 #[derive(Debug, Default)]
 pub struct Imported {
-    /// What packets into this machine get that no rule matches.
+    /// Default policy for packets into this machine.
     pub inbound: DefaultVerdict,
-    /// The same, out of it.
+    /// Default policy for packets out of this machine.
     pub outbound: DefaultVerdict,
-    /// The same, through it.
+    /// Default policy for packets that this machine forwards.
     pub forward: DefaultVerdict,
-    /// Where a default stands that the file does not say, if it is known where.
+    /// Place where the default policies stand if the file lacks them, or `None` if it is unknown.
     pub defaults_are: Option<&'static str>,
-    /// What a reader has to know of the whole.
+    /// Notes about the whole file, for its reader.
     pub notes: Vec<String>,
     /// Addresses under one name.
     pub sets: Vec<NewSet>,
@@ -43,7 +43,7 @@ impl Version {
         }
     }
 
-    /// Its name in sentences.
+    /// Returns the name of the version in sentences.
     pub fn name(self) -> &'static str {
         match self {
             Self::V4 => "IPv4",
@@ -51,25 +51,25 @@ impl Version {
         }
     }
 
-    /// Whether an address, a prefix or a range is of it; a set may hold any.
+    /// Returns whether an address, prefix or range is of this version; a set may hold either.
     pub fn has(self, address: &str) -> bool {
         address.starts_with('@') || address.contains(':') == (self == Self::V6)
     }
 }
 
-/// What packets get that no rule matches, by their version of IP; nothing where the file does not say it.
+/// Default policy by the version of IP, or `None` where the file does not say it.
 ///
 /// What is not said is refused, and the writer says so: a default is never open because none was found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DefaultVerdict {
-    /// Those of IPv4.
+    /// Default policy for IPv4.
     pub v4: Option<Verdict>,
-    /// Those of IPv6.
+    /// Default policy for IPv6.
     pub v6: Option<Verdict>,
 }
 
 impl DefaultVerdict {
-    /// Of this version.
+    /// Returns the default policy of a version of IP.
     pub fn of(&mut self, version: Version) -> &mut Option<Verdict> {
         match version {
             Version::V4 => &mut self.v4,
@@ -98,7 +98,7 @@ impl From<Verdict> for DefaultVerdict {
 /// Addresses under one name.
 #[derive(Debug)]
 pub struct NewSet {
-    /// Its name.
+    /// Name of the set.
     pub id: String,
     /// Addresses, prefixes and ranges.
     pub addresses: Vec<String>,
@@ -109,29 +109,29 @@ pub struct NewSet {
 pub enum Item {
     /// A rule of ours.
     Rule(Box<NewRule>),
-    /// Nothing has to be written for it; why.
+    /// The part needs no rule, for this reason.
     NotNeeded(Place, String),
-    /// It can't be said; why.
+    /// The part can't be translated, for this reason.
     Unsaid(Place, String),
 }
 
 /// A part of a foreign file, for whoever looks for it there.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// Its line, if it has one.
+    /// Number of the line, or `None` if the part has none.
     pub line: Option<usize>,
-    /// What stands there.
+    /// Text of the part.
     pub text: String,
 }
 
 /// A rule of ours.
 #[derive(Clone, Debug)]
 pub struct NewRule {
-    /// Where it is from.
+    /// Place in the foreign file that the rule is from.
     pub from: Place,
-    /// What becomes of packets that it matches.
+    /// Verdict on packets that the rule matches.
     pub action: Verdict,
-    /// Its keys.
+    /// Keys of the rule.
     pub keys: KeyArguments,
 }
 
@@ -171,10 +171,10 @@ impl Imported {
     }
 }
 
-/// What a rule asks for, or why that can't be said.
+/// Keys of a rule, or the reason for which they can't be translated.
 pub type Keys = Result<KeyArguments, String>;
 
-/// What both ask for.
+/// Returns the keys that ask for what two rules ask for together.
 pub fn both(one: &KeyArguments, other: &KeyArguments) -> Keys {
     let mut keys = one.clone();
     // Each by its name: a key that is new must not be left out here.
@@ -232,7 +232,7 @@ pub fn once(name: &str, key: &mut Vec<String>, values: Vec<String>) -> Result<()
     Ok(())
 }
 
-/// The same for packets of this version alone.
+/// Restricts keys to packets of one version of IP.
 pub fn of_version(mut keys: KeyArguments, version: Version) -> Keys {
     if keys.source.is_empty() && keys.destination.is_empty() {
         keys.destination = vec![version.all().to_owned()];

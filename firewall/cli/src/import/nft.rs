@@ -13,7 +13,7 @@ use rules::document::unlike;
 use statement::{AFTER_ELEMENTS, Statement, listed, skip, statements, words};
 use std::collections::HashMap;
 
-/// What `nft list ruleset` printed.
+/// Translates the output of `nft list ruleset`.
 pub fn ruleset(text: &str) -> Imported {
     let mut reader = Reader::default();
     let mut lines = statements(text).into_iter();
@@ -49,13 +49,13 @@ struct Base {
 /// Sets of one table by their names.
 type Sets = HashMap<String, Set>;
 
-/// What a set holds.
+/// Content of a set.
 enum Set {
     /// Addresses, and what they are called here.
     Addresses(String),
     /// Ports.
     Ports(Vec<String>),
-    /// Nothing, or nothing that has a likeness here; why.
+    /// Empty, or nothing that can be translated, for this reason.
     Unknown(String),
 }
 
@@ -214,7 +214,7 @@ impl Reader {
         }
     }
 
-    /// What a chain's policy says. One that is no word for it refuses.
+    /// Returns the verdict of a chain's policy. An unknown policy refuses.
     fn policy(&mut self, base: Option<&str>, policy: &str, line: &Statement) -> Option<Verdict> {
         if policy == "accept" {
             return Some(Verdict::Allow);
@@ -287,7 +287,7 @@ impl Reader {
         self.into
     }
 
-    /// Where a ruleset has chains for what comes in, but none for what goes out or through, packets pass there.
+    /// Sets the default policies of directions without a chain to allow, if the ruleset has chains for inbound packets.
     fn pass_without_a_chain(&mut self) {
         for version in Version::ALL {
             if self.into.inbound.of(version).is_none() {
@@ -310,7 +310,7 @@ impl Reader {
     }
 }
 
-/// Whether a chain, and those that it leads to, let nothing pass that another one might refuse, but by a policy.
+/// Returns whether a chain, with those that it leads to, allows nothing by a rule, which another chain might refuse.
 fn only_refuses(chains: &Chains, base: &Base) -> bool {
     let mut alone = Imported::default();
     Walk::through(chains).from(&base.chain, base.direction, &mut alone);

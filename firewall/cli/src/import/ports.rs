@@ -1,6 +1,6 @@
 //! Names of ports, as exports have them.
 
-/// What firewalls write in place of a number.
+/// Names of ports, as firewalls write them in place of a number.
 const NAMES: &[(&str, &str)] = &[
     ("ftp", "21"),
     ("ssh", "22"),

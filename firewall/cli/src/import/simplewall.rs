@@ -6,7 +6,7 @@ use crate::edit::KeyArguments;
 use firewall_abi::packet::Verdict;
 use roxmltree::{Document, Node};
 
-/// What simplewall keeps.
+/// Translates a profile of simplewall.
 pub fn profile(document: &Document<'_>) -> Imported {
     let mut into = Imported {
         inbound: Verdict::Block.into(),
@@ -57,7 +57,7 @@ pub fn profile(document: &Document<'_>) -> Imported {
     into
 }
 
-/// What becomes of packets, and what is asked of them: one rule of ours for each.
+/// Verdict and the keys of the rules that are needed for an item, or the reason for which it can't be translated.
 type Said = Result<(Verdict, Vec<KeyArguments>), String>;
 
 /// A program that is allowed.
@@ -189,7 +189,7 @@ fn custom(item: &Node<'_, '_>) -> Said {
     Ok((verdict, all))
 }
 
-/// With each of the ends that it lists: there and here.
+/// Returns the keys combined with each remote and local end that an item lists.
 fn with_ends(
     item: &Node<'_, '_>,
     keys: &KeyArguments,
@@ -219,7 +219,7 @@ fn with_ends(
     Ok(all)
 }
 
-/// With an address, a port, or both, at the end that packets go to or at the other.
+/// Returns the keys narrowed to an address, a port, or both, at the destination or at the source.
 fn narrowed(keys: &KeyArguments, part: &str, destination: bool) -> Keys {
     let (address, range) = ends(part)?;
     let mut keys = keys.clone();

@@ -1,4 +1,4 @@
-//! What a foreign file says, as a rule file of ours.
+//! Writer of a rule file from an imported foreign file.
 
 use super::model::{DefaultVerdict, Imported, Item, NewRule, Place, Version};
 use crate::edit::KeyArguments;
@@ -13,7 +13,7 @@ pub struct Written {
     pub text: String,
     /// Rules in it.
     pub rules: usize,
-    /// What could not be said, with the reason of each.
+    /// Parts that could not be translated, each with its reason.
     pub unsaid: Vec<(Place, String)>,
 }
 
@@ -82,7 +82,7 @@ pub fn rule_file(head: &str, imported: &Imported, resolver: &dyn Resolver) -> Wr
     writer.written
 }
 
-/// Whether packets of any version pass by this default.
+/// Returns whether a default policy allows packets of either version of IP.
 fn opens(default: DefaultVerdict) -> bool {
     [default.v4, default.v6].contains(&Some(Verdict::Allow))
 }
@@ -114,7 +114,7 @@ fn one_verdict(default: DefaultVerdict, direction: &str) -> (Verdict, Option<Ite
     (verdict, Some(Item::Rule(Box::new(rule))))
 }
 
-/// What is to be said of a default that is not known.
+/// Returns the message about a default policy that is unknown, or `None` if it is known for both versions.
 fn unknown(
     default: DefaultVerdict,
     packets: &str,
@@ -134,7 +134,7 @@ fn unknown(
     Some((place, why))
 }
 
-/// What is foreign, in a comment, which ends with its line.
+/// Returns foreign text in one line, for a comment, which ends with its line.
 fn in_one_line(text: &str) -> String {
     clean(&text.replace(char::is_control, " "))
 }

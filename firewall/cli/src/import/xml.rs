@@ -2,13 +2,13 @@
 
 use roxmltree::Document;
 
-/// How deep elements may stand in each other; those of a profile are three deep. The parser calls itself for each.
+/// Maximum depth of nested elements; those of a profile are three deep. The parser calls itself for each.
 const DEEPEST: usize = 32;
 
 /// The document that a text is.
 ///
 /// # Errors
-/// It is none, or its elements stand too deep in each other.
+/// The text is no document, or its elements are nested too deep.
 pub fn document(text: &str) -> Result<Document<'_>, String> {
     if depth(text) > DEEPEST {
         return Err(format!(
@@ -18,7 +18,7 @@ pub fn document(text: &str) -> Result<Document<'_>, String> {
     Document::parse(text).map_err(|wrong| format!("this is not XML: {wrong}"))
 }
 
-/// How deep elements stand in each other, up to where a parser that takes no entities would find the text wrong.
+/// Returns the depth of nested elements, up to where a parser that takes no entities would find the text wrong.
 fn depth(text: &str) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
     let mut rest = text;
@@ -53,7 +53,7 @@ fn depth(text: &str) -> usize {
     deepest
 }
 
-/// Where a tag's `>` is, which may also stand in what is quoted.
+/// Returns the place of a tag's `>`, without those in quoted values.
 fn end_of_tag(tag: &str) -> Option<usize> {
     let mut quote = None;
     for (place, c) in tag.char_indices() {

@@ -12,7 +12,7 @@ use std::io::Write;
 use view::answer;
 use view::time::day_and_time;
 
-/// What stands below its help.
+/// Text below the command's help.
 pub const HELP: &str = "\
 Examples:
   gatebell answers                                   those that hold, one a line
@@ -29,18 +29,18 @@ Exit codes:
 /// `gatebell answers`.
 #[derive(Debug, Args)]
 pub struct AnswersArguments {
-    /// What about them; left out: they are shown.
+    /// Subcommand to run, or `None` to show the answers.
     #[command(subcommand)]
     pub command: Option<AnswersCommand>,
     /// Print one JSON object for each answer
     #[arg(long)]
     pub json: bool,
-    /// Where the service is.
+    /// Control socket of the service.
     #[command(flatten)]
     pub service: SocketArguments,
 }
 
-/// What can be done with answers that hold.
+/// Commands for answers that hold.
 #[derive(Debug, Subcommand)]
 pub enum AnswersCommand {
     /// Take answers back: what they were about is asked about again, and what they had allowed is judged again
@@ -67,12 +67,12 @@ pub struct ForgetArguments {
     /// Print one JSON object for each answer
     #[arg(long)]
     pub json: bool,
-    /// Where the service is.
+    /// Control socket of the service.
     #[command(flatten)]
     pub service: SocketArguments,
 }
 
-/// As long as an answer's whole name is.
+/// Length of an answer's whole name, in characters.
 const WHOLE: usize = 16;
 
 /// Shows them, or takes some back.

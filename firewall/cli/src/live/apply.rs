@@ -17,7 +17,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use view::status::in_force;
 
-/// What stands below its help.
+/// Text below the command's help.
 pub const HELP: &str = "\
 Examples:
   gatebell rules apply new.toml --lease 60s
@@ -37,7 +37,7 @@ pub struct ApplyArguments {
     /// Return to the rules before unless these are confirmed within this time: 60s, 5m
     #[arg(long, value_name = "TIME")]
     pub lease: Option<Time>,
-    /// Where the service is.
+    /// Control socket of the service.
     #[command(flatten)]
     pub service: SocketArguments,
 }
@@ -150,7 +150,7 @@ fn say_taken(applied: &Applied, out: &mut dyn Write) -> Result<(), Error> {
     Ok(())
 }
 
-/// That rules are in force now, and until when.
+/// Returns a sentence that rules are in force now, and until when.
 pub fn taken(applied: &Applied) -> String {
     let Applied {
         generation,
@@ -183,7 +183,8 @@ fn warn(applied: &Applied) {
     }
 }
 
-/// What the service finds wrong, although nothing was found here: it reads other files, or is of another release.
+/// Converts a failure of the service, whose check may find errors that this one did not: it reads other files, or is of
+/// another release.
 pub(super) fn wrong(failed: Failed) -> Error {
     match failed {
         Failed::Refused {

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use view::question::{self, Choice};
 use view::text;
 
-/// What stands below its help.
+/// Text below the command's help.
 pub const HELP: &str = "\
 Examples:
   gatebell ask                                       shows and asks, until q or Ctrl-C
@@ -62,7 +62,7 @@ pub struct QuestionArguments {
 }
 
 impl QuestionArguments {
-    /// Whether it waits for questions and for what is typed.
+    /// Returns whether the command waits for questions and for typed lines.
     pub(crate) const fn sits(&self) -> bool {
         !self.list && self.answer.is_none()
     }
@@ -84,7 +84,7 @@ impl FromStr for Yes {
     }
 }
 
-/// How long an answer holds.
+/// Lifetime of an answer.
 #[derive(Clone, Copy, Debug)]
 pub enum AnswerTime {
     Connection,
@@ -110,7 +110,7 @@ impl FromStr for AnswerTime {
     }
 }
 
-/// What an answer is about.
+/// Width of an answer: the connections that it is about.
 #[derive(Clone, Copy, Debug)]
 pub struct AnswerWidth(pub Width);
 
@@ -125,7 +125,7 @@ impl FromStr for AnswerWidth {
     }
 }
 
-/// How often it is looked for questions.
+/// Interval between two looks for questions.
 const EVERY: Duration = Duration::from_millis(300);
 
 /// Lists, answers one, or asks whoever sits there until Ctrl-C.
@@ -268,31 +268,31 @@ fn sit(client: &mut Client, json: bool, out: &mut dyn Write) -> Result<u8, Error
     }
 }
 
-/// For so long after a question is over a line may still have been meant for it.
+/// Time after the end of a question in which a typed line may still have been meant for it.
 const MEANWHILE: Duration = Duration::from_secs(2);
 
-/// Whose turn it is: which question a line is meant for.
+/// Queue of questions, which tells the one that a typed line is meant for.
 #[derive(Debug, Default)]
 struct Turn {
-    /// Its number, and when it was seen to be over.
+    /// Number of the current question, and the time at which it was seen to be over.
     current: Option<(u64, Option<Instant>)>,
-    /// Those that wait, the oldest first.
+    /// Numbers of the questions that wait, the oldest first.
     waiting: Vec<u64>,
     /// Since when those are shown that wait for an answer at all.
     shown: BTreeMap<u64, Instant>,
-    /// What was shown of those that are about many places.
+    /// Parts that were shown of the questions about many places.
     many: BTreeMap<u64, Many>,
     /// The one that was shown last, below all others.
     last: Option<u64>,
 }
 
-/// What was shown of a question about many places.
+/// Part that was shown of a question about many places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Many {
     /// The first place that was listed, and the last one.
     first: Option<u64>,
     listed: Option<u64>,
-    /// How many there were in all.
+    /// Number of all places when it was shown.
     all: u64,
 }
 
@@ -306,25 +306,25 @@ impl Many {
         })
     }
 
-    /// Whether there is so much else by now that it is to be shown again: others are listed, or there are many more.
+    /// Returns whether the question is to be shown again: other places are listed by now, or there are many more.
     fn is_outdated(&self, now: &Self) -> bool {
         const MANY_TIMES: u64 = 4;
         self.first != now.first || now.all >= self.all.saturating_mul(MANY_TIMES)
     }
 }
 
-/// What a line is meant for.
+/// Question that a typed line is meant for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Meant {
     Waiting(u64),
-    /// It waits, and nobody had seen it yet.
+    /// The question waits, but was not shown yet when the line was typed.
     Unseen(u64),
     Over(u64),
     Nothing,
 }
 
 impl Turn {
-    /// Whether it was not shown yet, or is another one than was shown.
+    /// Returns whether a question was not shown yet, or has changed too much since.
     fn is_new(&self, question: &Question) -> bool {
         let before = self.many.get(&question.id);
         let is_outdated = before
@@ -333,7 +333,7 @@ impl Turn {
         !self.shown.contains_key(&question.id) || is_outdated
     }
 
-    /// It is shown now: what was typed before was not meant for it.
+    /// Notes that a question is shown now: lines typed before were not meant for it.
     fn shows(&mut self, question: &Question) {
         self.last = Some(question.id);
         self.shown.remove(&question.id);
@@ -380,7 +380,7 @@ impl Turn {
         self.last
     }
 
-    /// It was answered or left aside: the next one's turn.
+    /// Passes to the next question, as the current one was answered or left aside.
     fn pass(&mut self) {
         self.current = None;
     }
@@ -394,7 +394,7 @@ impl Turn {
         self.many.retain(|id, _| shown.contains_key(id));
     }
 
-    /// What a line is meant for that was typed then. The next line is for the next one.
+    /// Returns the question that a line typed at this time is meant for. The next line is for the next question.
     fn take(&mut self, typed: Instant) -> Meant {
         let has_been_seen = |id| self.shown.get(&id).is_some_and(|since| *since <= typed);
         let meant = match self.current {
@@ -415,7 +415,7 @@ impl Turn {
     }
 }
 
-/// What is typed, line by line, and when.
+/// Starts a thread that sends each typed line, with its time.
 fn lines() -> Receiver<(String, Instant)> {
     let (tell, hear) = channel();
     std::thread::spawn(move || {
@@ -428,7 +428,7 @@ fn lines() -> Receiver<(String, Instant)> {
     hear
 }
 
-/// What can be typed.
+/// Returns the help on the keys that can be typed.
 fn keys() -> String {
     format!(
         "{}, {} leave it, {} {}, q quit; then {}; then {}: `a` is `amp`, `bwe` blocks the program for always, `ac` allows this one \
@@ -442,7 +442,7 @@ fn keys() -> String {
     )
 }
 
-/// What a line means.
+/// Meaning of a typed line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Typed {
     Given(Given),
@@ -452,7 +452,7 @@ enum Typed {
 }
 
 impl Typed {
-    /// What is typed about this question, if one waits. None: nothing that is known.
+    /// Parses a line typed about a question, if one waits; returns `None` if it has no known meaning.
     fn of(line: &str, asked: Option<&Question>) -> Option<Self> {
         let line = line.trim();
         let mut keys = line.chars();

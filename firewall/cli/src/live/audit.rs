@@ -12,14 +12,14 @@ use serde_json::json;
 use std::io::Write;
 use std::time::Duration;
 
-/// What stands below its help.
+/// Text below the command's help.
 pub const HELP: &str = "\
 Exit codes:
   0  every record and every packet is accounted for
   1  it is not, and the app or the way is named; or there is no service
   2  the command line is wrong";
 
-/// How often books that do not balance are read again, and how long after.
+/// Number of further reads if the books do not balance, and the time between them.
 const TRIES: usize = 20;
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -50,7 +50,7 @@ pub fn audit(arguments: &AskArguments, out: &mut dyn Write) -> Result<u8, Error>
     }
 }
 
-/// What is to balance.
+/// Counters that have to balance.
 struct Books {
     accounts: Accounts,
     packets: [(Direction, PacketCounts); 3],
@@ -80,7 +80,7 @@ impl Books {
     }
 }
 
-/// What stands behind books that do not.
+/// Mark behind books that do not balance.
 const UNBALANCED: &str = "  DOES NOT BALANCE";
 
 fn print(books: &Books, out: &mut dyn Write) -> Result<(), Error> {
@@ -178,7 +178,7 @@ fn way(direction: Direction) -> String {
     format!("packets {}", direction.name())
 }
 
-/// Who or what does not balance.
+/// Returns the names of the apps and the directions whose counters do not balance.
 fn faults(books: &Books) -> Vec<String> {
     let Books { accounts, packets } = books;
     let mut faults: Vec<_> = accounts

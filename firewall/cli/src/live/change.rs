@@ -1,4 +1,4 @@
-//! What changes from one rule file to another.
+//! Changes from one rule file to another.
 
 use crate::rule_file::{RuleFile, default_name};
 use firewall_abi::packet::Direction;
@@ -97,7 +97,7 @@ fn networks(old: &RuleFile, new: &RuleFile) -> Vec<String> {
         .collect()
 }
 
-/// Where a rule stands changes nothing, nor where the networks do that it names.
+/// Returns whether two rules are equal but for their lines, and for the places of the networks that they name.
 fn same((was, old): (&Rule, &Rules), (is, new): (&Rule, &Rules)) -> bool {
     Rule {
         line: is.line,

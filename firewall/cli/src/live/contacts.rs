@@ -22,7 +22,8 @@ fn tell_all(socket: &Path, mut contacts: NewContacts, tell: &Sender<HistoryRow>)
     }
 }
 
-/// By a connection of its own: users have few, and none is held between two looks. False: nobody hears it.
+/// Sends the new contacts of one look, and returns `false` if the receiver is gone. Each look has a connection of its
+/// own: users have few, and none is held between two looks.
 fn tell_those_of_a_look(
     socket: &Path,
     contacts: &mut NewContacts,

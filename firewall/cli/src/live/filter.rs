@@ -1,4 +1,4 @@
-//! Which records `gatebell watch` shows, and which rows `gatebell history` does.
+//! Filters of the records that `gatebell watch` shows, and of the rows that `gatebell history` does.
 
 use super::watch::{RecordKind, WatchArguments};
 use channel::Mask;
@@ -8,7 +8,7 @@ use firewall_abi::packet::{Direction, Verdict};
 use rules::Addresses;
 use view::filter::Filter;
 
-/// Which of what happened is shown: the same words wherever it is.
+/// Arguments that select records and rows, common to all commands that show them.
 #[derive(Debug, Default, Args)]
 pub struct FilterArguments {
     /// Only packets that go this way, seen from what is protected
@@ -46,7 +46,7 @@ impl FilterArguments {
         }
     }
 
-    /// What is asked for.
+    /// Returns the filter that the arguments ask for.
     pub fn filter(&self) -> Filter {
         let Self {
             direction,
@@ -72,7 +72,7 @@ impl FilterArguments {
     }
 }
 
-/// What the driver is asked for: kinds that are not shown do not even travel.
+/// Returns the mask of records that are requested of the driver: kinds that are not shown are not even sent.
 pub fn mask(arguments: &WatchArguments) -> Mask {
     let asks_of_packets = arguments.filter().asks_of_packets();
     let wanted = |kind| arguments.kind.is_empty() || arguments.kind.contains(&kind);
@@ -122,7 +122,7 @@ mod tests {
         entry.what
     }
 
-    /// The same, as it was kept.
+    /// Returns the row of the history for the same packet.
     fn row() -> HistoryRow {
         HistoryRow {
             direction: "in".to_owned(),

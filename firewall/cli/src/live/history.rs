@@ -16,7 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use view::csv::csv;
 use view::history::{self, By};
 
-/// What stands below its help.
+/// Text below the command's help.
 pub const HELP: &str = "\
 Examples:
   gatebell history --verdict block
@@ -35,7 +35,7 @@ pub struct HistoryArguments {
     /// Only what happened in this time: 10m, 24h, 7d
     #[arg(long, value_name = "TIME", default_value = "1d")]
     pub since: Time,
-    /// Of what.
+    /// Filter of the rows.
     #[command(flatten)]
     pub only: FilterArguments,
     /// Only what programs did that had never talked before, or whose file has changed since they had
@@ -50,12 +50,12 @@ pub struct HistoryArguments {
     /// Print it as CSV, with a line of names first
     #[arg(long, conflicts_with = "json")]
     pub csv: bool,
-    /// Where the service is.
+    /// Control socket of the service.
     #[command(flatten)]
     pub service: SocketArguments,
 }
 
-/// What is put together, by its name.
+/// Key by which rows are grouped, parsed from its name.
 #[derive(Clone, Copy, Debug)]
 pub struct Together(pub By);
 
@@ -120,7 +120,7 @@ pub fn history(arguments: &HistoryArguments, out: &mut dyn Write) -> Result<u8, 
     Ok(0)
 }
 
-/// What `gatebell history` and `gatebell top` have nothing to show of.
+/// Message of `gatebell history` and `gatebell top` if the service keeps no history.
 pub const NOT_KEPT: &str = "nothing is kept: gatebelld was started with --history-days 0";
 
 fn said_of_unread(rows: u64) -> String {
@@ -148,7 +148,7 @@ fn named(rows: &[HistoryRow], by: By) -> Vec<Value> {
     history::named(&history::sums(rows, by), by)
 }
 
-/// What is counted: a column of it that holds nothing but zeros is left out, for what nobody counted is not nothing.
+/// Names of the columns of counts: one that holds only zeros is left out, for what was not counted is not zero.
 const COUNTS: [&str; 5] = ["Allowed", "Refused", "Asked", "Sent", "Received"];
 
 /// Columns as wide as they have to be.

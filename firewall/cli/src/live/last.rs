@@ -28,7 +28,8 @@ pub fn keep(record: &str) {
     }
 }
 
-/// In the folder that only this user writes: the session's, or for root the machine's.
+/// Returns the path of the last refused packet, in a folder that only this user writes: the session's, or for root the
+/// machine's.
 fn place() -> Option<PathBuf> {
     let session = std::env::var_os("XDG_RUNTIME_DIR")
         .filter(|dir| !dir.is_empty())

@@ -46,7 +46,7 @@ fn connect(socket: &Path) -> Result<Client, Error> {
     Ok(Client::connect(socket)?.interactive(is_somebody_there()))
 }
 
-/// Whether a person sits there, who can be asked for a password.
+/// Returns whether a person is at the terminal, who can be asked for a password.
 pub fn is_somebody_there() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
@@ -61,12 +61,12 @@ pub fn in_force(socket: &Path) -> Result<Source, Error> {
     })
 }
 
-/// What has joined sets by now.
+/// Returns the members that have joined sets by now.
 pub fn members(socket: &Path) -> Result<Vec<SetMember>, Error> {
     Ok(connect(socket)?.set_members(None)?)
 }
 
-/// What was kept since this time, in seconds since 1970.
+/// Returns the rows of the history since a time, in seconds since 1970.
 pub fn kept_since(socket: &Path, since: u64) -> Result<Vec<HistoryRow>, Error> {
     Ok(connect(socket)?.history(since)?)
 }

@@ -9,7 +9,7 @@ use rules::{Presence, clean};
 use std::io::Write;
 use view::status;
 
-/// What stands below its help.
+/// Text below the command's help.
 pub const HELP: &str = "\
 Exit codes:
   0  it is known of each network whether it is there

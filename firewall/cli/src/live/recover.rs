@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What stands below its help.
+/// Text below the command's help.
 pub const HELP: &str = "\
 Exit codes:
   0  nothing of Gatebell is in the kernel any more

@@ -10,14 +10,14 @@ use control::{Applied, ChangeNote, Client, EditableRules, Failed, RuleText};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where the running service's rule file is.
+/// Returns the path of the running service's rule file.
 pub fn file_of_the_service(socket: &Path) -> Result<PathBuf, Error> {
     Ok(connect(socket)?.rules()?.file)
 }
 
 /// The service's rule file, and the service.
 pub struct ServiceFile {
-    /// As it is, and as it is in force.
+    /// Rules as they are in the file and in force.
     pub source: Source,
     client: Client,
     generation: u32,
@@ -25,14 +25,15 @@ pub struct ServiceFile {
 }
 
 impl ServiceFile {
-    /// That of the running service.
+    /// Opens the rule file of the running service.
     pub fn open(arguments: &TargetArguments) -> Result<Self, Error> {
         let mut client = connect(&arguments.service.socket)?;
         let rules = client.rules()?;
         Self::of(client, rules, arguments)
     }
 
-    /// That of the running service, if this is it; nothing if it is another, or nobody serves, or this user may not ask.
+    /// Opens the rule file of the running service if it is at this path; `None` if it is another, no service runs, or
+    /// this user may not ask.
     pub fn at(path: &Path, arguments: &TargetArguments) -> Result<Option<Self>, Error> {
         let mut client = match Client::connect(&arguments.service.socket) {
             Ok(client) => client.interactive(is_somebody_there()),

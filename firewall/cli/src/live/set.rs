@@ -13,7 +13,7 @@ use rules::{Finding, OwnNetwork, SystemResolver, clean, own_network};
 use serde_json::json;
 use std::io::{BufRead, Write};
 
-/// What stands below its help.
+/// Text below the command's help.
 pub const HELP: &str = "\
 Examples:
   gatebell set add banned 192.0.2.7 --for 1h
@@ -27,7 +27,7 @@ Exit codes:
   1  it is not, and nothing was changed: no such set, no address, not permitted, no service
   2  the command line is wrong";
 
-/// What can be done with sets while they are in force.
+/// Commands for sets while they are in force.
 #[derive(Debug, Subcommand)]
 pub enum SetCommand {
     /// Have addresses be in a set
@@ -58,7 +58,7 @@ pub struct SetAddArguments {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
-    /// Where the service is.
+    /// Control socket of the service.
     #[command(flatten)]
     pub service: SocketArguments,
 }
@@ -74,7 +74,7 @@ pub struct SetRemoveArguments {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
-    /// Where the service is.
+    /// Control socket of the service.
     #[command(flatten)]
     pub service: SocketArguments,
 }
@@ -87,7 +87,7 @@ pub struct SetListArguments {
     /// Print one JSON object for each address
     #[arg(long)]
     pub json: bool,
-    /// Where the service is.
+    /// Control socket of the service.
     #[command(flatten)]
     pub service: SocketArguments,
 }
@@ -104,7 +104,7 @@ pub struct SetRefreshArguments {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
-    /// Where the service is.
+    /// Control socket of the service.
     #[command(flatten)]
     pub service: SocketArguments,
 }
@@ -189,7 +189,8 @@ fn add(arguments: &SetAddArguments, out: &mut dyn Write) -> Result<u8, Error> {
     Ok(0)
 }
 
-/// What the rules in force cut this machine off from, with what has joined their sets; nothing where that can't be found out.
+/// Returns warnings of what the rules in force cut this machine off from, joined members included; none if that can't
+/// be found out.
 fn cut_off(client: &mut Client, network: &OwnNetwork) -> Vec<Finding> {
     let find = |client: &mut Client| {
         let members = client.set_members(None).ok()?;

@@ -10,7 +10,7 @@ use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 use view::status;
 
-/// What stands below its help.
+/// Text below the command's help.
 pub const HELP: &str = "\
 Exit codes:
   0  all is well

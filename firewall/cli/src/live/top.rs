@@ -17,7 +17,7 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use view::history::{By, size};
 
-/// What stands below its help.
+/// Text below the command's help.
 pub const HELP: &str = "\
 Examples:
   gatebell top                          # by program, until you press Ctrl-C
@@ -46,15 +46,16 @@ pub struct TopArguments {
     /// Print one JSON object for each look
     #[arg(long)]
     pub json: bool,
-    /// Where the service is.
+    /// Control socket of the service.
     #[command(flatten)]
     pub service: SocketArguments,
 }
 
-/// So many are remembered; of more, those who have carried least are forgotten.
+/// Maximum number of lines that are kept; beyond it, those that have carried least are removed.
 const MOST: usize = 10_000;
 
-/// What has been told until a look may still be written in the minute before it, or in the one before that.
+/// Age up to which a minute's counters may still grow, in seconds: they are written in the minute before a look, or in
+/// the one before that.
 const GROWING: u64 = 180;
 
 /// Prints one look after the other.
@@ -144,15 +145,15 @@ impl Carried {
     }
 }
 
-/// What was seen so far.
+/// Traffic that was seen so far.
 #[derive(Default)]
 struct Top {
-    /// Of the last minutes, which still grow, by their beginning and by what they have in common.
+    /// Counters of the last minutes, which still grow, by the minute's beginning and the group's key.
     growing: HashMap<(u64, String), Carried>,
     lines: HashMap<String, Line>,
 }
 
-/// What is put together in one line.
+/// Traffic of one line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Line {
     rate: Carried,
@@ -192,7 +193,7 @@ impl Top {
         }
     }
 
-    /// Those who talk most at the moment first, then those who have.
+    /// Returns the lines with the highest rate first, then those with the highest sum.
     fn lines(&self, most: usize) -> Vec<(&str, Line)> {
         let mut lines: Vec<_> = self
             .lines

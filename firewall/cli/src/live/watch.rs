@@ -20,7 +20,7 @@ use view::filter::Filter;
 use view::reader::{self, Summary, Told};
 use view::terminal::Terminal;
 
-/// What stands below its help.
+/// Text below the command's help.
 pub const HELP: &str = "\
 Examples:
   gatebell watch --verdict block
@@ -45,7 +45,7 @@ pub struct WatchArguments {
     /// Only records of this kind; may be given several times
     #[arg(long)]
     pub kind: Vec<RecordKind>,
-    /// Of what.
+    /// Filter of the records.
     #[command(flatten)]
     pub only: FilterArguments,
     /// Only packets that come in or go out by this device, or by one whose name begins so (wg*); may be given several times
@@ -63,12 +63,12 @@ pub struct WatchArguments {
 }
 
 impl WatchArguments {
-    /// Whether programs that talk for the first time are told of: no kind of record is one, and by which device they did is not kept.
+    /// Returns whether first connections of programs are shown: no kind of record is one, and their device is not kept.
     fn asks_of_contacts(&self) -> bool {
         self.kind.is_empty() && self.interface.is_empty()
     }
 
-    /// What is asked for.
+    /// Returns the filter that the arguments ask for.
     pub fn filter(&self) -> Filter {
         Filter {
             interface: self.interface.clone(),
@@ -88,7 +88,7 @@ pub enum RecordKind {
     Exit,
 }
 
-/// How often a service that is gone is looked for.
+/// Interval between two looks for a service that is gone.
 const AGAIN: Duration = Duration::from_millis(250);
 
 /// Shows what happens until Ctrl-C; 1 if records are unaccounted for.
@@ -235,7 +235,7 @@ impl<'a> View<'a> {
         Ok(())
     }
 
-    /// What an attachment came to; if the service ended it, that it is waited for.
+    /// Prints the result of an attachment, and, if the service ended it, that the command waits for the service.
     fn account(
         &mut self,
         summary: &Summary,
@@ -265,7 +265,7 @@ impl<'a> View<'a> {
         Ok(out.flush()?)
     }
 
-    /// That the service is back.
+    /// Prints that the service is back.
     fn back(&mut self, out: &mut dyn Write) -> Result<(), Error> {
         if self.arguments.json {
             writeln!(out, "{}", json!({ "kind": "attached" }))?;

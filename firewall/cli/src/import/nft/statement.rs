@@ -71,7 +71,7 @@ pub(super) fn statements(text: &str) -> Vec<Statement> {
     found
 }
 
-/// Whether a brace after this holds elements, and no block.
+/// Returns whether a brace after these words opens a list of elements, and no block.
 fn holds_elements(before: &str) -> bool {
     let first = before.split_whitespace().next().unwrap_or_default();
     !matches!(
@@ -119,7 +119,7 @@ pub(super) fn skip(lines: &mut dyn Iterator<Item = Statement>) {
     }
 }
 
-/// What may stand behind an element of a set and is no part of it.
+/// Keywords that may follow an element of a set and are no part of it.
 pub(super) const AFTER_ELEMENTS: [&str; 4] = ["timeout", "expires", "counter", "comment"];
 
 /// The elements between braces, each of one word and what may stand after it.
