@@ -1,4 +1,4 @@
-//! What was measured in this run, and nothing else.
+//! Results that were measured in this run, and nothing else.
 
 use crate::promises::{PROMISES, Promise};
 use crate::statistics::Spread;
@@ -8,27 +8,27 @@ use std::collections::BTreeMap;
 /// A number that stands beside a figure: a competitor's, or what the figure was computed from.
 #[derive(Clone, Debug, Serialize)]
 pub struct Beside {
-    /// Whose.
+    /// Name of the competitor, or of the component.
     pub who: String,
-    /// What it came to.
+    /// Measured value.
     pub value: Spread,
-    /// In which unit.
+    /// Unit of the value.
     pub unit: &'static str,
 }
 
 /// Numbers that are read side by side.
 #[derive(Clone, Debug, Serialize)]
 pub struct Table {
-    /// What all of it is about, in a sentence.
+    /// Subject of the table, in a sentence.
     pub about: String,
-    /// What stands in each column behind the first, with its unit.
+    /// Headings of the columns behind the first, with their units.
     pub columns: Vec<String>,
-    /// What each row is about, and a number for each column, if it has one.
+    /// Rows: the subject, and a number for each column, or `None` where there is none.
     pub rows: Vec<(String, Vec<Option<Spread>>)>,
 }
 
 impl Table {
-    /// With nothing in it.
+    /// Creates an empty table.
     pub fn new(about: impl Into<String>, columns: &[&str]) -> Self {
         Self {
             about: about.into(),
@@ -44,13 +44,13 @@ impl Table {
     }
 }
 
-/// What became of a promise in this run.
+/// Outcome of a promise in this run.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// It was measured.
+    /// The promise was measured.
     Measured(Spread),
-    /// It was not, and why.
+    /// The promise was not measured, for this reason.
     NotMeasured(String),
 }
 
@@ -124,13 +124,13 @@ impl Book {
         self.pictures.insert(name, drawing);
     }
 
-    /// What became of a promise.
+    /// Returns the outcome of a promise.
     pub fn outcome(&self, promise: &Promise) -> Outcome {
         let never = || Outcome::NotMeasured("not asked for".to_owned());
         self.outcomes.get(promise.id).cloned().unwrap_or_else(never)
     }
 
-    /// What stands beside a figure.
+    /// Returns the numbers that stand beside a figure.
     pub fn beside_of(&self, figure: &str) -> &[Beside] {
         self.beside.get(figure).map_or(&[], Vec::as_slice)
     }

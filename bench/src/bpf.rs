@@ -39,7 +39,7 @@ fn call<T>(command: i32, attributes: &mut T) -> io::Result<i64> {
     Ok(done)
 }
 
-/// The same of a call that makes something.
+/// Makes a `bpf` call that returns a new descriptor.
 fn make<T>(command: i32, attributes: &mut T) -> Result<OwnedFd> {
     let made = call(command, attributes)?;
     let made = i32::try_from(made).context("a descriptor is a small number")?;
@@ -52,7 +52,7 @@ fn make<T>(command: i32, attributes: &mut T) -> Result<OwnedFd> {
 pub struct Instruction(u64);
 
 impl Instruction {
-    /// Of these parts, as the kernel's header names them.
+    /// Encodes an instruction of these parts, as the kernel's header names them.
     pub const fn of(code: u8, to: u8, from: u8, offset: i16, number: i32) -> Self {
         let [low, high] = offset.to_le_bytes();
         let [a, b, c, d] = number.to_le_bytes();
@@ -119,7 +119,7 @@ impl Program {
             .context("the kernel takes no program of netfilter")
     }
 
-    /// Its number in the machine.
+    /// Returns the kernel's identifier of the program.
     pub fn id(&self) -> Result<u32> {
         id(self.0.as_raw_fd(), "prog_id:")
     }
@@ -185,14 +185,14 @@ fn id(descriptor: i32, name: &str) -> Result<u32> {
         .parse()?)
 }
 
-/// Where a program stands in the IP stack.
+/// Place of a program in the IP stack.
 #[derive(Clone, Copy)]
 pub struct Place {
     /// `NFPROTO_`
     pub family: u32,
     /// `NF_INET_`
     pub hook: u32,
-    /// Its place there in order.
+    /// Priority at the hook: programs run in its order.
     pub priority: i32,
 }
 
@@ -216,11 +216,11 @@ struct LookUp {
 /// Numbers of the kernel's that programs write.
 pub struct Numbers(OwnedFd);
 
-/// As many as a program has on one processor.
+/// Number of the values that a program has on one processor.
 pub const EACH: usize = 3;
 
 impl Numbers {
-    /// So many times three.
+    /// Creates an array with [`EACH`] numbers for each entry.
     pub fn make(entries: u32) -> Result<Self> {
         let mut map = MakeMap {
             kind: ARRAY,
@@ -233,12 +233,12 @@ impl Numbers {
             .context("the kernel makes no map")
     }
 
-    /// Its descriptor, as an instruction names it.
+    /// Returns the descriptor of the map, as an instruction names it.
     pub fn descriptor(&self) -> i32 {
         self.0.as_raw_fd()
     }
 
-    /// Those at this place.
+    /// Reads the numbers of one entry.
     pub fn read(&self, mut key: u32) -> Result<[u64; EACH]> {
         let mut value = [0_u64; EACH];
         let mut look_up = LookUp {

@@ -13,12 +13,12 @@ use zbus::message;
 
 const NAME: &str = "org.freedesktop.Notifications";
 
-/// What was heard of a notification.
+/// Signal about a notification that was heard on the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// It is to be shown; when that was heard, on the records' clock.
+    /// The notification is to be shown; the time at which that was heard, on the records' clock.
     Shown(u64),
-    /// It is to go.
+    /// The notification is to be closed.
     Gone,
 }
 
@@ -57,7 +57,7 @@ impl Desktop {
         })
     }
 
-    /// As programs are told of it.
+    /// Returns the address of the bus, as programs are given it.
     pub fn address(&self) -> &str {
         &self.address
     }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const SCREEN: &str = "2400x800x24";
 /// Between two looks at the picture.
 const GLANCE: Duration = Duration::from_micros(200);
-/// So many colours have words in them, and no empty ground.
+/// Number of colours from which on a picture shows text, and not an empty background.
 const COLOURS_OF_WORDS: usize = 16;
 
 /// The display.
@@ -49,7 +49,7 @@ impl Display {
         })
     }
 
-    /// As programs are told of it.
+    /// Returns the name of the display, as programs are given it (`DISPLAY`).
     pub fn name(&self) -> String {
         format!(":{}", self.number)
     }
@@ -113,7 +113,7 @@ struct Picture {
     layout: Layout,
 }
 
-/// Where its lines lie.
+/// Layout of the picture's lines in the file.
 #[derive(Debug, PartialEq, Eq)]
 struct Layout {
     begin: u64,
@@ -154,7 +154,7 @@ impl Picture {
 }
 
 impl Layout {
-    /// As the head says it, whose numbers are big-endian.
+    /// Reads the layout from the file's header, whose numbers are big-endian.
     fn of(head: &[u8; HEAD]) -> Option<Self> {
         const VERSION: u64 = 7;
         let number = |n: usize| {
@@ -170,7 +170,7 @@ impl Layout {
     }
 }
 
-/// How many colours there are, as far as they are counted.
+/// Returns the number of colours in a picture, as far as they are counted.
 fn colours(pixels: &[u8]) -> usize {
     let mut found: Vec<&[u8]> = Vec::new();
     for pixel in pixels.chunks_exact(PIXEL) {
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
     use anyhow::ensure;
 
-    /// As Xvfb writes it: a head of 160 bytes with the display's name, 256 colours, and lines of ten pixels.
+    /// Returns a header as Xvfb writes it: 160 bytes with the display's name, 256 colours, and lines of ten pixels.
     fn head() -> [u8; HEAD] {
         let mut head = [0; HEAD];
         for (n, value) in [

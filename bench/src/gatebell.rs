@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Where the built programs are.
+/// Paths of the built programs.
 #[derive(Clone, clap::Args)]
 pub struct Programs {
     /// The service
@@ -38,7 +38,7 @@ pub struct Programs {
     /// The object of the driver that only makes records
     #[arg(long)]
     pub channel_driver: PathBuf,
-    /// Where the unpacked peers are
+    /// Folder of the unpacked competitors
     #[arg(long)]
     pub peers: PathBuf,
 }
@@ -61,7 +61,7 @@ impl Gatebell {
         Self::keeping(programs, ground, rules, None)
     }
 
-    /// The same; it keeps a history in this folder, if one is given.
+    /// Starts the service with these rules; it keeps a history in a folder, if one is given.
     pub fn keeping(
         programs: &Programs,
         ground: &Ground,
@@ -161,7 +161,7 @@ impl Gatebell {
         self.child.id()
     }
 
-    /// Its programs, by their numbers in the machine.
+    /// Returns the kernel's identifiers of the service's eBPF programs.
     pub fn programs(&self) -> BTreeSet<u32> {
         let texts = descriptors(self.pid());
         let id = |text: &String| {
@@ -215,19 +215,19 @@ pub struct App<S> {
     thread: JoinHandle<Result<Heard<S>>>,
 }
 
-/// What an app has heard.
+/// Result of an app's reading.
 pub struct Heard<S> {
-    /// When it had the last of them, in nanoseconds of the records' clock; 0: it had none.
+    /// Time of the last record, in nanoseconds of the records' clock, or 0 if there was none.
     pub last_ns: u64,
     /// Both sides' books.
     pub account: Account,
-    /// What its thread took for it.
+    /// Resources that the app's thread took.
     pub spent: Spent,
-    /// What `each` made of them.
+    /// State that `each` made of the records.
     pub state: S,
 }
 
-/// How long things have to be quiet until nothing more is expected.
+/// Time without records after which none are expected any more.
 const QUIET: Duration = Duration::from_millis(50);
 
 impl<S: Send + 'static> App<S> {
@@ -288,17 +288,17 @@ fn read<S>(
     })
 }
 
-/// What a thread took.
+/// Resources that a thread took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Spent {
     /// Nanoseconds of a processor.
     pub processor_ns: u64,
-    /// How often it went to sleep, and was woken.
+    /// Number of times that the thread slept and was woken.
     pub wakes: u64,
 }
 
 impl Spent {
-    /// So far.
+    /// Returns the resources that the calling thread took so far.
     pub fn by_this_thread() -> Result<Self> {
         let usage = getrusage(UsageWho::RUSAGE_THREAD).context("the kernel counts no switches")?;
         Ok(Self {
@@ -345,7 +345,7 @@ pub fn kernel_bytes(pid: u32) -> u64 {
     seen.values().sum()
 }
 
-/// What the kernel says of each descriptor of a process.
+/// Returns the kernel's text (`fdinfo`) about each descriptor of a process.
 fn descriptors(pid: u32) -> Vec<String> {
     let entries = Path::new("/proc").join(pid.to_string()).join("fdinfo");
     let entries = entries.read_dir().into_iter().flatten().flatten();

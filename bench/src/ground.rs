@@ -1,4 +1,5 @@
-//! Where is measured: the lab of `cargo xtask run` without its judge, whose rules would cost time.
+//! Network namespaces for the measurements: the lab of `cargo xtask run` without its judge, whose rules would cost
+//! time.
 
 use anyhow::{Context, Result, bail};
 use lab::{DEVICE, Lab};
@@ -125,7 +126,7 @@ impl Ground {
 /// Set by Ctrl-C.
 static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
-/// From now on Ctrl-C ends what is being measured at its next step, and what was made is taken down.
+/// Installs signal handlers: Ctrl-C ends a measurement at its next step, and what was made is taken down.
 pub fn watch_for_the_end() -> Result<()> {
     let flag = INTERRUPTED.get_or_init(Arc::default);
     for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -145,7 +146,7 @@ pub fn go_on() -> Result<()> {
     Ok(())
 }
 
-/// This very program.
+/// Returns the path of this program.
 pub fn ourselves() -> Result<String> {
     Ok(std::env::current_exe()?.to_string_lossy().into_owned())
 }
@@ -223,7 +224,7 @@ impl Server {
         Ok((server, BufReader::new(says).lines()))
     }
 
-    /// Whether it still runs.
+    /// Returns whether the process still runs.
     pub fn runs(&mut self) -> bool {
         matches!(self.0.try_wait(), Ok(None))
     }
@@ -262,7 +263,7 @@ impl Dialogue {
         self.hear()
     }
 
-    /// What it says next.
+    /// Reads the next line of the load's output, as JSON.
     pub fn hear<T: DeserializeOwned>(&mut self) -> Result<T> {
         let said = self.says.next().context("a load has ended")??;
         serde_json::from_str(&said).with_context(|| format!("a load speaks otherwise: {said}"))

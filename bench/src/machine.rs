@@ -1,4 +1,4 @@
-//! Where and when it was measured.
+//! Machine and time of the measurement.
 
 use serde::Serialize;
 use std::fs;
@@ -7,19 +7,19 @@ use std::process::Command;
 /// The machine, its kernel, and the day.
 #[derive(Debug, Serialize)]
 pub struct Machine {
-    /// Its processors, as they call themselves.
+    /// Name of the processors, as they report it.
     pub processor: String,
-    /// How many of them.
+    /// Number of processors.
     pub processors: usize,
-    /// Its memory in MiB.
+    /// Memory in MiB.
     pub memory_mib: u64,
-    /// Its kernel's release.
+    /// Release of the kernel.
     pub kernel: String,
-    /// When the run began, in UTC.
+    /// Time at which the run began, in UTC.
     pub date: String,
     /// Programs that were running beside when it began: the load average of the last minute.
     pub load: f64,
-    /// Whether it was a short run.
+    /// `true` for a short run.
     pub quick: bool,
 }
 

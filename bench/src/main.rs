@@ -63,11 +63,11 @@ enum Task {
 
 #[derive(clap::Args)]
 struct Measure {
-    /// Which figures; nothing named: all of them
+    /// Figures to measure; all of them if none is named
     figures: Vec<String>,
     #[command(flatten)]
     programs: Programs,
-    /// Where the page is written
+    /// Path of the page to write
     #[arg(long)]
     page: PathBuf,
     /// Everything as one JSON object on standard output

@@ -1,4 +1,4 @@
-//! What was measured, as a page for people and as JSON for programs.
+//! Writer of the results, as a page for people and as JSON for programs.
 
 use crate::book::{Beside, Book, Outcome, Table};
 use crate::machine::Machine;
@@ -183,7 +183,7 @@ fn ranged(spread: &Spread) -> String {
     }
 }
 
-/// What was measured, and whether it holds.
+/// Returns the measured value of a promise and whether it holds, in words.
 fn said(book: &Book, promise: &Promise) -> (String, String) {
     match book.outcome(promise) {
         Outcome::NotMeasured(why) => ("not measured".to_owned(), why),

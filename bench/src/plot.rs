@@ -4,13 +4,13 @@ use std::fmt::Write;
 
 /// A drawing.
 pub struct Plot {
-    /// What it shows.
+    /// Title of the plot.
     pub title: String,
-    /// On what it was seen.
+    /// Machine on which the values were measured.
     pub seen: String,
-    /// What the horizontal axis is.
+    /// Label of the horizontal axis.
     pub across: String,
-    /// What the vertical axis is.
+    /// Label of the vertical axis.
     pub up: String,
     /// Side by side, with the same scales.
     pub panels: Vec<Panel>,
@@ -18,21 +18,21 @@ pub struct Plot {
 
 /// A part of it.
 pub struct Panel {
-    /// What it is about.
+    /// Title of the panel.
     pub title: String,
-    /// What is drawn.
+    /// Points of the panel.
     pub points: Vec<Point>,
 }
 
 /// A range, drawn as a line from a dot to a ring.
 pub struct Point {
-    /// Whose. One name has one colour in all panels.
+    /// Name of the series. One name has one colour in all panels.
     pub who: String,
-    /// Where on the horizontal axis.
+    /// Value on the horizontal axis.
     pub across: f64,
-    /// Where the dot is on the vertical one.
+    /// Value of the dot on the vertical axis.
     pub low: f64,
-    /// Where the ring is.
+    /// Value of the ring on the vertical axis.
     pub high: f64,
 }
 
@@ -41,7 +41,7 @@ const TOP: f64 = 96.0;
 const WIDTH: f64 = 330.0;
 const HEIGHT: f64 = 300.0;
 const GAP: f64 = 40.0;
-/// Of the names, below.
+/// Height of a line of the legend below, in pixels.
 const LINE: f64 = 20.0;
 const INK: &str = "#1f2430";
 const QUIET: &str = "#5d6473";
@@ -50,7 +50,7 @@ const COLOURS: [&str; 8] = [
     "#2a7f62", "#9db53c", "#e0a526", "#c2571a", "#5b8bd0", "#2f5597", "#7b4fa3", "#1f2430",
 ];
 
-/// The same for all panels.
+/// Scales of the axes, common to all panels.
 struct Scale {
     most_across: f64,
     /// Powers of ten.
@@ -93,7 +93,7 @@ impl Scale {
 }
 
 impl Point {
-    /// Nothing and less has no place on a logarithmic scale.
+    /// Returns whether a point can be drawn: zero and less have no place on a logarithmic scale.
     fn is_drawn(&self) -> bool {
         let all = [self.across, self.low, self.high];
         all.iter().all(|value| value.is_finite())

@@ -1,5 +1,5 @@
-//! What a packet costs the programs that see it: by what the kernel itself counts of each program, and by a stopwatch of two programs
-//! around whatever stands between them in the IP stack, ours or nftables.
+//! Cost of a packet in the programs that see it: by the kernel's statistics of each program, and by a stopwatch of two
+//! programs around whatever stands between them in the IP stack, ours or nftables.
 
 use crate::bpf::{EACH, Instruction, Numbers, Place, Program};
 use crate::gatebell::Gatebell;
@@ -49,7 +49,7 @@ impl Probe {
         })
     }
 
-    /// What they took while something was done.
+    /// Returns the costs of the programs while something was done.
     pub fn over(&self, what: impl FnOnce() -> Result<()>) -> Result<Costs> {
         let before = self.read();
         what()?;
@@ -83,14 +83,14 @@ impl Probe {
 
 /// No program of the driver's has such a name.
 const EMPTY: &str = "";
-/// Those that are called in the IP stack, and go on with the one that judges.
+/// Program that is called in the IP stack for inbound packets, and goes on with the one that judges.
 pub const COMES_IN: &str = "enter_local_in";
-/// See [`COMES_IN`].
+/// Program for outbound packets; see [`COMES_IN`].
 pub const GOES_OUT: &str = "enter_local_out";
-/// The one that is called where a socket gets a packet.
+/// Program that is called where a socket gets a packet.
 pub const AT_SOCKET: &str = "zone_socket";
 
-/// What programs took, by name.
+/// Costs of programs, by name.
 #[derive(Default)]
 pub struct Costs(BTreeMap<String, Cost>);
 
@@ -141,7 +141,7 @@ pub struct Stopwatch {
 const INTERRUPTED_NS: i32 = 500_000;
 
 impl Stopwatch {
-    /// At this hook, around what stands between these priorities.
+    /// Attaches the stopwatch at a hook, around the programs between two priorities.
     pub fn around(ground: &Ground, hook: u32, from: i32, to: i32) -> Result<Self> {
         let processors = std::thread::available_parallelism()?.get() as u32;
         let numbers = Numbers::make(processors)?;

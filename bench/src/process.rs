@@ -1,4 +1,4 @@
-//! What a process has taken of the machine, as the kernel says it.
+//! Resources that a process has taken, as reported by the kernel.
 
 use crate::machine::kibibytes;
 use anyhow::{Context, Result};
@@ -16,7 +16,7 @@ pub fn processor_ms(pid: u32) -> Result<f64> {
     Ok((nanoseconds / 1e6 * 100.0).round() / 100.0)
 }
 
-/// Its resident memory in MiB.
+/// Returns the resident memory of a process, in MiB.
 pub fn resident_mib(pid: u32) -> Result<f64> {
     let kib = kibibytes(&format!("/proc/{pid}/status"), "VmRSS")
         .with_context(|| format!("process {pid} has no memory"))?;

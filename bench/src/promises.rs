@@ -3,18 +3,18 @@
 use crate::statistics::Spread;
 use serde::Serialize;
 
-/// What a figure is held against.
+/// Target of a promise.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
-    /// It is to be this or more.
+    /// The figure is to be this or more.
     AtLeast(f64),
-    /// It is to be this or less.
+    /// The figure is to be this or less.
     AtMost(f64),
 }
 
 impl Target {
-    /// On which side of it the rounds lie: all of them, or it is undecided.
+    /// Returns the side of the target on which all rounds lie, or that it is undecided.
     pub fn verdict(self, rounds: &Spread) -> Verdict {
         match (self.holds(rounds.low), self.holds(rounds.high)) {
             (true, true) => Verdict::Holds,
@@ -30,7 +30,7 @@ impl Target {
         }
     }
 
-    /// By how much it misses, as a share of the target.
+    /// Returns by how much a median misses the target, as a share of the target.
     pub fn missed_by(self, median: f64) -> f64 {
         match self {
             Self::AtLeast(least) => (least - median) / least,
@@ -39,7 +39,7 @@ impl Target {
     }
 }
 
-/// What the rounds say of a target.
+/// Verdict of the rounds on a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -53,17 +53,17 @@ pub enum Verdict {
 
 /// One line of the page.
 pub struct Promise {
-    /// Its name in JSON.
+    /// Name of the promise in JSON.
     pub id: &'static str,
     /// The figure that it belongs to: what `cargo xtask figures` is told.
     pub figure: &'static str,
-    /// What is measured.
+    /// Description of what is measured.
     pub says: &'static str,
-    /// In which unit.
+    /// Unit of the target.
     pub unit: &'static str,
-    /// What it has to be.
+    /// Target that the value has to meet.
     pub target: Target,
-    /// What was expected, before anything was measured.
+    /// Value that was predicted, before anything was measured.
     pub predicted: f64,
 }
 

@@ -1,4 +1,4 @@
-//! The same rules in two languages: Gatebell's and nftables'.
+//! Rule sets with equal meaning in two languages: Gatebell's and nftables'.
 
 use crate::scatter::Scatter;
 use std::fmt::Write;
@@ -23,11 +23,11 @@ fn refuse_one(log: bool) -> String {
 const NEIGHBOURS: &str = "[[rule]]\nid = \"neighbours\"\naction = \"allow\"\nprotocol = \"icmpv6\"\n\
                           icmp_type = [133, 134, 135, 136, 143]\n\n";
 
-/// So many ordered rules of which the lab's packets meet only the last: it allows them.
+/// Ordered rules of which the lab's packets match only the last: it allows them.
 pub struct Ordered {
-    /// For Gatebell.
+    /// Rule file for Gatebell.
     pub toml: String,
-    /// For nftables: the lines of a chain.
+    /// Lines of a chain for nftables.
     pub nft: String,
 }
 
@@ -41,7 +41,7 @@ impl Ordered {
         )
     }
 
-    /// The same, but the last refuses datagrams to port 9 without a word.
+    /// Returns ordered rules of which the last refuses datagrams to port 9, without a record.
     pub fn refusing(count: u32) -> Self {
         Self::before(count, &refuse_one(false), "  udp dport 9 drop\n")
     }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub struct Scatter(u64);
 
 impl Scatter {
-    /// From this seed on.
+    /// Creates a generator with this seed.
     pub fn new(seed: u64) -> Self {
         Self(seed | 1)
     }

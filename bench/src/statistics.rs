@@ -1,4 +1,4 @@
-//! What several rounds came to.
+//! Statistics of several rounds.
 
 use serde::Serialize;
 
@@ -11,12 +11,12 @@ pub struct Spread {
     pub low: f64,
     /// The highest round.
     pub high: f64,
-    /// How many there were.
+    /// Number of rounds.
     pub rounds: usize,
 }
 
 impl Spread {
-    /// Of at least one round.
+    /// Returns the spread of rounds, or `None` if there are none.
     pub fn of(rounds: &[f64]) -> Option<Self> {
         let mut sorted: Vec<f64> = rounds
             .iter()

@@ -13,18 +13,18 @@ use std::time::Duration;
 const TABS: Range<u64> = 0..40;
 /// and some in which its live page has rows, once it is full.
 pub const ROWS: Range<u64> = 300..340;
-/// How long it is waited for.
+/// Maximum time to wait for the window.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The window's program, which shows something. Dropped, it is closed.
 pub struct Window {
     // In this order: the window goes before its display and its bus.
     program: Server,
-    /// Where it is seen.
+    /// Display on which the window is seen.
     pub display: Display,
-    /// Where it is heard.
+    /// Bus on which its notifications are heard.
     pub desktop: Desktop,
-    /// From its start to its first frame.
+    /// Time from the start to the first frame.
     pub first_frame: Duration,
 }
 
@@ -59,7 +59,7 @@ impl Window {
         })
     }
 
-    /// Its process.
+    /// Returns the process identifier of the window.
     pub fn pid(&self) -> u32 {
         self.program.0.id()
     }

@@ -18,7 +18,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 /// The only kind of record there is.
 const RECORD: Kind = Kind::new::<0>();
-/// What a record is filled with.
+/// Pattern that fills a record.
 const FILLING: u64 = 0x0123_4567_89AB_CDEF;
 
 /// Rings without a channel, the first ones in use.

@@ -1,4 +1,4 @@
-//! How much goes through the channel, whatever the driver: beside the kernel's ring buffer without it, and beside what programs use
+//! Throughput of the channel, whatever the driver: beside the kernel's bare ring buffer, and beside what programs use
 //! that have no driver.
 
 mod driver;
@@ -23,7 +23,7 @@ const READER: usize = 1;
 const SIZES: [usize; 2] = [64, 1024];
 /// Apps at the same time.
 const APPS: [usize; 4] = [1, 2, 4, 16];
-/// How long after the last one the next record is made, where the pace is the same for all.
+/// Time between two records, where the pace is the same for all ways.
 const PACE: Duration = Duration::from_micros(100);
 
 /// Measures all of it.
@@ -51,39 +51,39 @@ pub fn measure(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     Ok(())
 }
 
-/// What is measured with.
+/// Driver and consumer that the channel is measured with.
 struct Bench {
     driver: Driver,
     consumer: Consumer,
 }
 
-/// What became of a round.
+/// Result of a round.
 #[derive(Clone, Copy, Default)]
 struct Round {
     /// Thousands of records a second, all readers together.
     rate: f64,
     /// Percent of what was to be read that found no room.
     lost: f64,
-    /// What the program took for a record, in nanoseconds.
+    /// Time of the driver's program for a record, in nanoseconds.
     program_ns: f64,
-    /// What the readers' processor took for a record that was read, in nanoseconds.
+    /// Processor time of the readers for a record that was read, in nanoseconds.
     reader_ns: f64,
     /// Records that were neither read nor counted as lost.
     unaccounted: f64,
 }
 
-/// What a reader got.
+/// Counts of one reader.
 #[derive(Clone, Copy)]
 struct Got {
     records: u64,
-    /// What found no room for it, as it was counted.
+    /// Records that found no room, as they were counted as lost.
     lost: u64,
     last_ns: u64,
     spent: Spent,
 }
 
 impl Round {
-    /// From what was made for each of these readers.
+    /// Computes the result from the records made and the counts of each reader.
     fn of(made: &Made, readers: &[Got]) -> Self {
         let sum = |of: fn(&Got) -> u64| readers.iter().map(of).sum::<u64>() as f64;
         let known = readers.iter().map(|got| got.records + got.lost);
@@ -189,7 +189,7 @@ impl<'a> Competitor<'a> {
     }
 }
 
-/// How fast one reader gets what is written as fast as it goes.
+/// Measures the rate of one reader in a flood of records.
 fn one_app(
     setting: &Setting<'_>,
     bench: &Bench,
@@ -402,7 +402,7 @@ mod tests {
         }
     }
 
-    /// Of a thousand: what was not read found no room.
+    /// Returns the counts of a reader for a thousand records: those that were not read are lost.
     fn got(records: u64, last_ns: u64) -> Got {
         Got {
             records,

@@ -1,4 +1,4 @@
-//! Who watches over the zone while something is measured.
+//! Firewalls that protect the zone while something is measured.
 
 use super::Setting;
 use crate::gatebell::{App, Gatebell};
@@ -9,13 +9,13 @@ use crate::ruleset::{Ordered, chain};
 use anyhow::Result;
 use channel::{Mask, Pace, Record};
 
-/// How many rules Gatebell and nftables have.
+/// Number of rules that Gatebell and nftables have.
 pub const RULES: u32 = 100;
 
-/// Who.
+/// Firewall that protects the zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
-    /// Nobody.
+    /// No firewall.
     Nobody,
     /// Gatebell, with an app attached that is told of everything.
     Gatebell,
@@ -28,10 +28,10 @@ pub enum Guard {
 }
 
 impl Guard {
-    /// Those that are not ours.
+    /// Firewalls other than Gatebell.
     pub const PEERS: [Self; 3] = [Self::Nft, Self::Nfqueue, Self::Opensnitch];
 
-    /// As the page has it.
+    /// Returns the name of the firewall on the page.
     pub fn name(self) -> &'static str {
         match self {
             Self::Nobody => "unprotected",

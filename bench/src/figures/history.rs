@@ -1,4 +1,4 @@
-//! What it takes to keep what happens, and how soon it is shown out of much.
+//! Cost of keeping the history, and latency of a query over a large one.
 
 use super::{Part, Setting, by_parts};
 use crate::book::Book;
@@ -20,19 +20,19 @@ const FIGURE: &str = "history";
 const OTHERS: &str = "10.88.0.0/16";
 /// Conversations a second.
 const RATE: u64 = 1000;
-/// How long it may take until what was written is told of and kept.
+/// Time that the service has to report and keep what was written.
 const AFTER: Duration = Duration::from_secs(2);
 /// Rows of a history.
 const MANY: u64 = 10_000_000;
 /// Programs that they are of, in turn.
 const PROGRAMS: u64 = 200;
-/// One of them.
+/// Program that the query asks for.
 const PROGRAM: &str = "/usr/bin/program-7";
 const DAY: i64 = 86_400;
 
 const RULES: &str = "version = 1\n[default]\ninbound = \"allow\"\noutbound = \"allow\"\n";
 
-/// What is measured by itself.
+/// Parts that are measured each by itself, with the promises of each.
 const PARTS: [Part; 2] = [(kept, &["history_busy"]), (shown, &["history_query"])];
 
 /// Measures the history.
@@ -48,7 +48,7 @@ pub fn measure(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     Ok(())
 }
 
-/// What the service takes while many conversations begin, with a history and without.
+/// Measures the service's processor time while many connections begin, with a history and without.
 fn kept(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     let ground = setting.ground;
     ground.done(true, &["ip", "route", "add", OTHERS, "via", OUTSIDE])?;
@@ -73,7 +73,7 @@ fn kept(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     Ok(())
 }
 
-/// Of a processor what the service takes while conversations begin.
+/// Returns the share of a processor that the service takes while connections begin.
 fn conversed(setting: &Setting<'_>, keeps: bool) -> Result<f64> {
     let folder = setting.ground.lab.folder().join("kept");
     fs::create_dir_all(&folder)?;
@@ -108,7 +108,7 @@ fn has_kept(gatebell: &Gatebell, count: u64) -> Result<()> {
     Ok(())
 }
 
-/// How soon is shown what a program did, out of many rows.
+/// Measures the latency of a query for one program, out of many rows.
 fn shown(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     let folder = setting.ground.lab.folder().join("many");
     fs::create_dir_all(&folder)?;
@@ -192,7 +192,7 @@ fn queried(setting: &Setting<'_>, gatebell: &Gatebell, since: &str) -> Result<f6
 
 /// Rows of which some stand for so many days, from one moment on: `n % of` says which.
 struct Kept {
-    /// When their insertion began and ended, in days before now.
+    /// Begin and end of their insertion, in days before now.
     inserted: [i64; 2],
     /// The spans that were inserted then: what is older becomes longer.
     spans: &'static [(i64, i64)],
@@ -203,7 +203,7 @@ const DAYS: (i64, i64) = (DAY, 14);
 const HOURS: (i64, i64) = (3600, 1);
 const MINUTES: (i64, i64) = (60, 0);
 
-/// As 90 days leave them, with a place in the file by when they were inserted.
+/// Rows that 90 days leave, in the order of their insertion, which decides their place in the file.
 const LEFT: [Kept; 3] = [
     Kept {
         inserted: [76, 13],
@@ -251,7 +251,7 @@ fn fill(file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What is inserted in a day: for each of its moments a row of each span.
+/// Inserts the rows of a day: for each of its moments a row of each span.
 fn insert(connection: &Connection, begin: i64, count: i64, spans: &[(i64, i64)]) -> Result<()> {
     let mut insert = connection.prepare(
         "INSERT INTO seen (span, start, others, direction, verdict, reason, protocol, remote, port, program, process, user, rule, name, \

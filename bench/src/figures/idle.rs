@@ -1,4 +1,4 @@
-//! What the service takes while nothing happens.
+//! Processor time and memory of the idle service.
 
 use super::Setting;
 use crate::book::Book;

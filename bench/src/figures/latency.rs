@@ -1,4 +1,4 @@
-//! From the kernel to the app: one packet at a time, so that each one finds a reader that had caught up.
+//! Latency from the kernel to the app: one packet at a time, so that each one finds a reader that had caught up.
 
 use super::Setting;
 use crate::book::Book;
@@ -29,7 +29,7 @@ const RULES: &str = "version = 1\n[default]\ninbound = \"block\"\noutbound = \"a
 struct Times {
     p50: Vec<f64>,
     p99: Vec<f64>,
-    /// From the moment before the packet was sent, half of them.
+    /// Medians of the time from the moment before the packet was sent.
     whole: Vec<f64>,
 }
 
@@ -100,7 +100,7 @@ fn beat(setting: &Setting<'_>) -> Result<Sent> {
     )
 }
 
-/// What one app made of it.
+/// Delays and arrivals that one app saw.
 #[derive(Default)]
 struct Heard {
     delays: Vec<f64>,

@@ -17,11 +17,11 @@ use crate::gatebell::Programs;
 use crate::ground::{Ground, go_on};
 use anyhow::Result;
 
-/// What a figure is measured with.
+/// Setting in which a figure is measured.
 pub struct Setting<'a> {
-    /// Where the programs are.
+    /// Paths of the programs.
     pub programs: &'a Programs,
-    /// Where it is measured.
+    /// Network namespaces in which the figure is measured.
     pub ground: &'a Ground,
     /// Fewer and shorter rounds.
     pub quick: bool,

@@ -1,5 +1,5 @@
-//! What the driver's programs cost for one packet, by what the kernel counts of them while packets go, and what nftables costs for the
-//! same by a stopwatch around both.
+//! Cost of the driver's programs for one packet, by the kernel's statistics of them while packets go, and the cost of
+//! nftables for the same by a stopwatch around both.
 
 use super::Setting;
 use super::guard::Guard;
@@ -20,7 +20,7 @@ const FIGURE: &str = "program";
 const MANY: u32 = 10_000;
 /// The port that the last rule lets in.
 const PORT: u16 = 5000;
-/// Where requests are answered, outside.
+/// Port at which requests are answered, outside.
 const ANSWER: u16 = 7002;
 
 type Part = fn(&Setting<'_>, &mut Book) -> Result<()>;
@@ -81,7 +81,7 @@ fn known(setting: &Setting<'_>, rules: u32, id: &'static str, book: &mut Book) -
     Ok(())
 }
 
-/// Where what `ct state` takes begins at this hook, and where both have decided.
+/// Priorities at the hook: before the cost of `ct state` begins, and behind both firewalls' decisions.
 const BEFORE_CT: i32 = -250;
 const BEHIND_OURS: i32 = 99;
 
@@ -143,7 +143,8 @@ fn first(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     Ok(())
 }
 
-/// What the question whether a set holds an address adds to a first packet: with the set, less with one address in its place.
+/// Measures what a lookup in a set adds to a first packet: the cost with the set, less that with one address in its
+/// place.
 fn sets(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     for (id, prefixes) in [("program_set_exact", false), ("program_set_prefixes", true)] {
         let listed = Listed::of(1_000_000, prefixes, 7);
@@ -201,7 +202,7 @@ fn asked(listed: &Listed, round: u64) -> Vec<IpAddr> {
         .collect()
 }
 
-/// What each program takes of a new HTTP connection.
+/// Measures the time of each program in a new HTTP connection.
 fn connection(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     let _nginx = nginx(setting)?;
     let rules = Ordered::of(super::guard::RULES).toml;
@@ -231,11 +232,11 @@ fn connection(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     Ok(())
 }
 
-/// Where `raw` stands at that hook, between.
+/// Priorities at the hook around that of `raw`.
 const BEFORE_RAW: i32 = -350;
 const BEHIND_RAW: i32 = -250;
 
-/// The same linear rules under nftables: what a packet takes longer with them than without any.
+/// Measures the cost of the same linear rules under nftables: the time of a packet with them, less that without any.
 fn nft(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     let stopwatch = Stopwatch::around(setting.ground, PRE_ROUTING, BEFORE_RAW, BEHIND_RAW)?;
     let to = format!("{INSIDE}:{PORT}");

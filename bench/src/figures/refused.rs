@@ -1,4 +1,4 @@
-//! How many refused packets can be reported in a second, and what the report costs.
+//! Rate at which refused packets can be reported, and the cost of the report.
 
 use super::Setting;
 use crate::book::Book;
@@ -282,7 +282,8 @@ fn four_apps(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     Ok(())
 }
 
-/// How fast a flood is dropped where the machine itself would get it, with the same rules before the one that refuses it.
+/// Measures the rate at which a flood to the machine itself is dropped, with the same rules before the one that refuses
+/// it.
 fn at_input(setting: &Setting<'_>, rates: &mut Rates) -> Result<()> {
     let rules = Ordered::refusing(super::guard::RULES);
     let gatebell = Gatebell::start(setting.programs, setting.ground, &rules.toml)?;

@@ -1,4 +1,4 @@
-//! How long it takes to put large rule files in force, from the wish to the answer: read, parsed, compiled, published.
+//! Time to put large rule files in force, from the request to the answer: read, parsed, compiled, published.
 
 use super::Setting;
 use crate::book::Book;

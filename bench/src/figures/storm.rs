@@ -22,14 +22,14 @@ use std::time::Duration;
 const FIGURE: &str = "storm";
 /// The program of which there are many.
 const NAME: &[u8] = b"busybox\0";
-/// How many in one storm.
+/// Number of processes in one storm.
 const PROCESSES: &str = "250";
-/// Before each storm.
+/// Pause before each storm.
 const QUIET: Duration = Duration::from_millis(200);
-/// What stands beside is measured in every so manyth round.
+/// Number of rounds of which one measures the competitor too.
 const BESIDE: usize = 4;
 
-/// What became of the storms of one watcher, one after the other.
+/// Results of the storms of one watcher, one after the other.
 #[derive(Default)]
 struct Storms {
     seconds: Vec<f64>,
@@ -39,7 +39,7 @@ struct Storms {
     lost: Vec<f64>,
 }
 
-/// What an app was told of the storm.
+/// Process records of the storm that an app received.
 #[derive(Default)]
 struct Told {
     started: u64,
@@ -49,7 +49,7 @@ struct Told {
 /// Storms in turns.
 struct Turns<'a> {
     setting: &'a Setting<'a>,
-    /// Those with nobody watching. The last one has just ended.
+    /// Seconds of the storms that nobody watches. The last one has just ended.
     free: Vec<f64>,
 }
 
@@ -154,7 +154,7 @@ impl Turns<'_> {
         Ok(())
     }
 
-    /// What the storms took that nobody watches: the middle of the last one and the next.
+    /// Returns the seconds of a storm that nobody watches: the mean of the last one and the next.
     fn free_ones(&mut self) -> Result<f64> {
         let before = self.free.last().copied().unwrap_or(f64::NAN);
         let after = storm(self.setting)?.seconds;
@@ -218,7 +218,7 @@ fn after_all(setting: &Setting<'_>, _: &mut Storms) -> Result<Done> {
     storm(setting)
 }
 
-/// It listens to the kernel's process connector, for the whole machine.
+/// Measures a storm under forkstat, which listens to the kernel's process connector, for the whole machine.
 fn under_forkstat(setting: &Setting<'_>, storms: &mut Storms) -> Result<Done> {
     let file = setting.ground.lab.folder().join("forkstat");
     let mut command = Command::new("forkstat");

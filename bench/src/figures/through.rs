@@ -1,4 +1,4 @@
-//! What still gets through when somebody watches.
+//! Throughput of traffic under each firewall.
 
 use super::Setting;
 use super::guard::Guard;
@@ -218,7 +218,7 @@ fn received(said: &str) -> Result<f64> {
     bits.with_context(|| format!("iperf3 says no rate, but: {}", said["error"]))
 }
 
-/// What arrives outside, counted by the device there.
+/// Returns the rate of datagrams that arrive outside, counted by the device there.
 fn udp(setting: &Setting<'_>) -> Result<f64> {
     let ground: &Ground = setting.ground;
     let before = ground.arrived()?;

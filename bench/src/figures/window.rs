@@ -1,4 +1,5 @@
-//! How soon a person sees and hears of it, and what the window takes while nothing happens and while much does.
+//! Latency until a person sees or hears of an event, and the cost of the window while nothing happens and while much
+//! does.
 
 use super::{Part, Setting, by_parts, not_measured};
 use crate::book::Book;
@@ -17,11 +18,11 @@ use lab::{INSIDE, OUTSIDE};
 use std::time::{Duration, Instant};
 
 const FIGURE: &str = "window";
-/// How long one that is to be seen or heard is waited for.
+/// Maximum time to wait for a packet to be seen or heard.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// So many rows fill the page, and each one more moves those that are in sight.
+/// Number of rows that fill the page; each one more moves those that are in sight.
 const FULL: u16 = 80;
-/// How long the window shows the same until it is taken to rest.
+/// Time without a change after which the window is taken to rest.
 const REST: Duration = Duration::from_millis(500);
 /// Records a second, of which the window is to be able to show as many as there are.
 const RATE: u64 = 10_000;
@@ -40,7 +41,7 @@ const REFUSING: &str = "version = 1\n[default]\ninbound = \"allow\"\noutbound = 
 const ASKING: &str = "version = 1\n[default]\ninbound = \"block\"\noutbound = \"ask\"\nanswer_within = 60\n\n\
                       [[rule]]\nid = \"neighbours\"\naction = \"allow\"\nprotocol = \"icmpv6\"\n";
 
-/// What is measured by itself.
+/// Parts that are measured each by itself, with the promises of each.
 const PARTS: [Part; 4] = [
     (opened, &["window_first", "window_idle"]),
     (seen, &["window_frame"]),
@@ -62,7 +63,7 @@ pub fn measure(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     Ok(())
 }
 
-/// From its start to the first frame, and what it takes while nothing happens.
+/// Measures the time from the window's start to its first frame, and its cost while nothing happens.
 fn opened(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     let gatebell = Gatebell::start(setting.programs, setting.ground, REFUSING)?;
     let open = || Window::open(setting.programs, setting.ground, &gatebell);
@@ -96,7 +97,7 @@ fn opened(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     Ok(())
 }
 
-/// From a refused packet to the frame that shows it.
+/// Measures the time from a refused packet to the frame that shows it.
 fn seen(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     let gatebell = Gatebell::start(setting.programs, setting.ground, REFUSING)?;
     let window = Window::open(setting.programs, setting.ground, &gatebell)?;
@@ -132,7 +133,8 @@ fn seen(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     Ok(())
 }
 
-/// From a packet that is asked about to the notification, and from an answer to the packet that it lets through.
+/// Measures the time from a packet that is asked about to the notification, and from an answer to the packet that it
+/// lets through.
 fn asked(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     let gatebell = Gatebell::start(setting.programs, setting.ground, ASKING)?;
     let window = Window::open(setting.programs, setting.ground, &gatebell)?;
@@ -231,7 +233,8 @@ fn question(client: &mut Client, port: u16) -> Result<Question> {
     bail!("nobody is asked about port {port}")
 }
 
-/// What it takes while much is refused, and with as many rows as it keeps: of the first nothing is said where the load was not reached.
+/// Measures the window while much is refused, and with as many rows as it keeps: the first is left out where the load
+/// was not reached.
 fn filled(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     let gatebell = Gatebell::start(setting.programs, setting.ground, REFUSING)?;
     let window = Window::open(setting.programs, setting.ground, &gatebell)?;
@@ -243,7 +246,7 @@ fn filled(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     full(setting, &gatebell, &window, book)
 }
 
-/// What it takes while much is refused.
+/// Measures the processor time of the window while much is refused.
 fn busy(setting: &Setting<'_>, window: &Window, book: &mut Book) -> Result<()> {
     let (mut shares, mut displays) = (Vec::new(), Vec::new());
     for _ in 0..setting.choose(3, 2) {
@@ -266,7 +269,8 @@ fn busy(setting: &Setting<'_>, window: &Window, book: &mut Book) -> Result<()> {
     Ok(())
 }
 
-/// What it takes with as many rows as it keeps: records that it was handed, and not those that were sent.
+/// Measures the window's memory with as many rows as it keeps, counted in records that it received, not in those that
+/// were sent.
 fn full(
     setting: &Setting<'_>,
     gatebell: &Gatebell,
@@ -296,7 +300,7 @@ fn full(
     Ok(())
 }
 
-/// How many more are to be sent until a million are held; an error if so many were lost that it comes to nothing.
+/// Returns how many more records are to be sent until a million are held, or an error if too many were lost.
 fn to_send(held: u64, sent: u64) -> Result<u64> {
     const MOST: u64 = 4 * MILLION;
     ensure!(
@@ -322,7 +326,7 @@ fn milliseconds(time: Duration) -> f64 {
     rounded(time.as_secs_f64() * 1e3)
 }
 
-/// To a hundredth.
+/// Rounds a value to a hundredth.
 fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }

@@ -21,16 +21,16 @@ use std::time::Instant;
 pub enum Load {
     /// Datagrams as fast as they go
     Flood {
-        /// Where to
+        /// Address to send to
         to: SocketAddr,
-        /// How many
+        /// Number of them
         count: u64,
-        /// How many seconds at most
+        /// Maximum time, in seconds
         seconds: u64,
     },
     /// Datagrams from addresses of a file, one from each
     Forged {
-        /// Where to
+        /// Address to send to
         to: SocketAddr,
         /// The file, with one address a line
         from: PathBuf,
@@ -39,7 +39,7 @@ pub enum Load {
     Beat {
         /// The receiver
         to: std::net::IpAddr,
-        /// How many
+        /// Number of them
         count: u16,
         /// Microseconds between two
         pause: u64,
@@ -48,11 +48,11 @@ pub enum Load {
     Paced {
         /// The receiver
         to: std::net::IpAddr,
-        /// How many ports
+        /// Number of ports
         ports: u16,
-        /// How many a second
+        /// Rate per second
         rate: u64,
-        /// How many
+        /// Number of them
         count: u64,
     },
     /// Sends what it is told to: each line of its input is a port, how many datagrams, and the microseconds between them
@@ -62,11 +62,11 @@ pub enum Load {
     },
     /// Says of each port from 20000 on when the first datagram came
     Hear {
-        /// Where
+        /// Address to listen at
         at: std::net::IpAddr,
-        /// How many ports
+        /// Number of ports
         ports: u16,
-        /// For how many seconds
+        /// Time, in seconds
         seconds: u64,
     },
     /// Connections at a steady rate, each to another address
@@ -75,59 +75,59 @@ pub enum Load {
         to: std::net::Ipv4Addr,
         /// The port
         port: u16,
-        /// How many a second
+        /// Rate per second
         rate: u64,
-        /// How many
+        /// Number of them
         count: u64,
     },
     /// Takes connections and closes them
     Accept {
-        /// Where
+        /// Address to listen at
         at: SocketAddr,
-        /// For how many seconds
+        /// Time, in seconds
         seconds: u64,
     },
     /// Takes datagrams and does nothing with them, for so many seconds
     Sink {
-        /// Where
+        /// Address to listen at
         at: SocketAddr,
-        /// How long
+        /// Time, in seconds
         seconds: u64,
     },
     /// Answers each request of one connection
     Answer {
-        /// Where
+        /// Address to listen at
         at: SocketAddr,
-        /// For how many seconds at most
+        /// Maximum time, in seconds
         seconds: u64,
     },
     /// Asks, waits for the answer, asks again
     Ask {
-        /// Where to
+        /// Address to send to
         to: SocketAddr,
-        /// For how many milliseconds
+        /// Time, in milliseconds
         milliseconds: u64,
     },
     /// Starts processes that end at once
     Storm {
-        /// How many
+        /// Number of them
         count: u32,
     },
 }
 
-/// What was done, and how long it took.
+/// Work that a load did, and the time that it took.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Done {
     /// Packets, requests or processes.
     pub count: u64,
-    /// When it began, in nanoseconds of the clock of the records' stamps.
+    /// Time of the begin, in nanoseconds of the records' clock.
     pub began_ns: u64,
     /// Seconds.
     pub seconds: f64,
 }
 
 impl Done {
-    /// So many, from then to now.
+    /// Creates the result of a number of steps, from a start to now.
     pub fn since(start: Instant, count: u64) -> Self {
         let took = start.elapsed();
         Self {
@@ -137,13 +137,13 @@ impl Done {
         }
     }
 
-    /// How long it took until a reader had the last of it, which may be later than the end.
+    /// Returns the seconds until a reader had the last of it, which may be later than the end.
     pub fn seconds_until(&self, last_ns: u64) -> f64 {
         self.seconds
             .max(last_ns.saturating_sub(self.began_ns) as f64 / 1e9)
     }
 
-    /// In a second.
+    /// Returns the rate per second.
     pub fn rate(&self) -> f64 {
         self.count as f64 / self.seconds
     }
@@ -171,9 +171,9 @@ pub struct Sent {
 /// The first datagram of a port.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Arrival {
-    /// Which port.
+    /// Port of the packet.
     pub port: u16,
-    /// When it came, in nanoseconds of the clock of the records' stamps.
+    /// Time of the arrival, in nanoseconds of the records' clock.
     pub at_ns: u64,
 }
 

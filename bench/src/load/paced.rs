@@ -1,4 +1,4 @@
-//! What goes at a steady rate: datagrams, and connections.
+//! Loads at a steady rate: datagrams, and connections.
 
 use super::udp::{PAYLOAD, any};
 use super::{BEAT_PORT, Done};
@@ -7,9 +7,9 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-/// So often it goes on, at most: what is due then goes together.
+/// Minimum time between two bursts: what is due then goes together.
 const STEP: Duration = Duration::from_millis(1);
-/// How long a connection may take.
+/// Maximum time of a connect.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Does something so often a second, and so often in all.
@@ -27,7 +27,7 @@ fn steadily(rate: u64, count: u64, mut once: impl FnMut(u64) -> Result<()>) -> R
     Ok(Done::since(start, done))
 }
 
-/// How often it is to have been done by then.
+/// Returns the number of steps that are due after a time at a rate per second.
 fn due(passed: Duration, rate: u64) -> u64 {
     (passed.as_secs_f64() * rate as f64) as u64
 }

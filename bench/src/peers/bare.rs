@@ -15,23 +15,23 @@ const SOURCE: &str = include_str!("consumer.c");
 /// The compiled program.
 pub struct Consumer(PathBuf);
 
-/// How it waits for records.
+/// Way in which the consumer waits for records.
 #[derive(Clone, Copy, Debug)]
 pub enum Waits {
-    /// `ring_buffer__poll`: it sleeps until the kernel wakes it.
+    /// `ring_buffer__poll`: the consumer sleeps until the kernel wakes it.
     Poll,
     /// `ring_buffer__consume` again and again: it never sleeps.
     Busy,
 }
 
-/// What it got from one ring.
+/// Records that the consumer got from one ring.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct Taken {
     /// Records.
     pub records: u64,
-    /// When the last of them was there, in nanoseconds of the records' clock; 0: none was.
+    /// Time of the last record, in nanoseconds of the records' clock, or 0 if there was none.
     pub last_ns: u64,
-    /// What the ring's thread took for it.
+    /// Resources that the ring's thread took.
     #[serde(flatten)]
     pub spent: Spent,
 }

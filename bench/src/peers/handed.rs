@@ -27,14 +27,14 @@ pub trait Way: Sync {
 
 /// A record, as each way wants it.
 pub struct Record {
-    /// Its bytes.
+    /// Bytes of the record.
     pub bytes: Vec<u8>,
-    /// The same as words.
+    /// Content of the record as 64-bit words.
     pub words: Vec<u64>,
 }
 
 impl Record {
-    /// Of so many bytes, a multiple of 8.
+    /// Creates a record of a length in bytes, a multiple of 8.
     pub fn of(bytes: usize) -> Self {
         let words = vec![0x0123_4567_89AB_CDEF_u64; bytes / 8];
         Self {
@@ -44,25 +44,25 @@ impl Record {
     }
 }
 
-/// How long nothing has to come until nothing more is expected.
+/// Time without records after which none are expected any more.
 pub const QUIET: Duration = Duration::from_millis(50);
-/// How long a flood may take at most.
+/// Maximum time of a flood.
 const AT_MOST: Duration = Duration::from_secs(5);
 /// A whole number of records of every size that is measured: a read takes no part of one.
 const ROOM: usize = 1 << 16;
-/// As much as the rings beside it have.
+/// Capacity of a queue in bytes, as large as the rings that it is compared with.
 pub const KEEPS: usize = 1 << 20;
 
-/// What became of a flood.
+/// Result of a flood.
 #[derive(Clone, Copy, Debug)]
 pub struct Flooded {
-    /// What was written, and when.
+    /// Records that were written, and the time that they took.
     pub done: Done,
     /// Records that found no room, as the writer counted them.
     pub lost: u64,
     /// Records that the reader looked at.
     pub taken: u64,
-    /// When it had the last of them.
+    /// Time at which the reader had the last record.
     pub last_ns: u64,
 }
 
@@ -71,7 +71,7 @@ pub fn flood(way: &impl Way, record: &Record, count: u64) -> Result<Flooded> {
     flood_by(way, record, count, pin)
 }
 
-/// The same by two threads, the writer with the number 0 and the reader with 1, each of which first finds its place by it.
+/// Floods by two threads, the writer with the number 0 and the reader with 1; each first calls `place` with its number.
 fn flood_by(
     way: &impl Way,
     record: &Record,
@@ -196,7 +196,7 @@ impl Pipe {
         })
     }
 
-    /// With as much room as the others have, which a user may be refused.
+    /// Sets the capacity to that of the others, which the kernel may refuse to a user.
     pub fn with_room(self) -> Result<Self> {
         fcntl(&self.writer, FcntlArg::F_SETPIPE_SZ(KEEPS as i32)).context("F_SETPIPE_SZ")?;
         Ok(self)

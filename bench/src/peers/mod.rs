@@ -1,4 +1,4 @@
-//! Those that are measured beside Gatebell.
+//! Competitors that are measured beside Gatebell.
 
 pub mod bare;
 pub mod handed;
@@ -12,18 +12,18 @@ use crate::ground::Ground;
 use anyhow::{Context, Result};
 use std::fs;
 
-/// What a reader in user space has got.
+/// Packets that a reader in user space has got.
 #[derive(Debug, Default)]
 pub struct Got {
     /// Packets.
     pub packets: u64,
-    /// When the last one was there, in nanoseconds of the records' clock; 0: none was.
+    /// Time of the last packet, in nanoseconds of the records' clock, or 0 if there was none.
     pub last_ns: u64,
-    /// How often the kernel said that it threw something away for want of room.
+    /// Number of overruns: the kernel dropped messages for want of room.
     pub overruns: u64,
     /// The port that a packet went to, and when it was there (nanoseconds of the records' clock).
     pub arrivals: Vec<(u16, u64)>,
-    /// From the kernel's stamp to here, in nanoseconds.
+    /// Delays from the kernel's time stamp to the reader, in nanoseconds.
     pub delays: Vec<f64>,
 }
 

@@ -25,11 +25,11 @@ const RECEIVE_BYTES: usize = 8 << 20;
 /// A connection to netfilter in the namespace of the thread that made it.
 pub struct Netlink(OwnedFd);
 
-/// What receiving came to.
+/// Result of receiving.
 pub enum Received {
-    /// So many bytes.
+    /// Number of received bytes.
     Bytes(usize),
-    /// Nothing within the time.
+    /// No message came within the timeout.
     Nothing,
     /// The kernel has thrown something away for want of room.
     Overrun,
@@ -105,7 +105,7 @@ fn received(outcome: nix::Result<usize>) -> Result<Received> {
 pub struct Message(Vec<u8>);
 
 impl Message {
-    /// Of a subsystem (4: log, 3: queue) and a kind, about a group or a queue.
+    /// Creates a message of a subsystem (4: log, 3: queue) and a type, about a group or a queue.
     pub fn new(subsystem: u8, kind: u8, about: u16) -> Self {
         let mut bytes = vec![0; HEADER + NETFILTER];
         bytes[4..6].copy_from_slice(&u16::from_be_bytes([subsystem, kind]).to_ne_bytes());
@@ -113,7 +113,7 @@ impl Message {
         Self(bytes)
     }
 
-    /// With an attribute.
+    /// Appends an attribute.
     pub fn with(mut self, kind: u16, value: &[u8]) -> Self {
         let length = (4 + value.len()) as u16;
         self.0.extend(length.to_ne_bytes());
@@ -123,7 +123,7 @@ impl Message {
         self
     }
 
-    /// Its bytes.
+    /// Returns the bytes of the message, with its length and flags set.
     pub fn finished(mut self, flags: u16) -> Vec<u8> {
         let length = self.0.len() as u32;
         self.0[..4].copy_from_slice(&length.to_ne_bytes());

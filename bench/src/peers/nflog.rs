@@ -1,4 +1,4 @@
-//! What `nft log group …` tells: NFLOG.
+//! Reader of NFLOG, to which `nft log group …` reports.
 
 use super::Got;
 use super::netlink::{Message, Netlink, Received, attribute, each};

@@ -25,7 +25,7 @@ const LONGEST: u16 = 3;
 const ABOUT: u16 = 1;
 const DECIDED: u16 = 2;
 
-/// What becomes of every packet.
+/// Verdict that every packet gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// `NF_DROP`.

@@ -56,7 +56,7 @@ impl<'a> Opensnitch<'a> {
         Ok(opensnitch)
     }
 
-    /// Whether new connections go to its queue.
+    /// Returns whether new connections go to OpenSnitch's queue.
     fn intercepts(&mut self) -> bool {
         let rules = [
             "iptables -w -t mangle -S OUTPUT; iptables-legacy -w -t mangle -S OUTPUT; nft list ruleset",

@@ -29,7 +29,7 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// With room for so many bytes, for records of so many: powers of two.
+    /// Creates a queue of a capacity and a record length, both in bytes and powers of two.
     pub fn new(keeps: usize, bytes: usize) -> Result<Self> {
         let line = || Line(AtomicU64::new(0));
         Ok(Self {

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 /// Bytes of a ring.
 pub const RING: u32 = 1 << 20;
-/// As the driver numbers its kind of record.
+/// Kind of the driver's records.
 const RECORD: Kind = Kind::new::<0>();
 /// The programs that make a record each time they are run.
 const PROGRAMS: [&str; 4] = ["channel_64", "channel_1024", "bare_64", "bare_1024"];
@@ -37,20 +37,20 @@ pub struct Driver {
     server: Option<JoinHandle<Result<()>>>,
 }
 
-/// How fast records are made.
+/// Pace at which records are made.
 #[derive(Clone, Copy, Debug)]
 pub enum Writing {
-    /// So many, one right after the other.
+    /// Number of records, one right after the other.
     Flood(u32),
-    /// So many, each so long after the last.
+    /// Number of records, and the time between two.
     Beat(u32, Duration),
 }
 
-/// What was made.
+/// Records that were made.
 pub struct Made {
-    /// How many, and when.
+    /// Number of records, and the time that they took.
     pub done: Done,
-    /// What one run of the program took, the mean, in nanoseconds.
+    /// Mean time of one run of the program, in nanoseconds.
     pub program_ns: f64,
 }
 

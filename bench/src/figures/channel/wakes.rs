@@ -1,4 +1,4 @@
-//! What an app pays for being told soon: wakes per record against latency, for each way to wait.
+//! Cost of low latency for an app: wakes per record against latency, for each way to wait.
 
 use super::driver::{Driver, Writing};
 use super::{FIGURE, READER, Setting, row};

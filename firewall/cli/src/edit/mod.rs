@@ -151,8 +151,7 @@ fn each(
 }
 
 /// Returns the findings about the new text, as `rules check` has them on this machine. Its errors are printed; so are
-/// those
-/// of the old text, unless the change may heal them.
+/// those of the old text, unless the change may heal them.
 fn checked(old: &Source, new: &str, heals: bool) -> Result<Vec<Finding>, Error> {
     let parse = |text: &str| {
         RuleFile::parse(&old.name, text, &SystemResolver::beside(&old.place)).map_err(|errors| {
