@@ -83,8 +83,7 @@ pub fn said(file: &RuleFile, network: &OwnNetwork) -> Vec<(Severity, Finding)> {
         .collect()
 }
 
-/// Returns warnings of what the rules cut a network off from (DNS, DHCP and the like), the joined members of their sets
-/// included.
+/// Returns a warning for each part of a network that the rules cut off, with the joined members of their sets counted.
 pub fn cut_off(file: &RuleFile, network: &OwnNetwork) -> Vec<Finding> {
     let tables = (&file.table, &file.joined);
     file.rules.cut_off(&file.name, tables, network)

@@ -134,14 +134,14 @@ pub enum Error {
     #[cfg(target_os = "linux")]
     #[error("{}{}", .0, instead(.0))]
     NotEditable(control::NotEditable),
-    /// No answer, or more than one, has this name.
+    /// No answer, or more than one, has a name that begins so.
     #[cfg(target_os = "linux")]
     #[error(
         "{}: {}; `gatebell answers` lists them, and nothing was changed", which.escape_debug(),
         if *.several { "several answers begin so: write more of it" } else { "no answer begins so" }
     )]
     WhichAnswer {
-        /// Name that was given.
+        /// Begin of a name that was given.
         which: String,
         /// Several have it.
         several: bool,

@@ -310,7 +310,8 @@ impl Reader {
     }
 }
 
-/// Returns whether a chain, with those that it leads to, allows nothing by a rule, which another chain might refuse.
+/// Returns whether a base chain allows packets by its policy alone: no rule of it, or of a chain that it leads to,
+/// does.
 fn only_refuses(chains: &Chains, base: &Base) -> bool {
     let mut alone = Imported::default();
     Walk::through(chains).from(&base.chain, base.direction, &mut alone);
