@@ -160,8 +160,7 @@ impl<'a> PastJudge<'a> {
 }
 
 /// Returns whether a packet may be one of the kernel's messages that keep it on its link (neighbour discovery, MLD),
-/// which
-/// no default policy refuses: the history does not keep the ICMPv6 type that tells.
+/// which no default policy refuses: the history does not keep the ICMPv6 type that tells.
 fn may_keep_the_link(packet: &Parsed, local: &PacketMeta, verdict: Verdict) -> bool {
     verdict != Verdict::Allow
         && packet.flow.protocol == ICMPV6

@@ -310,8 +310,7 @@ impl Reader {
     }
 }
 
-/// Returns whether a base chain allows packets by its policy alone: no rule of it, or of a chain that it leads to,
-/// does.
+/// Returns whether a base chain allows packets by its policy alone, and by no rule of it or of a chain that it leads to.
 fn only_refuses(chains: &Chains, base: &Base) -> bool {
     let mut alone = Imported::default();
     Walk::through(chains).from(&base.chain, base.direction, &mut alone);
