@@ -1,16 +1,16 @@
-//! What a person is asked about a packet.
+//! Questions to a person about a packet: their subject, and the lookup of answers.
 
 use crate::connection::{Asked, ends_at_socket, may_begin};
 use crate::headers::protocol::{ICMP, ICMPV6, TCP};
 use firewall_abi::asking::{Subject, Who, Width};
 use firewall_abi::packet::{Direction, PacketHeaders, PacketMeta, reply_direction};
 
-/// Who asks, as narrow as an answer may be.
+/// Process and socket that a packet belongs to, which an answer may be limited to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Asker {
     /// The process, if there are answers to it; its number 0: there are none, or it is not known.
     pub pid: u32,
-    /// When it began.
+    /// Start time of the process, in nanoseconds.
     pub began_ns: u64,
     /// The socket by the kernel's cookie; 0: not known.
     pub cookie: u64,
@@ -39,7 +39,7 @@ pub fn find_answer(
     at(Width::Endpoint) || at(Width::Address) || at(Width::Port) || at(Width::Anywhere)
 }
 
-/// What a question about a packet is about, or about what its connection began with, if it is a reply.
+/// Returns the subject of a question about a packet or, of a reply, about the beginning of its connection.
 #[must_use]
 #[inline(always)]
 pub fn subject(flow: &PacketHeaders, asked: Asked, program: [u64; 2], user: u32) -> Subject {
@@ -66,8 +66,9 @@ pub fn subject(flow: &PacketHeaders, asked: Asked, program: [u64; 2], user: u32)
     }
 }
 
-/// Whether a packet is worth a question: it begins something, and it is known who is asked for, and about what: an answer to the
-/// address `::` or the protocol 0 would be to any, which zeros stand for. What is not is blocked.
+/// Returns whether a packet is worth a question: it begins a connection, and the program and the endpoint asked about
+/// are known. An answer to the address `::` or the protocol 0 would be to any, which zeros stand for. A packet that is
+/// not worth a question is blocked.
 #[must_use]
 #[inline(always)]
 pub fn may_ask(flow: &PacketHeaders, subject: &Subject) -> bool {
@@ -169,7 +170,7 @@ mod tests {
         }
     }
 
-    /// What is found where there are these answers.
+    /// Returns the answer that [`find_answer`] finds among these.
     fn found(answers: &[Subject], subject: Subject, asker: Asker) -> Option<Subject> {
         let mut found = None;
         find_answer(&subject, &asker, |to| {
@@ -246,7 +247,7 @@ mod tests {
         assert_eq!(found(&answers, web, asker), None);
     }
 
-    /// Whether this program's packet may be asked about.
+    /// Returns whether this program's packet may be asked about.
     fn asks(flow: &PacketHeaders, program: [u64; 2]) -> bool {
         may_ask(flow, &subject(flow, Asked::Packet, program, 1000))
     }
@@ -295,7 +296,7 @@ mod tests {
         }
     }
 
-    /// Whether a packet to or from port 443, or an ICMP message with these numbers, begins something.
+    /// Returns whether a packet to or from port 443, or an ICMP message with these numbers, may begin a connection.
     fn begins(packet: &PacketHeaders) -> bool {
         !matches!(packet.protocol, ICMP | ICMPV6) || may_begin(packet)
     }

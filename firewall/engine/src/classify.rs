@@ -1,4 +1,4 @@
-//! From a flow to a decision: the first rule that all dimensions share.
+//! Classification of a packet by the rules: the decision of the first rule that all dimensions share.
 
 use crate::tables::{LoopBody, Pages, Tables, head, number};
 use crate::tree::{NOWHERE, narrow, wide};
@@ -18,7 +18,7 @@ pub fn classify<T: Tables>(packet: &Parsed, local: &PacketMeta, tables: &T) -> D
     classify_under(head(tables), packet, local, tables)
 }
 
-/// The same, when the head has been looked up.
+/// Decides as [`classify`] does, by a head that has been looked up already.
 #[inline(always)]
 pub(crate) fn classify_under<T: Tables>(
     head: Option<&Head>,
@@ -68,7 +68,8 @@ pub(crate) fn classify_under<T: Tables>(
     }
 }
 
-/// Whether a person is asked about what the zone sends, and it is not known here who sends: the packet is a reply to it.
+/// Returns whether a person is to be asked about what the zone sends, while the sender is not known at this hook, as
+/// the packet at hand is a reply.
 #[inline(always)]
 fn asks_before_owner(packet: &Parsed, local: &PacketMeta, outcome: Outcome) -> bool {
     local.phase != 0
@@ -85,7 +86,7 @@ fn at_socket(head: &Head) -> Decision {
     decision
 }
 
-/// Whether a rule may match, but asks for something that is not known here yet.
+/// Returns whether a rule may match that asks for something not known at this hook yet.
 #[inline(always)]
 fn comes_out_later(local: &PacketMeta, outcome: Outcome) -> bool {
     if local.is_connect() {
@@ -109,7 +110,7 @@ fn unfilled() -> Decision {
     decision(0, NO_RULE, REFUSED, Reason::Default)
 }
 
-/// What becomes of a packet of this direction that no rule takes.
+/// Returns the decision of the default policy for a packet of this direction.
 #[must_use]
 #[inline(always)]
 pub fn default_of(head: Option<&Head>, direction: Direction) -> Decision {
@@ -164,7 +165,8 @@ struct Dimensions<V> {
 }
 
 impl<V: Copy> Dimensions<V> {
-    /// What no rule asks for takes nothing away from a class.
+    /// Creates dimensions that hold the class's value alone: a dimension that no rule asks for takes nothing away from
+    /// the class.
     #[inline(always)]
     const fn of(class: V) -> Self {
         Self {
@@ -262,7 +264,7 @@ fn find_vectors<T: Tables>(
     }
 }
 
-/// Which rules ask for a set that holds an end.
+/// Finds the vectors of the rules that ask for a set which holds an end of the packet.
 #[inline(always)]
 fn find_sets<T: Tables>(
     flow: &PacketHeaders,
@@ -289,7 +291,8 @@ fn find_sets<T: Tables>(
     }
 }
 
-/// Which rules ask for a set that an end is in by what it has joined. Only where it is not taken to be any end.
+/// Finds the vectors of the rules that ask for a set which an end is in by what it has joined, unless that end is taken
+/// to be any.
 ///
 /// Out of line: it needs its part of the small stack before [`first_of_all`] needs its own.
 #[inline(never)]
@@ -377,7 +380,7 @@ fn look_up<'a, P: Pages>(
     each(&mut vectors.local, &pages.local)
 }
 
-/// What a tree for IPv4 or one for IPv6 says of an end's address.
+/// Looks up an end's address in the tree for its version of IP.
 #[inline(always)]
 fn end<P: Pages>(
     pages: &P,
@@ -413,11 +416,11 @@ fn ports<P: Pages>(packet: &Parsed, head: &Head, rules: &P) -> [u32; 2] {
 /// Looks for the first rule that every dimension has. The summaries say which words are worth looking at.
 struct Search<'a> {
     vectors: Dimensions<&'a Page>,
-    /// How many words of the summaries were looked at,
+    /// Number of words of the summaries that were looked at.
     group: u32,
-    /// and what of the last one is left to look at.
+    /// Bits of the last of these words that are still to be looked at.
     left: u64,
-    /// What was found, or [`NO_RULE`].
+    /// Number of the first matching rule, or [`NO_RULE`].
     rule: u32,
 }
 
@@ -464,7 +467,7 @@ impl LoopBody for Search<'_> {
 }
 
 impl Dimensions<&Page> {
-    /// What all dimensions share of one word.
+    /// Returns the bits that all dimensions share in the word at this index.
     #[inline(always)]
     fn word(&self, at: u64) -> u64 {
         let Self {

@@ -34,7 +34,7 @@ use remember::{remember, renew};
 
 /// The flow table: where connections are tracked.
 pub trait Connections {
-    /// Whether some of them may be forwarded.
+    /// `true` if some connections may be forwarded ones.
     const FORWARDS: bool = true;
 
     /// The connection's entry, if it is tracked. What is changed in it stays.
@@ -49,8 +49,8 @@ pub trait Connections {
     /// [quota owner](crate::quota::has_room) has no room it counts that, and the connection stays where it is.
     fn assure(&mut self, _: &FlowKey) {}
 
-    /// Whether this quota owner's next connection makes one go, before it is confirmed, that may not have been answered yet: so that
-    /// one of its own may be missing whose answer comes now.
+    /// Returns whether the next connection of this quota owner takes, before it is confirmed, the slot of one that may
+    /// not have been answered yet. If so, an answer may arrive now whose connection of that owner is missing.
     fn is_short(&mut self, _quota_owner: u32, _now_ns: u64) -> bool {
         false
     }
@@ -68,15 +68,16 @@ pub trait Connections {
     /// again.
     fn retire(&mut self, key: &FlowKey);
 
-    /// What is known of a retired connection, if it is there still.
+    /// Returns the retired connection with this key, if it is still there.
     fn retired(&mut self, key: &FlowKey) -> Option<Retired>;
 }
 
-/// What is left of a connection that both ends have ended, and says whether its packets may be sent again: as in its [`FlowEntry`].
+/// Entry of a retired connection, which both ends have closed: it says whether packets of it may be sent again. The
+/// fields are those of its [`FlowEntry`].
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Retired {
-    /// When it was last used.
+    /// Time of the last packet, in nanoseconds of [`PacketContext::now_ns`].
     pub stamp_ns: u64,
     /// The rule that allowed its beginning.
     pub rule: u32,
@@ -104,7 +105,8 @@ impl From<&FlowEntry> for Retired {
 /// The context of a packet beside its bytes: when it is seen, by which device, and which socket, user and program is at its end in the
 /// zone. What costs something to find out is asked only when it has to be.
 pub trait PacketContext<T: Tables> {
-    /// Whether a packet that goes on with a connection was counted before: it is seen again where a socket gets it, and comes in.
+    /// `true` if a packet that goes on with a connection was counted before: an inbound packet is seen a second time
+    /// where a socket receives it.
     const SEEN_BEFORE: bool = false;
 
     /// Now, in nanoseconds of the clock by which connections grow old: a coarse one does.
@@ -119,13 +121,14 @@ pub trait PacketContext<T: Tables> {
         0
     }
 
-    /// Whether the device that it comes in by, of what is forwarded the one that it goes out by, is a bridge that leads to guests of this
-    /// machine alone, or may be.
+    /// Returns whether the device that the packet comes in by (of a forwarded packet, goes out by) is, or may be, a
+    /// bridge that leads to guests of this machine alone.
     fn is_guests(&mut self) -> bool {
         false
     }
 
-    /// Whether it can't be a reply in this connection, by the devices that it comes and goes by: see [`comes_astray`].
+    /// Returns whether the packet can't be a reply in this connection, by the devices that it comes in and goes out by:
+    /// see [`comes_astray`].
     #[inline(always)]
     fn is_astray(&mut self, flow: &PacketHeaders, entry: &FlowEntry) -> bool {
         entry.device != self.device()
@@ -147,7 +150,7 @@ pub trait PacketContext<T: Tables> {
         0
     }
 
-    /// What the numbers of networks are mixed with.
+    /// Returns the seed of the hash that the numbers of networks are made by.
     fn seed(&self) -> u64 {
         0
     }
@@ -165,13 +168,14 @@ pub trait PacketContext<T: Tables> {
         0
     }
 
-    /// Whether the socket that sends a datagram, or is about to get it, is another program's or user's than the connection is noted for.
+    /// Returns whether the socket that sends a datagram, or is about to receive it, belongs to another program or user
+    /// than the connection is noted for.
     fn is_anothers(&mut self, _: &FlowEntry) -> bool {
         false
     }
 
-    /// Whether a datagram of IPv4 that leaves goes to everyone on its link. Its address alone does not say: a network's last one
-    /// does that too.
+    /// Returns whether an outbound IPv4 datagram is a broadcast on its link. Its address alone does not say: the last
+    /// one of a network is a broadcast address too.
     fn goes_to_everyone(&mut self) -> bool {
         false
     }
@@ -182,8 +186,8 @@ pub trait PacketContext<T: Tables> {
     /// Writes down who it is.
     fn find(&mut self, flow: &PacketHeaders, local: &mut PacketMeta);
 
-    /// What the rules say of the packet or, of a reply, of its connection's beginning. Who is at the zone's end is found
-    /// out if a rule asks: there it is the same for both. The packet is as it was afterwards.
+    /// Classifies the packet or, of a reply, the beginning of its connection, by the rules. The owner of the zone's end
+    /// is looked up if a rule asks for it: it is the same for both. The packet is unchanged afterwards.
     #[inline(always)]
     fn classify(&mut self, packet: &mut Parsed, asked: Asked, tables: &T, decision: &mut Decision) {
         let mut local = PacketMeta::UNKNOWN;
@@ -198,18 +202,18 @@ pub trait PacketContext<T: Tables> {
     }
 }
 
-/// What the rules are asked about. A number, because eBPF's functions take no other.
+/// Subject of a classification, as a number because eBPF's functions take no other type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Asked {
     /// The packet itself.
     Packet = 0,
-    /// What its connection began with, in the original direction: the packet is a reply.
+    /// Beginning of the connection, in the original direction: the packet is a reply.
     Beginning = 1,
 }
 
 impl Asked {
-    /// What is asked about by this number, whatever else stands in its other bits.
+    /// Returns the subject that this number stands for, whatever else its other bits hold.
     #[inline(always)]
     #[must_use]
     pub const fn numbered(number: u32) -> Self {
@@ -221,7 +225,7 @@ impl Asked {
     }
 }
 
-/// What the rules say of what is asked about, when it is known who is at the zone's end.
+/// Classifies a subject by the rules, when the owner of the zone's end is known.
 ///
 /// A reply becomes its connection's beginning meanwhile: eBPF has no room for both.
 #[inline(always)]
@@ -293,9 +297,10 @@ pub fn decide<T: Tables, E: PacketContext<T>, C: Connections>(
     decision
 }
 
-/// Whether a packet is the answer to who begins a TCP connection with the zone, or through it. It begins none itself. Where the
-/// beginning's entry has had to make room, the rules say once more whether it may: a flood of beginnings makes no other one fail. What is
-/// forwarded is taken for such an answer only while beginnings of who would get it do make room.
+/// Returns 1 if a packet is the answer to the originator of a TCP connection with the zone, or through it; such a
+/// packet begins none itself. Where the beginning's entry has had to make room, the rules say once more whether it may:
+/// a flood of beginnings makes no other one fail. A forwarded packet is taken for such an answer only while beginnings
+/// of its receiver do make room.
 ///
 /// 1: it is. Out of line, and a number, for the sake of eBPF's small stack.
 #[inline(never)]
@@ -318,7 +323,8 @@ fn accepts<T: Tables, E: PacketContext<T>, C: Connections>(
     connections.is_short(quota_owner, context.now_ns()).into()
 }
 
-/// Whether a datagram of the zone asks a group (multicast, or everyone on the link), whose members answer by their own addresses.
+/// Returns whether a datagram of the zone goes to a group (multicast or broadcast), whose members answer by their own
+/// addresses.
 #[inline(always)]
 fn goes_to_group<T: Tables, E: PacketContext<T>>(flow: &PacketHeaders, context: &mut E) -> bool {
     if flow.protocol != UDP || flow.direction != Direction::Outbound as u8 {
@@ -340,7 +346,8 @@ fn be_a_reply(decision: &mut Decision) {
     decision.known = 1;
 }
 
-/// What becomes of a packet when the service has ended, if the rules say that something else than they shall decide.
+/// Returns the decision by the fail mode for a packet when the service has ended, or `None` if the rules are to go on
+/// deciding.
 #[must_use]
 #[inline(always)]
 pub fn decide_alone<T: Tables>(tables: &T) -> Option<Decision> {

@@ -56,7 +56,7 @@ impl Ipv6 {
 pub(crate) struct Extension {
     pub(crate) next: u8,
     pub(crate) length: u8,
-    /// Of a fragment its place; of a routing header its kind, and how many of its segments are left.
+    /// Offset of a fragment; or type of a routing header and number of its segments left.
     pub(crate) more: [u8; 2],
 }
 
@@ -66,7 +66,7 @@ pub(crate) struct Extension {
 pub(crate) struct Ipv4Option {
     pub(crate) kind: u8,
     pub(crate) length: u8,
-    /// Of a source route where its next stop stands, counted from the option's first byte as 1.
+    /// Position of a source route's next hop, counted from the option's first byte as 1.
     pub(crate) pointer: u8,
 }
 

@@ -1,4 +1,4 @@
-//! What a kernel itself sends to stay on its link.
+//! Packets that a kernel itself sends to keep its link.
 
 use crate::headers::protocol::{ICMPV6, IGMP};
 use crate::{Parsed, Shape};
@@ -6,8 +6,8 @@ use firewall_abi::packet::{
     Decision, Direction, NO_RULE, PacketHeaders, PacketMeta, Reason, Verdict,
 };
 
-/// Whether a packet may be that: of IPv6 neighbour discovery (RFC 4861: where its neighbours and routers are, and where it is
-/// itself), and what says which groups it listens to (RFC 2710 and 3810, of IPv4 IGMP).
+/// Returns whether a packet may keep the link: IPv6 neighbour discovery (RFC 4861: addresses of neighbours and routers,
+/// and the machine's own), and reports of group membership (RFC 2710 and 3810, of IPv4 IGMP).
 #[must_use]
 #[inline(always)]
 pub const fn may_keep_the_link(flow: &PacketHeaders) -> bool {
@@ -57,7 +57,7 @@ pub fn stay_on_the_link(
     }
 }
 
-/// Whether no rule refuses it. Without any rules at all everything is refused.
+/// Returns whether the default policy alone refuses a packet. Without any rules at all everything is refused.
 #[must_use]
 #[inline(always)]
 pub const fn is_refused_by_default(decision: &Decision) -> bool {

@@ -1,4 +1,4 @@
-//! From bytes to a flow.
+//! Parser of packets: from bytes to headers.
 
 use crate::connection::ends_at_socket;
 use crate::headers::{Extension, Icmp, Ipv4, Ipv4Option, Ipv6, Tcp, Udp, protocol};
@@ -28,17 +28,17 @@ impl Bytes for [u8] {
     }
 }
 
-/// What there is to know of a packet.
+/// Headers of a packet, and how far they can be judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parsed {
-    /// Its headers; of a malformed packet, as far as they could be read.
+    /// Headers of the packet; of a malformed one, as far as they could be read.
     pub flow: PacketHeaders,
-    /// Whether they can be judged.
+    /// Extent to which the headers can be judged.
     pub shape: Shape,
 }
 
 impl Parsed {
-    /// Of no packet: what stands there instead shows nothing.
+    /// Placeholder for no packet, with all fields 0.
     pub const NOTHING: Self = Self {
         flow: PacketHeaders {
             source: [0; 16],
@@ -54,7 +54,7 @@ impl Parsed {
     };
 }
 
-/// How much of itself a packet shows.
+/// Extent to which a packet shows its headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Shape {
@@ -94,13 +94,13 @@ pub fn parse<B: Bytes + ?Sized>(bytes: &B, length: u32, direction: Direction) ->
     Parsed { flow, shape }
 }
 
-/// What lies behind the IP headers.
+/// Payload of the IP headers.
 pub(crate) struct Payload {
-    /// Where it starts.
+    /// Offset of the first byte in the packet.
     pub(crate) start: u32,
-    /// Where it ends.
+    /// Offset of the end in the packet.
     pub(crate) end: u32,
-    /// Its offset in the whole, if this is a fragment.
+    /// Offset in the whole payload, if this is a fragment.
     fragment: Fragment,
 }
 
@@ -140,7 +140,7 @@ fn ipv4<B: Bytes + ?Sized>(
     transport(bytes, &payload, flow)
 }
 
-/// Whether no option between IPv4's header and its `end` leads the packet on from its destination.
+/// Returns whether no option between IPv4's header and its `end` leads the packet on from its destination.
 ///
 /// Out of line, for the sake of eBPF's small stack.
 #[inline(never)]
@@ -156,11 +156,11 @@ fn ends_where_it_says<B: Bytes + ?Sized>(bytes: &B, end: u32) -> bool {
 
 /// The options of an IPv4 header, as far as they were walked over.
 pub struct Ipv4Options {
-    /// Where the next one begins,
+    /// Offset of the next option.
     at: u32,
-    /// and where the header ends.
+    /// Offset of the header's end.
     end: u32,
-    /// 1: one leads the packet on from where it says it goes, or is cut off.
+    /// 1 if an option leads the packet on from its stated destination, or is cut off; else 0.
     lead_on: u32,
 }
 
@@ -242,7 +242,7 @@ fn ipv6_payload<B: Bytes + ?Sized>(
     extensions(bytes, end, flow)
 }
 
-/// Where what lies behind a packet's IP headers starts and ends.
+/// Returns the payload of a packet's IP headers.
 pub(crate) fn payload_of<B: Bytes + ?Sized>(bytes: &B, length: u32) -> Option<Payload> {
     let ip: Ipv4 = bytes.load(0)?;
     if ip.version_and_words >> 4 == 4 {
@@ -378,8 +378,8 @@ fn udp<B: Bytes + ?Sized>(
     }
 }
 
-/// Of what is no more to be read than its ports, and of SCTP whether it begins an association: by its first chunk, without which
-/// Linux takes no packet of SCTP's. The shortest header of the others is UDP-Lite's.
+/// Reads the ports of a packet of which no more is to be read, and of SCTP whether it begins an association: by its
+/// first chunk, without which Linux takes no packet of SCTP's. The shortest header of the others is UDP-Lite's.
 #[inline(always)]
 fn ports<B: Bytes + ?Sized>(
     bytes: &B,
@@ -420,7 +420,7 @@ fn within(header: u32, room: u32) -> Option<()> {
     (header <= room).then_some(())
 }
 
-/// How long the packet is, of what its header says and what is there.
+/// Returns the length of the packet by its header, or `None` if fewer bytes are there.
 ///
 /// A field of 0 stands for a length that it can't hold: Linux hands such packets around inside of a machine (BIG TCP).
 #[inline(always)]

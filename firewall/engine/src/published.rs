@@ -1,9 +1,9 @@
-//! What is sent to a port of the machine's own and, translated, goes to another's: a container's, say.
+//! Packets to a published port: one of the machine's own, translated to another machine's, a container's for example.
 
 use firewall_abi::packet::{Decision, Reason, Verdict};
 
-/// Whether the rules are asked about it once more, as what was sent to the machine, after they have said this of what is forwarded:
-/// only a default does not decide.
+/// Returns whether a forwarded packet with this decision is classified once more, as a packet to the machine: so it is
+/// only if the default policy decided.
 #[must_use]
 #[inline(always)]
 pub const fn asks_again(forwarded: &Decision) -> bool {

@@ -8,7 +8,7 @@
 
 use firewall_abi::firewall::{MAX_CONFIRMED_ARRIVALS, MAX_FLOWS};
 
-/// As a user: the kernel sends by itself.
+/// Quota owner of connections that the kernel begins by itself, in the place of a user.
 pub const KERNEL: u32 = u32::MAX - 1;
 
 /// Users each by themselves, and of the numbers above each such block together: they are those that a container's users or a
@@ -30,9 +30,9 @@ pub const fn of_user(user: u32) -> u32 {
     }
 }
 
-/// That of who sends what is forwarded, by the device that it comes in by and the words of the address: both in one number, which
-/// [`charged_owners`] takes apart. Whole addresses, of IPv6 too: a bridge's guests are of one network, and who has many addresses takes
-/// them from who is behind the same device.
+/// Returns the quota owner of a forwarded packet's sender, by the device that the packet comes in by and the words of
+/// the address: both in one number, which [`charged_owners`] takes apart. The whole address counts, of IPv6 too: a
+/// bridge's guests are in one network, and a sender with many addresses takes them from others behind the same device.
 #[must_use]
 #[inline(always)]
 pub const fn of_forwarded(device: u32, [high, low]: [u64; 2], seed: u64) -> u32 {
@@ -58,7 +58,8 @@ pub const fn charged_owners(quota_owner: u32) -> (u32, Option<u32>) {
     )
 }
 
-/// Whose slots a connection of this quota owner takes before it is confirmed: its device's, of what is forwarded.
+/// Returns the owner of the ring whose slots a connection of this quota owner takes before it is confirmed: of a
+/// forwarded connection, its device.
 #[must_use]
 #[inline(always)]
 pub const fn ring_owner(quota_owner: u32) -> u32 {
@@ -69,11 +70,12 @@ pub const fn ring_owner(quota_owner: u32) -> u32 {
     }
 }
 
-/// Such a ring has so many parts. Who sends what is forwarded may stand in two of them, and takes the slot of whoever has been
-/// silent for longer: so one who takes all slots of his own leaves to all others, but to very few, one of theirs.
+/// Number of parts of a device's ring. A sender of forwarded packets may stand in two of them, and takes the slot of
+/// whoever has been silent for longer: so one who takes all slots of their own leaves to all others, but to very few,
+/// one of theirs.
 pub const PARTS: u32 = 16;
 
-/// Which two parts these are; none: the ring is one.
+/// Returns the two parts of the ring that a quota owner may stand in, or `None` if its ring is not divided.
 #[must_use]
 #[inline(always)]
 pub const fn parts(quota_owner: u32) -> Option<[u32; 2]> {
@@ -85,8 +87,8 @@ pub const fn parts(quota_owner: u32) -> Option<[u32; 2]> {
     Some([one, other])
 }
 
-/// That of a network outside, a /24 or a /56 (which is what a site has at least), by the words of an address there. Two of them may have one number: which ones, who
-/// does not know the seed can't choose.
+/// Returns the quota owner of a network outside, a /24 or a /56 (which is what a site has at least), by the words of an
+/// address in it. Two networks may have one number: a sender who does not know the seed can't choose which.
 #[must_use]
 #[inline(always)]
 pub const fn of_network(ip_version: u8, [high, low]: [u64; 2], seed: u64) -> u32 {
@@ -101,9 +103,10 @@ const fn mixed(number: u64, seed: u64) -> u32 {
     (mixed >> 32) as u32
 }
 
-/// Whether a quota owner may have another connection that makes no room: as long as more are free than it has. So one alone may
-/// have half of the room, two a third each, and a hundred leave a hundred-and-first part to who comes then. `charged` is what
-/// all of its [`charged_owners`] have: so who is behind a device has as much at most as the device has left, which is likewise.
+/// Returns whether a quota owner may have another connection that makes no room: as long as more are free than it has.
+/// So one alone may have half of the room, two a third each, and a hundred leave a hundred-and-first part to the next.
+/// `charged` is the count of all of its [`charged_owners`]: so a sender behind a device has at most as many as the
+/// device has left, which is likewise.
 #[must_use]
 #[inline(always)]
 pub const fn has_room(charged: u32, kept: u32, arrivals: Option<u32>) -> bool {

@@ -7,15 +7,17 @@ use crate::parse::mapped;
 use firewall_abi::firewall::FlowKey;
 use firewall_abi::packet::{PacketHeaders, reply_direction};
 
-/// What stands before the quoted packet: type, code, checksum, and four bytes that depend on the type (RFC 792, RFC 4443).
+/// Length of the ICMP header before the quoted packet, in bytes: type, code, checksum, and four bytes that depend on
+/// the type (RFC 792, RFC 4443).
 const ICMP_HEADER: u32 = 8;
 const IPV6_HEADER: u32 = 40;
-/// How long an error may be, from its IP header on (RFC 1812, 4.3.2.3; RFC 4443, 2.4).
+/// Greatest length of an error, in bytes from its IP header on (RFC 1812, 4.3.2.3; RFC 4443, 2.4).
 const LONGEST_V4: u16 = 576;
 const LONGEST_V6: u16 = 1280;
 
-/// Whether a packet is an error that quotes another: destination unreachable, time exceeded, parameter problem, and packet too
-/// big, which is IPv6's alone. A redirect is none: it asks for another way, and rules have to say who may.
+/// Returns whether a packet is an ICMP error that quotes another packet: destination unreachable, time exceeded,
+/// parameter problem, and packet too big, which is IPv6's alone. A redirect is none: it asks for another way, and rules
+/// have to say who may.
 #[must_use]
 #[inline(always)]
 pub fn is_error(flow: &PacketHeaders) -> bool {

@@ -1,4 +1,4 @@
-//! What a rejected packet is answered with: bytes in, bytes out.
+//! Answers to rejected packets: bytes in, bytes out.
 //!
 //! As nftables' `reject` has it by default, and the standards of hosts and routers: TCP is answered by a RST that its sender's
 //! stack takes, whatever has ports by "port unreachable", the rest by "administratively prohibited", and so is all but TCP that is
@@ -52,8 +52,9 @@ impl Answer {
     }
 }
 
-/// Whether the service tells the sender that a person's answer blocks its connection, or that nobody gave one. It is told as of what is
-/// rejected, else it waits until TCP gives up: two minutes for what can't come any more. The verdict stays a block.
+/// Returns whether the service tells the sender that a person's answer blocks its connection, or that nobody gave one.
+/// The sender is told as of a rejected packet, else it waits until TCP gives up: two minutes for what can't come any
+/// more. The verdict stays a block.
 #[must_use]
 #[inline(always)]
 pub const fn is_sender_told(flow: &PacketHeaders, decision: &Decision) -> bool {
@@ -66,7 +67,7 @@ pub const fn is_sender_told(flow: &PacketHeaders, decision: &Decision) -> bool {
         && matches!(decision.reason, BY_ANSWER | UNANSWERED)
 }
 
-/// Whether what the zone sends may be an answer of this kind: a RST, or an error that says "unreachable".
+/// Returns whether an outbound packet may be an answer to a rejected one: a RST, or an error that says "unreachable".
 #[must_use]
 #[inline(always)]
 pub const fn may_be_answer(flow: &PacketHeaders) -> bool {
@@ -127,8 +128,8 @@ fn may_be_answered(flow: &PacketHeaders) -> bool {
         && is_one(&flow.destination, flow.ip_version, local)
 }
 
-/// Whether an address is one machine's, as far as the address alone says. One of the loopback device is met only on what never
-/// leaves the machine.
+/// Returns whether an address is a single machine's, as far as the address alone says. A loopback address is met only
+/// on packets that never leave the machine.
 fn is_one(address: &[u8; 16], ip_version: u8, local: bool) -> bool {
     const LOOPBACK_V6: u128 = 1;
     if ip_version == 4 {
@@ -150,7 +151,7 @@ fn is_one(address: &[u8; 16], ip_version: u8, local: bool) -> bool {
 struct Writer(Answer);
 
 impl Writer {
-    /// Whose headers of IP are there, but for what depends on what follows.
+    /// Creates an answer with IP headers, but for the fields that depend on the payload.
     fn of(flow: &PacketHeaders, from: [u8; 16]) -> Self {
         let mut writer = Self(Answer {
             bytes: [0; LONGEST],
@@ -244,7 +245,7 @@ impl Writer {
         checksum(behind, ends + u32::from(protocol) + behind.len() as u32)
     }
 
-    /// What the headers of IP say of what follows them.
+    /// Writes the fields of the IP header that depend on the payload: length, protocol and checksum.
     fn finish(&mut self, protocol: u8) -> Option<()> {
         let length = self.0.length as u16;
         if self.0.ip_version == 4 {

@@ -13,7 +13,7 @@ pub trait Pages {
 ///
 /// A value of it stands for one generation: everything that is read through it must be of the same one (I8).
 pub trait Tables {
-    /// Where its pages are.
+    /// Type of the tables' pages.
     type Pages: Pages;
 
     /// The rules; `None` if there are none.
@@ -43,7 +43,7 @@ pub trait LoopBody {
     fn step(&mut self) -> bool;
 }
 
-/// What stands before a generation's other pages.
+/// Returns the head of a generation of the rules, which stands before its other pages.
 #[must_use]
 #[inline(always)]
 pub fn head<T: Tables>(tables: &T) -> Option<&Head> {
@@ -65,7 +65,7 @@ impl Pages for Row<'_> {
 pub struct Slices<'a> {
     /// The generation's pages.
     pub rules: Row<'a>,
-    /// Those of the sets; none if it asks for none.
+    /// Pages of the sets; empty if the generation asks for none.
     pub sets: Row<'a>,
 }
 
@@ -81,12 +81,12 @@ impl<'a> Tables for Slices<'a> {
     }
 }
 
-/// The same, with what has joined sets since.
+/// Tables in user space, with the members that have joined sets since.
 #[derive(Clone, Copy, Debug)]
 pub struct WithMembers<'a, F> {
     /// The tables.
     pub tables: Slices<'a>,
-    /// What an address has joined.
+    /// Function that returns what an address has joined.
     pub member: F,
     /// Now, on the clock by which that ends.
     pub now_ns: u64,

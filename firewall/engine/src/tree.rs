@@ -131,7 +131,7 @@ fn twelfth(number: u64) -> u64 {
     number.wrapping_mul(0xAAAA_AAAB) >> 35
 }
 
-/// Which of a block's keys is the last that is not above `key`. The first one never is.
+/// Returns the index of the last of a block's keys that is not above `key`. The first key never is.
 #[inline(always)]
 fn narrow_within<const N: usize>(keys: &[u32; N], key: u32, opaque_zero: u64) -> u64 {
     within::<N>(opaque_zero, |at| {
@@ -139,7 +139,7 @@ fn narrow_within<const N: usize>(keys: &[u32; N], key: u32, opaque_zero: u64) ->
     })
 }
 
-/// Which of a block's keys is the last that is not above `key`. The first one never is.
+/// Returns the index of the last of a block's keys that is not above `key`. The first key never is.
 #[inline(always)]
 fn wide_within<const N: usize>(keys: &[[u64; 2]; N], key: [u64; 2], opaque_zero: u64) -> u64 {
     within::<N>(opaque_zero, |at| {
@@ -164,8 +164,8 @@ fn within<const N: usize>(opaque_zero: u64, is_above: impl Fn(usize) -> u64) -> 
     at
 }
 
-/// What `a - b - carried` borrows from the next digit: 1 if `a < b + carried`, else 0. Where the highest bits differ it is that of
-/// `b`, where they are alike that of the difference (Warren, Hacker's Delight, 2-13).
+/// Returns the borrow of `a - b - carried` from the next digit: 1 if `a < b + carried`, else 0. Where the highest bits
+/// differ it is that of `b`, where they are alike that of the difference (Warren, Hacker's Delight, 2-13).
 #[inline(always)]
 fn borrow(a: u64, b: u64, carried: u64) -> u64 {
     let difference = a.wrapping_sub(b).wrapping_sub(carried);

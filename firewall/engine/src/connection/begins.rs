@@ -1,4 +1,4 @@
-//! Which packets may begin a connection, and which may answer one.
+//! Packets that may begin a connection, and packets that may answer one.
 
 use crate::headers::protocol::{DCCP, ICMP, ICMPV6, SCTP, TCP, UDP, UDP_LITE};
 use firewall_abi::packet::PacketHeaders;
@@ -13,9 +13,9 @@ pub(super) const ECHO_REPLY: u16 = 0;
 pub(super) const ECHO_REQUEST_V6: u16 = 128;
 pub(super) const ECHO_REPLY_V6: u16 = 129;
 
-/// Whether what gets packets of this protocol is a socket, which the kernel asks before it takes them: these are those that have
-/// ports. What is not decided
-/// before is decided there; of other protocols the kernel itself is at the end.
+/// Returns whether the receiver of packets of this protocol is a socket, which the kernel asks before it takes them: so
+/// it is for protocols with ports. What is not decided before is decided there; of other protocols the kernel itself is
+/// at the end.
 #[must_use]
 #[inline(always)]
 pub fn ends_at_socket(protocol: u8) -> bool {
@@ -34,8 +34,8 @@ static SOCKETS: [u64; 4] = {
     bits
 };
 
-/// Whether a packet can begin a connection: for TCP whatever is no end of one and accepts none, for ICMP a question. Of the other
-/// protocols with ports any can: whoever sends first begins.
+/// Returns whether a packet can begin a connection. Of TCP that is any without RST and FIN but a SYN-ACK, of ICMP a
+/// question; of the other protocols with ports any packet: whoever sends first begins.
 #[must_use]
 #[inline(always)]
 pub fn may_begin(flow: &PacketHeaders) -> bool {
@@ -47,7 +47,7 @@ pub fn may_begin(flow: &PacketHeaders) -> bool {
     }
 }
 
-/// Whether a packet can be a reply: for TCP all but a first SYN, for ICMP an answer.
+/// Returns whether a packet can be a reply: of TCP any but a first SYN, of ICMP an answer.
 #[must_use]
 #[inline(always)]
 pub fn may_answer(flow: &PacketHeaders) -> bool {
@@ -59,13 +59,13 @@ pub fn may_answer(flow: &PacketHeaders) -> bool {
     }
 }
 
-/// Whether a packet asks for a new connection of TCP, or association of SCTP.
+/// Returns whether the flags of a packet ask for a new TCP connection or SCTP association.
 #[inline(always)]
 pub(super) const fn asks_anew(flow: &PacketHeaders) -> bool {
     flow.tcp_flags & (SYN | ACK) == SYN
 }
 
-/// Whether a packet asks for a new TCP connection.
+/// Returns whether a packet is the first SYN of a TCP connection.
 #[inline(always)]
 pub(super) fn is_first_syn(flow: &PacketHeaders) -> bool {
     flow.protocol == TCP && flow.tcp_flags & (SYN | ACK) == SYN

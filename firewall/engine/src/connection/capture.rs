@@ -1,4 +1,4 @@
-//! What is known of a packet where there is no kernel: in a capture, and in tests.
+//! Context of a packet where there is no kernel: in a capture, and in tests.
 
 use super::PacketContext;
 use crate::quota;
@@ -6,12 +6,12 @@ use crate::tables::Tables;
 use firewall_abi::firewall::FlowKey;
 use firewall_abi::packet::{PacketHeaders, PacketMeta};
 
-/// What is known beforehand: captures say when, and nothing of who.
+/// Packet context that is known beforehand: a capture has the time, but neither the user nor the program.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Known {
     /// See [`PacketContext::now_ns`].
     pub now_ns: u64,
-    /// Who it is.
+    /// Metadata of the packet's owner in the zone.
     pub local: PacketMeta,
     /// See [`PacketContext::device`].
     pub device: u32,

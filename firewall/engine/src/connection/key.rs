@@ -62,7 +62,7 @@ pub(super) fn words(address: &[u8; 16]) -> [u64; 2] {
     [(number >> 64) as u64, number as u64]
 }
 
-/// What the connection began with, of a reply: the same ends, the other way round.
+/// Returns the headers that the connection of a reply began with: the same ends, the other way round.
 #[must_use]
 pub fn beginning(reply: &PacketHeaders) -> PacketHeaders {
     let mut flow = PacketHeaders {
@@ -85,7 +85,7 @@ pub(super) fn reverse(flow: &mut PacketHeaders) {
     flow.direction = reply_direction(flow.direction);
 }
 
-/// What is forwarded goes back by the device that it came by.
+/// Swaps the two devices of a forwarded packet: its replies come in by the device that it went out by.
 #[inline(always)]
 pub(super) fn reverse_devices(direction: u8, local: &mut PacketMeta) {
     if direction == Direction::Forward as u8 {

@@ -1,4 +1,4 @@
-//! Whether a packet goes on with a connection that is remembered, and what is to be asked then.
+//! Lookup of a packet in the flow table, with what the rules are to be asked then.
 
 use super::begins::{SYN, asks_anew, may_answer};
 use super::key::{from_local, key_of, of_a_group};
@@ -16,13 +16,13 @@ use firewall_abi::rules::{Head, NEEDS_INTERFACE, NEEDS_OUT_INTERFACE, NEEDS_PROG
 
 /// The packet belongs to no connection that is tracked.
 pub(super) const NEW: u32 = 0;
-/// It belongs to one that was allowed.
+/// Result of a lookup: the packet belongs to an allowed connection.
 pub(super) const ESTABLISHED: u32 = 1;
-/// It is a reply in one that was allowed by rules that have been replaced since.
+/// Result of a lookup: the packet is a reply in a connection that was allowed by rules which have been replaced since.
 pub(super) const STALE: u32 = 2;
-/// It may belong to one, and the rules have to be asked about the packet itself.
+/// Result of a lookup: the packet may belong to a connection, and the rules have to be asked about the packet itself.
 pub(super) const RECHECK: u32 = 3;
-/// It belongs to none: it asks a group, and each member may answer.
+/// Result of a lookup: the packet belongs to no connection yet and asks a group, each member of which may answer.
 pub(super) const GROUP: u32 = 4;
 
 /// Looks the packet's connection up in the flow table; the verdict on it if that is [`ESTABLISHED`].
@@ -102,9 +102,10 @@ pub(super) fn look_up<T: Tables, E: PacketContext<T>, C: Connections>(
     ESTABLISHED
 }
 
-/// Whether what comes by other devices than its connection is no reply: it comes by a bridge that leads to this machine's guests alone,
-/// who can write any address; or, of what is forwarded, it would go to such a bridge, and what it answers did not come by that. Any other
-/// way back is one that a machine with several devices may have, or with one that was made anew, and for the rules to say.
+/// Returns whether a packet is no reply because it takes other devices than its connection: it comes by a bridge that
+/// leads to this machine's guests alone, who can write any address; or it is forwarded and would go to such a bridge,
+/// by which the packet that it answers did not come. Any other way back is one that a machine with several devices may
+/// have, or with a device that was made anew, and for the rules to say.
 #[inline(always)]
 pub fn comes_astray(
     direction: u8,
@@ -130,14 +131,15 @@ fn note_devices<T: Tables, E: PacketContext<T>>(entry: &mut FlowEntry, context: 
     }
 }
 
-/// Whether some rule asks for a device: a connection that would go on by another one than it was allowed by is asked about again.
+/// Returns whether some rule asks for a device: a connection that goes on by another device than it was allowed by is
+/// then classified again.
 #[inline(always)]
 pub(super) const fn may_move(head: &Head) -> bool {
     head.needs & (NEEDS_INTERFACE | NEEDS_OUT_INTERFACE) != 0
 }
 
-/// To what a packet belongs that has no entry of its own, as [`look_up`] says it. It has five arguments: a function of eBPF
-/// takes no more, and what the compiler makes of a sixth not every kernel takes.
+/// Looks up a packet that has no entry of its own, with the results of [`look_up`]. Five arguments are the most that a
+/// function of eBPF takes, and not every kernel takes what the compiler makes of a sixth.
 #[inline(never)]
 pub(super) fn without_entry<T: Tables, E: PacketContext<T>, C: Connections>(
     &(flow, head): &(&PacketHeaders, &Head),
@@ -153,8 +155,8 @@ pub(super) fn without_entry<T: Tables, E: PacketContext<T>, C: Connections>(
     sent_again(flow, head, key, context.now_ns(), connections, decision)
 }
 
-/// Whether a datagram answers what was asked of a group, by the device that it was asked by, seconds ago. However many answer,
-/// that does not keep the question open.
+/// Looks up a datagram as an answer to one that was sent to a group seconds ago by the same device. Answers, however
+/// many, do not keep the group's entry alive.
 #[inline(always)]
 pub(super) fn to_a_group<T: Tables, E: PacketContext<T>, C: Connections>(
     head: &Head,
@@ -177,7 +179,8 @@ pub(super) fn to_a_group<T: Tables, E: PacketContext<T>, C: Connections>(
     }
 }
 
-/// What becomes of an ICMP error that is about this connection. It changes nothing in it: anybody on the way may have sent it.
+/// Decides on an ICMP error about this connection, whose entry it leaves unchanged: anybody on the way may have sent
+/// it.
 #[inline(always)]
 pub(super) fn about(entry: &FlowEntry, head: &Head, decision: &mut Decision) -> u32 {
     if entry.generation != head.generation {
@@ -192,7 +195,7 @@ pub(super) fn about(entry: &FlowEntry, head: &Head, decision: &mut Decision) -> 
     ESTABLISHED
 }
 
-/// Whether the packet belongs to a connection that was retired, as [`look_up`] says it.
+/// Looks up a packet among the retired connections, with the results of [`look_up`].
 #[inline(always)]
 pub(super) fn sent_again<C: Connections>(
     flow: &PacketHeaders,
@@ -222,12 +225,12 @@ pub(super) fn sent_again<C: Connections>(
     }
 }
 
-/// For how long the last packets of a closed connection may be sent again: twice the longest time that a segment lives on
-/// the way (RFC 9293, 3.4.2), as Linux counts it.
+/// Time during which the last packets of a closed connection may be sent again, in nanoseconds: twice the longest time
+/// that a segment lives on the way (RFC 9293, 3.4.2), as Linux counts it.
 pub(super) const SENT_AGAIN_NS: u64 = 120 * 1_000_000_000;
 
-/// Whether a packet of the initiator's need not be judged again: it goes on with what the rules in force have allowed, from
-/// the very socket that began.
+/// Returns whether a packet of the originator need not be classified again: it goes on with a connection that the rules
+/// in force have allowed, from the very socket that began it.
 #[inline(always)]
 pub(super) fn still_the_same(
     flow: &PacketHeaders,
@@ -247,8 +250,8 @@ pub(super) fn still_the_same(
         && !receiver_matters
 }
 
-/// Whether a datagram goes on with a connection that rules which ask who would have to be asked about again: who sends it is not who
-/// the connection is known for. A socket can be bound over another's, and be handed on.
+/// Returns whether a datagram goes on with a connection that has to be classified again, as a rule asks for the owner,
+/// and the sender is not the connection's owner. A socket can be bound over another's, and be handed on.
 #[inline(always)]
 fn has_other_sender<T: Tables, E: PacketContext<T>>(
     flow: &PacketHeaders,
@@ -264,15 +267,16 @@ fn has_other_sender<T: Tables, E: PacketContext<T>>(
         && context.is_anothers(entry)
 }
 
-/// Whether each packet is anybody's who can have the port. Of TCP and SCTP the connection itself is the socket's; and whose that is by which
-/// an association of SCTP was accepted, the kernel does not say.
+/// Returns whether a connection of this protocol may have packets of any socket that is bound to the port. A TCP or
+/// SCTP connection is itself the socket's; the kernel does not say who accepted an SCTP association.
 #[inline(always)]
 fn is_by_datagrams(flow: &PacketHeaders) -> bool {
     flow.protocol != TCP && flow.protocol != SCTP
 }
 
-/// Whether what answers a datagram comes to another's socket than it was sent by, as it does to whoever binds over that. `receiver` is
-/// the socket's number, and `is_anothers` says of a connection what [`PacketContext::is_anothers`] does.
+/// Returns whether the answer to a datagram arrives at a socket of another owner than the sender's, as it does at a
+/// socket bound over that one. `receiver` is the socket's number, and `is_anothers` says of a connection what
+/// [`PacketContext::is_anothers`] does.
 #[must_use]
 #[inline(always)]
 pub fn is_heard_by_another<C: Connections>(
@@ -291,7 +295,7 @@ pub fn is_heard_by_another<C: Connections>(
     })
 }
 
-/// The same of an answer in this connection.
+/// Returns whether an answer in this connection arrives at a socket of another owner: see [`is_heard_by_another`].
 #[inline(always)]
 fn is_anothers_answer(
     flow: &PacketHeaders,

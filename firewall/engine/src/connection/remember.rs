@@ -1,4 +1,4 @@
-//! How a connection is entered, and whose quota it counts against.
+//! Insertion of connections into the flow table, and the quota that each one counts against.
 
 use super::begins::is_first_syn;
 use super::key::{from_local, key_of, of_a_group, words};
@@ -118,7 +118,7 @@ pub(super) fn remember<T: Tables, E: PacketContext<T>, C: Connections>(
     count::<C>(entry, flow, context.length());
 }
 
-/// Whose a connection is that begins with this packet.
+/// Returns the quota owner of a connection that begins with this packet.
 #[inline(always)]
 pub(super) fn quota_owner_of<T: Tables, E: PacketContext<T>>(
     flow: &PacketHeaders,

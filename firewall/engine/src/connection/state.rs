@@ -1,4 +1,4 @@
-//! How a connection goes on: what it carries, how it ends, and how long it may be silent.
+//! State of a tracked connection: its counters, its end, and its timeouts.
 
 use super::Connections;
 use super::begins::{FIN, RST, SYN};
@@ -59,7 +59,8 @@ pub(super) fn follow_to_its_end(
     false
 }
 
-/// Whether who was last heard of at this time, if it is no 0, may be a TCP connection that waits for its answer still.
+/// Returns whether an owner last heard of at this time (0: never) may still have a TCP connection that waits for its
+/// answer.
 #[must_use]
 #[inline(always)]
 pub const fn may_wait(stamp_ns: u64, now_ns: u64) -> bool {
@@ -67,17 +68,17 @@ pub const fn may_wait(stamp_ns: u64, now_ns: u64) -> bool {
     stamp_ns != 0 && now_ns.saturating_sub(stamp_ns) <= LONGEST_NS
 }
 
-/// Whether a connection has been silent for longer than it may.
+/// Returns whether a connection has been silent for longer than its timeout.
 #[must_use]
 #[inline(always)]
 pub fn is_silent(key: &FlowKey, entry: &FlowEntry, now_ns: u64) -> bool {
     now_ns.saturating_sub(entry.stamp_ns) > longest_silence_ns(key.protocol, entry)
 }
 
-/// How long a connection may be silent before it is forgotten, in nanoseconds. As Linux' own connection tracking has them by default are
-/// the times of a TCP connection that is not answered (120 s), not confirmed (60 s) or half closed (120 s), and of other protocols before they
-/// are confirmed (30 s). Ours are: established TCP 2 hours, not 5 days; both ends closed or one broken off 10 s; other protocols, once
-/// confirmed, 180 s, which is 120 s there for UDP and 30 s for ICMP.
+/// Returns the timeout of a silent connection, in nanoseconds. Those of Linux' own connection tracking by default hold
+/// for a TCP connection that is not answered (120 s), not confirmed (60 s) or half closed (120 s), and for other
+/// protocols before they are confirmed (30 s). Ours are: established TCP 2 hours, not 5 days; both ends closed or one
+/// broken off 10 s; other protocols, once confirmed, 180 s, which is 120 s there for UDP and 30 s for ICMP.
 #[must_use]
 #[inline(always)]
 pub const fn longest_silence_ns(protocol: u32, entry: &FlowEntry) -> u64 {

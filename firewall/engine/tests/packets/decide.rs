@@ -1,4 +1,4 @@
-//! What the head of the crate promises each kind of packet.
+//! Tests of what the head of the crate promises each kind of packet.
 
 use crate::made::{Made, Piece, Plan, Transport, make};
 use engine::{Parsed, Row, Shape, Slices, classify};

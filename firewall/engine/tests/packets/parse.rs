@@ -1,4 +1,4 @@
-//! What is read of packets, and which are refused as malformed.
+//! Tests of parsing packets, and of those that are refused as malformed.
 
 use crate::made::{Made, Piece, Plan, Transport, any_plan, make};
 use engine::{Parsed, Shape, parse};

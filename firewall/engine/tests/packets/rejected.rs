@@ -1,4 +1,4 @@
-//! What a rejected packet is answered with.
+//! Tests of the answers to rejected packets.
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use crate::made::{Piece, Plan, Transport, make};
@@ -22,7 +22,7 @@ fn of_v6(last: u8) -> [u8; 16] {
     address
 }
 
-/// From THERE to HERE.
+/// Returns the plan of a packet from THERE to HERE.
 fn plan(version: u8, transport: Transport) -> Plan {
     let (source, destination) = if version == 4 {
         (mapped(THERE), mapped(HERE))
@@ -78,7 +78,7 @@ fn adds_up(parts: &[&[u8]]) -> bool {
     sum == 0xFFFF
 }
 
-/// Whether all that the headers of an answer say of it is so.
+/// Returns whether the headers of an answer are right in all that they say of it.
 fn is_right(answer: &Answer) -> bool {
     let bytes = answer.bytes();
     let length = bytes.len() as u32;
