@@ -1,31 +1,32 @@
-//! What came of an evening: which questions were too many, which connections waited too long, and whether all that is promised holds.
-//! No clock, no kernel: moments are milliseconds since the evening began.
+//! Account of an evening: questions that were too many, connections that waited too long, and promises that did not
+//! hold. No clock, no kernel: times are milliseconds since the evening began.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// How long it holds that nobody answered, as docs/rules.md says.
+/// Time during which an unanswered question stays decided, in milliseconds, as docs/rules.md says.
 pub const UNANSWERED_MS: u64 = 60_000;
-/// How long a question waits for its answer: what the rules of the evening say.
+/// Time that a question waits for its answer, in milliseconds: the rules of the evening say it.
 pub const ANSWER_WITHIN_MS: u64 = 30_000;
-/// By how much may be wrong when something was asked about or decided: an answer's moment is when it was typed, and a question's follows
-/// from what is left of its time as it is shown.
+/// Greatest error of the times of questions and answers, in milliseconds: an answer's time is when it was typed, and a
+/// question's follows from its remaining time as shown.
 const NEARLY_MS: u64 = 1500;
-/// What a connection may take on top of the time in which TCP sends its first packet again, which is as long as it has waited at most.
+/// Time that a connection may take, in milliseconds, beyond TCP's delay before it sends its first packet again, which
+/// is at most as long as it has waited.
 const GRACE_MS: u64 = 5000;
 
-/// Where a program goes: what the command line calls the endpoint.
+/// Destination of a program: the command line calls it the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The protocol's number.
     pub protocol: u8,
     /// The other end, by one of its addresses: a host that has two, of both versions, is one place.
     pub remote: IpAddr,
-    /// Its port; 0: there are none.
+    /// Port of the other end, or 0 if the protocol has none.
     pub port: u16,
 }
 
-/// What an answer is about.
+/// Scope of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Width {
     /// The endpoint.
@@ -37,24 +38,24 @@ pub enum Width {
 /// A question that somebody was shown.
 #[derive(Clone, Debug)]
 pub struct Question {
-    /// Its number.
+    /// Number of the question.
     pub id: u64,
     /// The program, as a person calls it, and whose it is.
     pub program: String,
-    /// Where it wants to go, as far as that is listed.
+    /// Places that the program wants to go to, as far as they are listed.
     pub places: Vec<Place>,
-    /// Whether it is about whatever else the program wants.
+    /// `true` if the question is about all other places of the program as well.
     pub many: bool,
-    /// When it was shown.
+    /// Time at which the question was shown, in milliseconds.
     pub shown_ms: u64,
-    /// When it is too late to answer.
+    /// Time after which no answer counts, in milliseconds.
     pub deadline_ms: u64,
     /// Questions of the same program that stood behind it, at most.
     pub more: u64,
 }
 
 impl Question {
-    /// When it began to wait, which is not when a slow machine comes to show it.
+    /// Returns the time at which the question began to wait, in milliseconds: a slow machine shows it later.
     const fn asked_ms(&self) -> u64 {
         self.deadline_ms.saturating_sub(ANSWER_WITHIN_MS)
     }
@@ -65,26 +66,26 @@ impl Question {
 pub struct Answer {
     /// The question's number.
     pub id: u64,
-    /// When it was typed.
+    /// Time at which the answer was typed, in milliseconds.
     pub at_ms: u64,
     /// Allow or block.
     pub allow: bool,
-    /// What it is about.
+    /// Scope of the answer.
     pub width: Width,
-    /// How long it holds; none: longer than an evening.
+    /// Time that the answer holds, in milliseconds, or `None` if longer than an evening.
     pub lasts_ms: Option<u64>,
     /// Keys typed for it, Return too.
     pub keys: u64,
 }
 
-/// How an attempt to connect ended.
+/// Result of an attempt to connect, with its time in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// It was connected.
+    /// Connected at this time.
     Connected(u64),
-    /// It was refused, or given up.
+    /// Refused, or given up, at this time.
     Gone(u64),
-    /// It waited still when it was last looked at.
+    /// Still waiting at this time, when it was last seen.
     Waits(u64),
 }
 
@@ -101,13 +102,13 @@ impl End {
 pub struct Connect {
     /// The program, as a person calls it.
     pub program: String,
-    /// Where to.
+    /// Destination of the connection.
     pub place: Place,
-    /// When it was first seen to wait.
+    /// Time at which the connection was first seen to wait, in milliseconds.
     pub began_ms: u64,
-    /// How it ended.
+    /// Result of the attempt.
     pub end: End,
-    /// Whether the other end would answer.
+    /// `true` if the other end would answer.
     pub reachable: bool,
 }
 
@@ -130,23 +131,23 @@ pub struct Evening {
     pub lost: u64,
     /// Runs of the programs that came to what they were meant to, and that did not.
     pub runs: BTreeMap<String, Runs>,
-    /// When the last load had ended; what is asked later is asked while nothing happens.
+    /// Time at which the last load ended, in milliseconds: later questions are asked while nothing happens.
     pub idle_from_ms: u64,
 }
 
-/// How a program's runs went.
+/// Counts of a program's runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Runs {
-    /// As they were meant to.
+    /// Runs that ended as they were meant to.
     pub well: u64,
-    /// Otherwise.
+    /// Runs that did not.
     pub ill: u64,
 }
 
-/// From when on, until when, a place of a program's is decided, or all of its places.
+/// Period in which one or all places of a program are decided.
 struct Hold<'a> {
     program: &'a str,
-    /// None: all of them.
+    /// Places that are decided, or `None` for all of them.
     places: Option<&'a [Place]>,
     from_ms: u64,
     until_ms: u64,
@@ -161,7 +162,7 @@ impl Hold<'_> {
     }
 }
 
-/// What a program's evening was.
+/// Counts of an evening for one program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Row {
     /// Questions about it.
@@ -186,16 +187,16 @@ pub struct Row {
     pub longest_blocked_ms: Option<u64>,
     /// Connections that were neither connected nor refused in time.
     pub hung: u64,
-    /// How the runs went.
+    /// Counts of the program's runs.
     pub runs: Runs,
 }
 
-/// What came of it.
+/// Account of an evening.
 #[derive(Clone, Debug, Default)]
 pub struct Account {
-    /// By program.
+    /// Counts of each program, by its name.
     pub rows: BTreeMap<String, Row>,
-    /// What does not hold, one sentence each; none: all of it does.
+    /// Promises that do not hold, one sentence each; empty if all do.
     pub faults: Vec<String>,
 }
 
@@ -239,7 +240,8 @@ impl Evening {
         self.answers.iter().find(|answer| answer.id == id)
     }
 
-    /// Whether it was asked about what an answer, or that nobody gave one, held for; or what waited for one already.
+    /// Returns whether a question was shown about a place that was decided already, by an answer or for want of one, or
+    /// that another question was waiting about.
     fn is_repeated(&self, question: &Question, holds: &[Hold<'_>]) -> bool {
         let waits_twice = self.questions.iter().any(|other| {
             other.id < question.id
@@ -257,7 +259,7 @@ impl Evening {
         waits_twice || about(&question.program, &question.places, holds).any(is_decided)
     }
 
-    /// What was decided, by answers and by none.
+    /// Returns the periods that answers decided, and those that unanswered questions did.
     fn holds(&self) -> Vec<Hold<'_>> {
         let mut holds = Vec::new();
         for question in &self.questions {
@@ -378,7 +380,7 @@ fn given<'a>(question: &'a Question, answer: &Answer) -> Hold<'a> {
     }
 }
 
-/// That nobody answered holds for a while too.
+/// Returns the period that an unanswered question decides.
 fn left(question: &Question) -> Hold<'_> {
     Hold {
         program: &question.program,
@@ -400,21 +402,22 @@ fn about<'a>(
         .filter(move |hold| hold.is_about(program, places))
 }
 
-/// Whether the answer to another question was about this one too, while it waited.
+/// Returns whether the answer to another question was about this question too, while it waited.
 fn is_covered(question: &Question, holds: &[Hold<'_>]) -> bool {
     let waits = question.shown_ms..question.deadline_ms;
     about(&question.program, &question.places, holds)
         .any(|hold| hold.answered && waits.contains(&hold.from_ms))
 }
 
-/// When a question was over.
+/// Returns the time at which a question was over, in milliseconds.
 fn over_ms(question: &Question, holds: &[Hold<'_>]) -> u64 {
     let about = about(&question.program, &question.places, holds).map(|hold| hold.from_ms);
     let first = about.filter(|from| *from >= question.shown_ms).min();
     first.unwrap_or(question.deadline_ms)
 }
 
-/// How it was decided about a connection, before or while it waited, and from when on it could go by that.
+/// Returns whether a connection was allowed, by a decision before or while it waited, and the time as of which it could
+/// act on that, in milliseconds.
 fn settled(connect: &Connect, holds: &[Hold<'_>]) -> Option<(bool, u64)> {
     let end = connect.end.at_ms();
     let during = about(
@@ -427,7 +430,7 @@ fn settled(connect: &Connect, holds: &[Hold<'_>]) -> Option<(bool, u64)> {
     Some((first.allow, first.from_ms.max(connect.began_ms)))
 }
 
-/// Whether a connection waited for longer than a question does, and nobody was asked about it.
+/// Returns whether a connection waited for longer than a question does, and nobody was asked about it.
 fn is_forgotten(connect: &Connect) -> bool {
     let waited = connect.end.at_ms().saturating_sub(connect.began_ms);
     connect.reachable && waited > ANSWER_WITHIN_MS + GRACE_MS

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// Set by Ctrl-C.
 static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
-/// From now on Ctrl-C ends the evening at its next step, and what was made is taken down.
+/// Makes Ctrl-C end the evening at its next step from now on, so that all that was made is taken down.
 pub fn watch_for_the_end() -> Result<()> {
     let flag = INTERRUPTED.get_or_init(Arc::default);
     for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -25,7 +25,7 @@ pub fn interrupt() {
     }
 }
 
-/// Whether that has come.
+/// Returns whether Ctrl-C or another such signal has come.
 pub fn is_interrupted() -> bool {
     INTERRUPTED
         .get()
@@ -64,13 +64,13 @@ pub fn until(most: Duration, mut so: impl FnMut() -> bool) -> bool {
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     began: Instant,
-    /// How long programs run that people start; then it is idle.
+    /// Time during which programs are started; the rest of the evening is idle.
     loads: Duration,
     whole: Duration,
 }
 
 impl Clock {
-    /// It begins now and takes so long; a tenth of it, two minutes at most, is idle.
+    /// Starts a clock for an evening of this length; a tenth of it, two minutes at most, is idle.
     pub fn start(whole: Duration) -> Self {
         let idle = (whole / 10).min(Duration::from_secs(120));
         Self {
@@ -85,28 +85,28 @@ impl Clock {
         self.ms_at(Instant::now())
     }
 
-    /// The same at another moment.
+    /// Milliseconds from the beginning to this moment.
     pub fn ms_at(self, moment: Instant) -> u64 {
         let since = moment.saturating_duration_since(self.began);
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Whether programs are still to be started.
+    /// Returns whether programs are still to be started.
     pub fn is_busy(self) -> bool {
         !is_interrupted() && self.began.elapsed() < self.loads
     }
 
-    /// How long that is so yet.
+    /// Returns the time for which programs are still to be started.
     pub fn busy_for(self) -> Duration {
         self.loads.saturating_sub(self.began.elapsed())
     }
 
-    /// How long the evening takes yet.
+    /// Returns the time that is left of the evening.
     pub fn left(self) -> Duration {
         self.whole.saturating_sub(self.began.elapsed())
     }
 
-    /// How long it has taken, and takes in all.
+    /// Returns the time that the evening has taken, and takes in all, for people.
     pub fn shown(self) -> String {
         let minutes =
             |time: Duration| format!("{}:{:02}", time.as_secs() / 60, time.as_secs() % 60);

@@ -51,15 +51,15 @@ enum Task {
     /// The browser's sites, in a process of their own
     #[command(hide = true)]
     Serve {
-        /// Where
+        /// Port to listen on
         port: u16,
     },
     /// A load, in a process of its own
     #[command(hide = true)]
     Load {
-        /// Which
+        /// Kind of program
         kind: Kind,
-        /// For how long
+        /// Duration in seconds
         seconds: u64,
     },
 }
@@ -68,7 +68,7 @@ enum Task {
 struct Spend {
     #[command(flatten)]
     programs: Programs,
-    /// How many seconds it takes
+    /// Duration in seconds
     #[arg(long)]
     seconds: u64,
     /// Everything as one JSON object on standard output
@@ -87,7 +87,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether all of it holds.
+/// Performs a task and returns whether all promises hold.
 fn perform(task: &Task) -> Result<bool> {
     match task {
         Task::Spend(spend) => evening(spend),
@@ -167,7 +167,7 @@ fn spent(spend: &Spend, stage: &Stage, clock: Clock) -> Result<(Evening, Beside)
     Ok((evening, beside))
 }
 
-/// As long as programs are started.
+/// Watches the evening for as long as programs are started.
 fn busy(
     stage: &Stage,
     clock: Clock,

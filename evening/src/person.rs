@@ -19,29 +19,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long the command line may take to say what became of a line.
+/// Time that the command line may take to answer a typed line.
 const REPLY: Duration = Duration::from_secs(10);
-/// How soon somebody reads what is shown.
+/// Interval at which a person reads what is shown.
 const EVERY: Duration = Duration::from_millis(100);
-/// What is at the bottom has been read once it stands there for so long.
+/// Time after which a person has read the line at the bottom of the screen.
 const READ: Duration = Duration::from_millis(700);
 
-/// What a person makes of a question.
+/// Decision of a person about a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Choice {
-    /// This key, what it means, and for how many minutes.
+    /// Key to type, whether it allows, its scope, and the time that it holds in minutes.
     Key(&'static str, bool, Width, u64),
-    /// It is left to its time.
+    /// No answer: the question is left until its time is over.
     Leave,
 }
 
 const ALLOW: Choice = Choice::Key("a", true, Width::Endpoint, 10);
 const BLOCK: Choice = Choice::Key("b", false, Width::Endpoint, 10);
-/// Where it is asked about many places, the same key is about the program.
+/// Answer about the whole program: the same key as [`ALLOW`]'s, where a question is about many places.
 const ALLOW_ALL: Choice = Choice::Key("a", true, Width::Anywhere, 10);
 const MUTE: Choice = Choice::Key("n", false, Width::Anywhere, 60);
 
-/// What is typed about a program that goes to this name.
+/// Returns the decision about a program that goes to this name.
 fn choice(who: User, program: &str, asked: &Shown) -> Choice {
     match (program, asked.name.as_deref()) {
         (CURL, _) if asked.many => Choice::Leave,
@@ -57,7 +57,7 @@ fn choice(who: User, program: &str, asked: &Shown) -> Choice {
     }
 }
 
-/// What a person saw and did.
+/// Questions that a person saw, and keys that they pressed.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// The questions.
@@ -75,7 +75,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// What two people saw. No question is both's, for each is one user's.
+    /// Adds what another person saw. No question is both's, for each is one user's.
     pub fn and(mut self, other: Self) -> Self {
         let Self {
             questions,
@@ -143,17 +143,17 @@ impl Person {
         Ok(Self { seen, thread })
     }
 
-    /// What was seen so far.
+    /// Returns what was seen so far.
     pub fn so_far(&self) -> Seen {
         lock(&self.seen).clone()
     }
 
-    /// Whether it still sits there.
+    /// Returns whether the person still sits there.
     pub fn sits(&self) -> bool {
         !self.thread.is_finished()
     }
 
-    /// What was seen.
+    /// Waits until the person has left, and returns what was seen.
     pub fn end(self) -> Result<Seen> {
         let ended = self.thread.join();
         ended.map_err(|_| anyhow::anyhow!("the person has panicked"))??;
@@ -165,7 +165,7 @@ fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a terminal shows of a line: no colours.
+/// Returns a line as a terminal shows it, without colours.
 fn plain(line: &str) -> String {
     let mut shown = String::new();
     let mut rest = line.trim_end_matches('\r');
@@ -187,9 +187,9 @@ struct Shown {
     name: Option<String>,
     protocol: u8,
     port: u16,
-    /// Whether it is about other places besides.
+    /// `true` if the question is about other places besides.
     many: bool,
-    /// How many of these there are.
+    /// Number of these other places.
     others: u64,
 }
 
@@ -249,7 +249,7 @@ fn listed(line: &str) -> Option<Place> {
     })
 }
 
-/// How long a question waits yet: `curl (pid 7); the default asks; packets: 2; block in 23 s`.
+/// Reads the time that a question still waits, in seconds: `curl (pid 7); the default asks; packets: 2; block in 23 s`.
 fn seconds_left(line: &str) -> Option<u64> {
     let (_, left) = line.strip_prefix("   ")?.rsplit_once(" in ")?;
     left.strip_suffix(" s")?.parse().ok()
@@ -259,11 +259,11 @@ fn seconds_left(line: &str) -> Option<u64> {
 #[derive(Clone, Debug)]
 struct Waits {
     question: Question,
-    /// What stands on the screen of who wants to go, and where.
+    /// Program that wants to go, as the screen shows it.
     program: String,
     first: IpAddr,
     choice: Choice,
-    /// When there will be an answer.
+    /// Time at which the person will answer.
     ready: Instant,
 }
 
@@ -278,7 +278,7 @@ struct Sits {
     bottom: Option<(u64, Instant)>,
     /// The line of a question whose next line is not there yet.
     heading: Option<Shown>,
-    /// How many answers were thought about: each takes another while.
+    /// Number of answers that were thought about: each takes another while.
     thought: u64,
 }
 
@@ -312,7 +312,7 @@ impl Sits {
         is_ready.then(|| waits.clone())
     }
 
-    /// Whether a line is one of those that show a question, or says that one is over.
+    /// Reads a line, and returns whether it is one of those that show a question, or say that one is over.
     fn read(&mut self, line: &str, when: Instant) -> bool {
         if let Some(shown) = Shown::read(line) {
             self.heading = Some(shown);

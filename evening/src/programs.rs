@@ -1,10 +1,12 @@
-//! Who goes where in an evening: each program has other ends of its own, so that a connection's address says whose it is.
+//! Programs of an evening and their destinations: each program has other ends of its own, so that a connection's
+//! address tells its program.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What all that lies outside is routed by.
+/// IPv4 network that everything outside is routed by.
 pub const OUTSIDE_NETWORK: &str = "10.78.0.0/15";
-/// The same in IPv6, in which each address there stands behind its own two bytes: see [`six`].
+/// IPv6 network that everything outside is routed by, in which each address there stands behind its own two bytes: see
+/// [`six`].
 pub const OUTSIDE_NETWORK_V6: &str = "fd78::/15";
 /// The part of it that answers; the rest is silent, as peers are that have gone.
 pub const ANSWERING: [&str; 2] = ["10.78.0.0/24", "10.79.0.0/16"];
@@ -62,7 +64,7 @@ pub const OTHER: &str = "another";
 pub struct Host {
     /// The name.
     pub name: String,
-    /// Its address.
+    /// IPv4 address of the host.
     pub address: Ipv4Addr,
 }
 
@@ -96,7 +98,7 @@ pub fn host_at(address: IpAddr) -> IpAddr {
     }
 }
 
-/// What curl fetches from. What a person makes of it, says the name.
+/// Names that curl fetches from. A person's decision about each is told by the name.
 pub const CURLED: [&str; 5] = [
     NEWS,
     "weather.example",
@@ -110,11 +112,11 @@ pub const ADVERTISER: &str = "ads.example";
 pub const NEWS: &str = "news.example";
 /// Left unanswered: nobody knows what it is.
 pub const NOBODY_KNOWS: &str = "cdn7.example";
-/// Where apt gets its packages from.
+/// Name of the archive that apt gets its packages from.
 pub const ARCHIVE: &str = "archive.example";
-/// Where ssh goes.
+/// Names that ssh goes to.
 pub const SSH_HOSTS: [&str; 2] = ["home.example", "git.example"];
-/// How many names a browser goes to.
+/// Number of names that a browser goes to.
 pub const SITES: u8 = 24;
 
 /// The name of one of the browser's sites.
@@ -179,18 +181,18 @@ pub fn who_goes_to(address: IpAddr) -> &'static str {
     }
 }
 
-/// Whether somebody answers there.
+/// Returns whether somebody answers at this address.
 pub fn answers(address: IpAddr) -> bool {
     matches!(host_at(address), IpAddr::V4(address) if matches!(address.octets(), [10, 78, 0, _] | [10, 79, ..]))
 }
 
-/// Whether this person lets curl get what this name has.
+/// Returns whether this person lets curl fetch from this name.
 pub fn is_wanted(by: User, name: &str) -> bool {
     let unwanted = if by == ANN { ADVERTISER } else { NEWS };
     name != unwanted && name != NOBODY_KNOWS
 }
 
-/// What a person calls the program of a question, by its path.
+/// Returns the name that a person has for the program of a question, by its path.
 pub fn called(path: &str) -> &'static str {
     let file = path.rsplit('/').next().unwrap_or_default();
     match file {

@@ -14,12 +14,12 @@ pub struct Records {
     thread: JoinHandle<Heard>,
 }
 
-/// What was heard.
+/// Counts of the records that were read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Heard {
     /// Records of packets.
     pub packets: u64,
-    /// Those of them that were asked about.
+    /// Records of packets that were asked about.
     pub asked: u64,
     /// Records that the driver could not hand over; none: it did not say.
     pub lost: Option<u64>,

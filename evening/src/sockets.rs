@@ -14,12 +14,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How often it is looked.
+/// Interval at which the list of sockets is read.
 const EVERY: Duration = Duration::from_millis(50);
 /// The kernel's lists for the thread that reads them.
 const LISTS: [&str; 2] = ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"];
 const TCP: u8 = 6;
-/// As the kernel numbers them.
+/// Number of the TCP state SYN_SENT in the kernel's list.
 const SYN_SENT: u8 = 2;
 
 /// A thread that looks.
@@ -42,14 +42,15 @@ impl Watch {
         Ok(Self { stop, thread })
     }
 
-    /// What was seen; an error if it could not be looked at all the time, for who does not look sees nothing hang.
+    /// Stops, and returns the connections that were seen. Fails if the list could not be read all the time, for no hang
+    /// is seen meanwhile.
     pub fn end(self) -> Result<Vec<Connect>> {
         self.stop.store(true, Ordering::Relaxed);
         let ended = self.thread.join();
         ended.map_err(|_| anyhow::anyhow!("who looks at the sockets has panicked"))?
     }
 
-    /// Whether it still looks.
+    /// Returns whether the list is still being read.
     pub fn looks(&self) -> bool {
         !self.thread.is_finished()
     }
@@ -119,7 +120,7 @@ fn address(text: &str) -> Option<SocketAddr> {
 
 type Pair = (SocketAddr, SocketAddr);
 
-/// What waits, and what has waited.
+/// Connections that wait, and those that have waited.
 #[derive(Default)]
 struct Seen {
     waiting: BTreeMap<(Pair, u32), Connect>,

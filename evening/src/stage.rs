@@ -1,4 +1,4 @@
-//! Where the evening takes place: the lab, with names, an archive of packages and ssh outside, and the service inside.
+//! Place of the evening: the lab, with names, an archive of packages and ssh outside, and the service inside.
 
 use crate::account::ANSWER_WITHIN_MS;
 use crate::clock::{go_on, until};
@@ -20,16 +20,16 @@ use std::sync::mpsc::{TryRecvError, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// How long it is waited at most for what is to come about.
+/// Greatest time to wait for what is to come about.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Where programs are looked for.
+/// Search path for programs.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Where the browser's sites listen.
+/// Port that the browser's sites listen on.
 pub const SITE_PORT: u16 = 8000;
-/// Where peers listen.
+/// Port that peers listen on.
 pub const PEER_PORT: u16 = 6881;
 
-/// Where the built programs are.
+/// Paths of the built programs.
 #[derive(Clone, clap::Args)]
 pub struct Programs {
     /// The service
@@ -56,10 +56,10 @@ fn rules() -> String {
     )
 }
 
-/// It all. Dropped, it is gone, the service first.
+/// Lab, servers and service of the evening. Dropping it takes all of them down, the service first.
 pub struct Stage {
     service: Mutex<Process>,
-    /// Those outside, each with its name.
+    /// Servers outside, each with its name.
     servers: Mutex<Vec<(&'static str, Process)>>,
     /// The command line, where every user gets at it.
     gatebell: String,
@@ -123,7 +123,7 @@ impl Stage {
         command
     }
 
-    /// The same, as this user runs it at a terminal.
+    /// Returns `gatebell`, which asks this service, as this user runs it at a terminal.
     pub fn command_line_of(&self, user: User, words: &[&str]) -> Command {
         let [first, as_user @ ..] = by(user);
         let mut command = Command::new(first);
@@ -139,12 +139,12 @@ impl Stage {
         device(&self.lab)
     }
 
-    /// What the service has said to people.
+    /// Returns the service's log.
     pub fn log(&self) -> String {
         fs::read_to_string(log(&self.lab)).unwrap_or_default()
     }
 
-    /// Whether service and servers run.
+    /// Fails if the service or a server has ended.
     pub fn still_stands(&self) -> Result<()> {
         let runs = |one: &Mutex<Process>| one.lock().unwrap_or_else(PoisonError::into_inner).runs();
         if !runs(&self.service) {
@@ -226,7 +226,7 @@ fn home_of(lab: &Lab, user: User) -> PathBuf {
     lab.folder().join(format!("home-{}", user.name))
 }
 
-/// What runs the rest of a line as this user, with no right that is root's.
+/// Returns the words before a command that run it as this user, with no right that is root's.
 fn by(user: User) -> [&'static str; 5] {
     let (as_user, as_group) = if user == ANN {
         ("--reuid=64001", "--regid=64001")
@@ -252,7 +252,7 @@ fn write_for_all(file: &Path, text: &str) -> Result<()> {
     )?)
 }
 
-/// What programs of the zone see in place of this machine's files.
+/// Writes the files that programs of the zone see in place of this machine's.
 fn files_inside(lab: &Lab) -> Result<()> {
     let folder = lab.folder().join("etc");
     fs::create_dir(&folder)?;
@@ -309,7 +309,7 @@ fn resolver(lab: &Lab) -> Result<Process> {
     Process::serve(&mut lab.outside(&[&fixed[..], &records].concat()))
 }
 
-/// This very program, started again outside.
+/// Starts this very program again outside, as the server of the sites.
 fn sites(lab: &Lab) -> Result<Process> {
     let ourselves = std::env::current_exe()?;
     let ourselves = ourselves.to_string_lossy();
@@ -366,7 +366,7 @@ fn archive(lab: &Lab) -> Result<()> {
     )
 }
 
-/// For APT_CONFIG.
+/// Path of apt's configuration, for `APT_CONFIG`.
 pub fn apt_configuration(lab: &Lab) -> PathBuf {
     lab.folder().join("apt.conf")
 }
@@ -376,7 +376,7 @@ pub fn ssh_key(lab: &Lab) -> PathBuf {
     home_of(lab, ANN).join("ssh-key")
 }
 
-/// Where the ssh server's user is at home.
+/// Home directory of the ssh server's user.
 fn home(lab: &Lab) -> PathBuf {
     lab.folder().join("home")
 }
@@ -459,7 +459,8 @@ fn service(programs: &Programs, lab: &Lab) -> Result<Process> {
     Ok(process)
 }
 
-/// Whether it comes to say that it is ready. It is read on, for a full pipe would hold it up.
+/// Returns whether the output comes to say that the program is ready. Reading goes on in a thread, for a full pipe
+/// would hold the program up.
 fn says_ready(out: impl Read + Send + 'static) -> bool {
     let (tell, hear) = channel();
     std::thread::spawn(move || {
@@ -517,7 +518,7 @@ impl Process {
             .with_context(|| format!("can't start {name}"))
     }
 
-    /// Whether it still runs.
+    /// Returns whether the process still runs.
     pub fn runs(&mut self) -> bool {
         matches!(self.0.try_wait(), Ok(None))
     }

@@ -1,13 +1,13 @@
-//! What came of an evening, as a table and as JSON.
+//! Report of an evening, as a table and as JSON.
 
 use crate::account::{Account, Row};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
-/// What was counted beside the account.
+/// Counts beside the account.
 #[derive(Clone, Debug, Default)]
 pub struct Beside {
-    /// How long it took, in seconds.
+    /// Duration of the evening, in seconds.
     pub seconds: u64,
     /// Programs that were started.
     pub started: u64,
@@ -19,7 +19,7 @@ pub struct Beside {
     pub records: u64,
     /// The kernel.
     pub kernel: String,
-    /// What did not go as it was meant to, in the programs' own words.
+    /// Output of the programs that did not go as they were meant to, in their own words.
     pub failed: Vec<String>,
 }
 
@@ -37,7 +37,7 @@ const HEAD: [&str; 11] = [
     "block s",
 ];
 
-/// What the columns are.
+/// Legend of the table's columns.
 const LEGEND: &str = "asked: questions shown; endpoints: what they were about; keys: Return too; left: to its time; behind: the most \
 that waited behind\none question; twice: asked though it was decided; allow s, block s: the longest that a connection waited from then on\n";
 

@@ -1,4 +1,4 @@
-//! What people start in an evening. Each program is bounded, and knows nothing of the firewall.
+//! Programs that people start in an evening. Each program is bounded, and knows nothing of the firewall.
 
 mod peers;
 mod sites;
@@ -24,9 +24,9 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
-/// As long as a program waits for a connection: longer than TCP does.
+/// Time that a program waits for a connection: longer than TCP does.
 const PATIENCE: Duration = Duration::from_secs(150);
-/// How long what runs as the evening becomes idle may take to end.
+/// Time that programs still running may take to end as the evening becomes idle.
 const AT_THE_END: Duration = Duration::from_secs(10);
 
 /// curl's first word, by which it reads no `.curlrc`: it finds the user's also where HOME is another one.
@@ -42,7 +42,7 @@ pub struct Loads<'a> {
 }
 
 impl<'a> Loads<'a> {
-    /// None yet.
+    /// Creates the loads of an evening, none of them started.
     pub fn new(stage: &'a Stage, clock: Clock) -> Self {
         Self {
             stage,
@@ -86,12 +86,12 @@ impl<'a> Loads<'a> {
         Ok(())
     }
 
-    /// How many programs were started.
+    /// Returns the number of programs that were started.
     pub fn started(&self) -> u64 {
         self.started.load(Ordering::Relaxed)
     }
 
-    /// How the runs went.
+    /// Returns the counts of the runs, by program.
     pub fn runs(&self) -> BTreeMap<String, Runs> {
         self.runs
             .lock()
@@ -99,7 +99,7 @@ impl<'a> Loads<'a> {
             .clone()
     }
 
-    /// What the first of those said that did not go well.
+    /// Returns the output of the first runs that did not go well.
     pub fn failed(&self) -> Vec<String> {
         self.failed
             .lock()
@@ -294,7 +294,7 @@ impl<'a> Loads<'a> {
     }
 }
 
-/// How a program ended.
+/// Result of a program's run.
 struct Ended {
     well: bool,
     killed: bool,
@@ -303,7 +303,7 @@ struct Ended {
 }
 
 impl Ended {
-    /// What it said, if it did not end as is meant.
+    /// Returns the output of the program if it did not end as is meant.
     fn unlike(&self, well: bool) -> Option<String> {
         (self.well != well).then(|| self.said())
     }

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 const PEERS: u16 = 300;
 /// Connections that are tried at once.
 const AT_ONCE: usize = 24;
-/// As long as a torrent's program waits for a peer.
+/// Time that a torrent's program waits for a peer.
 const PEER_PATIENCE: Duration = Duration::from_secs(15);
 
-/// Which program.
+/// Kind of a program with many peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
     /// Peers that come and go, most of which are gone
@@ -41,7 +41,7 @@ impl Kind {
         }
     }
 
-    /// Whether it came to what a person wants of it: telemetry gets nowhere.
+    /// Returns whether the program achieved what a person wants of it: telemetry is to get nowhere.
     pub const fn went_well(self, tried: &Tried) -> bool {
         match self {
             Self::Torrent => tried.connected > 0,
@@ -50,7 +50,7 @@ impl Kind {
     }
 }
 
-/// What was tried, and what came of it.
+/// Counts of a program's attempts, by their results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tried {
     /// Connections that came about.
@@ -64,7 +64,7 @@ pub struct Tried {
 }
 
 impl Tried {
-    /// From what the program printed.
+    /// Reads the counts that the program printed.
     pub fn read(text: &str) -> Option<Self> {
         let said: Value = serde_json::from_str(text).ok()?;
         let number = |name: &str| said[name].as_u64();

@@ -6,7 +6,7 @@ use std::net::{Ipv6Addr, TcpListener, TcpStream};
 use std::time::Duration;
 
 const PART: &str = "a part of a page\n";
-/// As long as a site waits for the next request.
+/// Time that a site waits for the next request.
 const KEPT: Duration = Duration::from_secs(15);
 
 /// Serves at this port, until it is ended.
