@@ -12,7 +12,7 @@ pub const ACT: &str = "GATEBELL_ACT";
 /// The variable that says whether that is meant to come about.
 const MEANT: &str = "GATEBELL_MEANT";
 
-/// What it says once it is at it; the test harness speaks on the same pipe.
+/// Line that the program prints once it has begun; the test harness writes to the same pipe.
 const READY: &str = "---- ready ----";
 
 /// The exit code of one that was refused what it tried.
@@ -36,7 +36,7 @@ pub fn does(mut command: Command, meant: bool) -> bool {
 
 /// A test program that is at it. Dropped, it is ended.
 pub struct Acting {
-    /// Its process.
+    /// Process of the program.
     pub process: Child,
     // The harness in there may still be about to say something.
     _said: Option<Lines<BufReader<ChildStdout>>>,
@@ -83,7 +83,7 @@ impl Acting {
         }
     }
 
-    /// Whether what it waits for comes, for so long.
+    /// Returns whether what the program waits for comes within this time.
     ///
     /// # Panics
     ///
@@ -110,7 +110,8 @@ impl Drop for Acting {
     }
 }
 
-/// In the program that was started: what it is to do, as the user that it is to be; none: it is the test itself.
+/// Returns, in the program that was started, its task, having become the user that it is to be; or `None` in the test
+/// itself.
 #[must_use]
 pub fn act() -> Option<String> {
     let what = env::var(ACT).ok()?;
@@ -118,18 +119,18 @@ pub fn act() -> Option<String> {
     Some(what)
 }
 
-/// In there: whether what it does is meant to come about.
+/// Returns, in the program that was started, whether its task is meant to succeed.
 #[must_use]
 pub fn meant() -> bool {
     env::var(MEANT).is_ok_and(|meant| meant == "true")
 }
 
-/// In there: says that it is at it.
+/// Says, in the program that was started, that it has begun.
 pub fn ready() {
     println!("{READY}");
 }
 
-/// In there: ends with what came of it.
+/// Ends the program that was started with the result of its task.
 ///
 /// # Panics
 ///

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// What an image's headers ask the kernel for: every field that a loader acts on and that no build changes.
+/// Headers of an image, by which it asks the kernel: every field that a loader acts on and that no build changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Headers {
     /// The processor: 0x8664 is x86-64.
@@ -23,16 +23,16 @@ pub struct Headers {
 /// One of an image's sections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Section {
-    /// Its name, at most eight letters.
+    /// Name of the section, at most eight letters.
     pub name: String,
-    /// What it holds, and whether its pages can be read, written and run.
+    /// Flags of the section: its kind of content, and whether its pages can be read, written and run.
     pub flags: u32,
 }
 
 /// A program, library or driver for 64-bit Windows.
 pub struct Image {
     bytes: Vec<u8>,
-    /// Where its headers start.
+    /// Offset of the headers in the file.
     headers: usize,
 }
 
@@ -49,7 +49,7 @@ impl Image {
         }
     }
 
-    /// What its headers ask the kernel for.
+    /// Reads the image's headers.
     pub fn headers(&self) -> Result<Headers, String> {
         let half = |at| self.half(self.headers + at);
         Ok(Headers {
@@ -62,7 +62,7 @@ impl Image {
         })
     }
 
-    /// Its sections, in the order of the file.
+    /// Reads the image's sections, in the order of the file.
     pub fn sections(&self) -> Result<Vec<Section>, String> {
         let section = |at| {
             let name = self.bytes.get(at..at + 8).unwrap_or(&[]);
@@ -80,7 +80,7 @@ impl Image {
         self.number(self.headers + 0x58)
     }
 
-    /// What it imports, as `library!name`, the library in lower case.
+    /// Reads the image's imports as `library!name`, the library in lower case.
     pub fn imports(&self) -> Result<BTreeSet<String>, String> {
         let mut found = BTreeSet::new();
         let mut descriptor = self.place(self.number(self.headers + 0x90)?)?;
@@ -114,7 +114,8 @@ impl Image {
             .collect()
     }
 
-    /// From a description: its third byte counts codes of two bytes each, which start at the fifth.
+    /// Returns the size of a stack frame from its description, whose third byte counts codes of two bytes each, which
+    /// start at the fifth.
     fn frame(&self, description: usize) -> Result<usize, String> {
         let codes = self.number(description)? >> 16 & 0xFF;
         let (mut frame, mut n) = (0, 0);
@@ -158,14 +159,14 @@ impl Image {
         String::from_utf8(text.to_vec()).map_err(|_| format!("no text at {at:#x}"))
     }
 
-    /// Where in the file each section is described: 40 bytes each.
+    /// Returns the offset in the file of each section's description, of 40 bytes.
     fn section_table(&self) -> Result<impl Iterator<Item = usize> + use<>, String> {
         let sections = usize::from(self.half(self.headers + 6)?);
         let table = self.headers + 24 + usize::from(self.half(self.headers + 20)?);
         Ok((0..sections).map(move |n| table + n * 40))
     }
 
-    /// Where in the file an address of the loaded image is.
+    /// Returns the offset in the file of an address of the loaded image.
     fn place(&self, address: usize) -> Result<usize, String> {
         for section in self.section_table()? {
             let (size, start) = (self.number(section + 8)?, self.number(section + 12)?);

@@ -9,6 +9,6 @@ pub mod wine;
 
 use std::time::Duration;
 
-/// How long a test waits at most for what is meant to come about. A net for what never does, and no promise: where a kernel is
-/// emulated on a busy machine, what takes milliseconds elsewhere takes seconds.
+/// Greatest time that a test waits for what is meant to come about. A net for what never does, and no promise: where a
+/// kernel is emulated on a busy machine, what takes milliseconds elsewhere takes seconds.
 pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// To be printed wherever a result is shown that was seen under Wine.
+/// Limits of Wine, to be printed wherever a result is shown that was seen under it.
 pub const LIMITS: &str = "seen under Wine 8 with test stand-ins for handle checks, CLEANUP and unload, timers, process callbacks and the driver's named event; \
     Wine can't show: interrupt levels (IRQL), races between processors in the kernel, the device's security descriptor, \
     loading and signature checks on real Windows";

@@ -68,12 +68,12 @@ impl Connect {
         Self(command.stderr(Stdio::null()).spawn().unwrap())
     }
 
-    /// Whether it got there.
+    /// Returns whether the program got there.
     fn succeeds(mut self) -> bool {
         self.0.wait().unwrap().success()
     }
 
-    /// Whether it was told that it gets nowhere, and is not still waiting when its time is over.
+    /// Returns whether the program was told that it gets nowhere, and was not still waiting when its time was over.
     fn was_refused(mut self) -> bool {
         const OUT_OF_TIME: i32 = 124;
         let code = self.0.wait().unwrap().code();
@@ -94,7 +94,7 @@ impl Drop for Connect {
     }
 }
 
-/// What this person sees waiting.
+/// Returns the questions that this person sees waiting.
 fn questions(person: &Person) -> Vec<Value> {
     let said = person.run(&["ask", "--list", "--json"]);
     assert_eq!(said.code, 0, "{said:?}");
@@ -199,7 +199,7 @@ fn floods(zone: &Protected, ports: RangeInclusive<u16>) -> usize {
     String::from_utf8(said).unwrap().lines().count()
 }
 
-/// What waits, once this many places are asked about.
+/// Returns the waiting questions, once this many places are asked about.
 fn asked_about(person: &Person, places: u64) -> Vec<Value> {
     let mut all = Vec::new();
     let of = |question: &Value| {
@@ -413,7 +413,7 @@ impl Told {
         line.trim_end().to_owned()
     }
 
-    /// Whether it does this without anybody being asked: nobody answers here.
+    /// Returns whether the program does this without anybody being asked: nobody answers here.
     fn does_unasked(&mut self, person: &Person, what: &str) -> bool {
         self.is_told(what);
         self.says() == "yes" && questions(person).is_empty()
@@ -640,7 +640,7 @@ fn an_answer_to_a_program_is_over_once_its_file_was_replaced_and_nothing_runs_fr
     drop(other);
 }
 
-/// How many answers the kernel holds, those that are over too.
+/// Returns the number of answers that the kernel holds, those that are over included.
 fn answers(zone: &Protected) -> usize {
     let mut folders = std::fs::read_dir(zone.lab.pins()).unwrap();
     let folder = folders.next().unwrap().unwrap().path();

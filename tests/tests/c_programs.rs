@@ -182,7 +182,7 @@ fn last_error() -> String {
     text.to_string_lossy().into_owned()
 }
 
-/// What a callback got from the calls that it made, and how often it was called.
+/// Results of the calls that a callback made, and the count of its own calls.
 #[derive(Default)]
 struct Within {
     attachment: Option<*mut GbAttachment>,

@@ -99,7 +99,7 @@ impl Drop for Temporary {
     }
 }
 
-/// What an app is told, kept until it is asked for.
+/// Records that an app read, kept until they are asked for.
 struct Told<T> {
     app: Attachment<Linux>,
     kept: Vec<(Kind, T)>,
@@ -146,7 +146,7 @@ impl<T: FromBytes + KnownLayout + Immutable + Copy> Told<T> {
 }
 
 impl Told<Process> {
-    /// How often the end of this process was reported, by now: another one that has ended since was.
+    /// Returns the number of reports so far of this process's end: another process that has ended since was reported.
     fn ends(&mut self, zone: &Protected, pid: u32) -> usize {
         let mut other = zone.lab.inside(&["busybox", "true"]).spawn().unwrap();
         other.wait().unwrap();

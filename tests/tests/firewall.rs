@@ -211,7 +211,8 @@ fn a_full_ring_or_no_app_changes_no_verdict() {
     assert!(account.kernel.lost_in_all() > 0, "{account:?}");
 }
 
-/// What the machine publishes: another's port 80, as its own port 8081 in both versions, and behind an address that it only routes.
+/// Rules of nftables for what the machine publishes: another's port 80, as its own port 8081 in both versions, and
+/// behind an address that it only routes.
 const PUBLISHES: [&str; 3] = [
     "table inet published { chain first { type nat hook prerouting priority dstnat; meta l4proto tcp th dport 8081 fib daddr type local meta nfproto ipv4 dnat ip to 10.78.1.1:80; }; }",
     "add rule inet published first meta nfproto ipv6 tcp dport 8081 dnat ip6 to [fd78::1]:80; add rule inet published first ip daddr 10.99.0.9 tcp dport 8081 dnat ip to 10.78.1.1:80",
@@ -488,7 +489,7 @@ fn programs_of(process: u32) -> BTreeSet<u32> {
     .collect()
 }
 
-/// Those that take the most.
+/// Names of the largest programs.
 const LARGEST: [&str; 6] = [
     "zone_local_in",
     "zone_forward",

@@ -237,7 +237,7 @@ fn open_files(zone: &Protected) -> usize {
         .count()
 }
 
-/// How many slots of one of the channel's maps hold another map.
+/// Returns the number of slots of one of the channel's maps that hold another map.
 fn held(zone: &Protected, name: &str) -> usize {
     let map = bpf::pinned(&version(zone).join(name)).unwrap().unwrap();
     let map = ObjectMap::open(map).unwrap();

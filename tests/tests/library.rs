@@ -89,14 +89,14 @@ fn read_list(file: &Path) -> BTreeSet<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// What is gone or was something else, and what is new.
+/// Returns the items that are gone or have changed, and those that are new.
 fn differences(before: &BTreeSet<String>, now: &BTreeSet<String>) -> [Vec<String>; 2] {
     let [gone, new] = [(before, now), (now, before)];
     [gone, new].map(|(these, those)| these.difference(those).cloned().collect())
 }
 
-/// Whether a version may do without what an earlier one offered, or offer more: as cargo takes it, where the first number that
-/// is not zero is the one that breaks.
+/// Returns whether a version may lack what an earlier one offered, or offer more: by cargo's rules, where the first
+/// number that is not zero is the one that breaks.
 fn allows(before: [u64; 3], now: [u64; 3], gone: bool, new: bool) -> bool {
     let breaks = if before[0] > 0 {
         now[0] > before[0]

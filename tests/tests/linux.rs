@@ -70,7 +70,7 @@ fn numbers(attachment: &mut Attachment<Linux>) -> Vec<u64> {
     numbers
 }
 
-/// What the processes do that these tests start: this same program. Without a role it does nothing.
+/// Runs the role of a process that these tests start: this same program. Without a role it does nothing.
 #[test]
 fn child() {
     let Ok(role) = std::env::var("GATEBELL_CHILD") else {

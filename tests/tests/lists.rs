@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use zone::Protected;
 
 const BEFORE: &str = "[default]\ninbound = 'block'\noutbound = 'allow'\n";
-/// In the zone's network, and nobody is there.
+/// Address in the zone's network at which nobody is.
 const BAD: &str = "10.77.0.66";
 const WORSE: &str = "10.77.0.67";
 

@@ -19,7 +19,7 @@ struct Listed {
     ignored: bool,
 }
 
-/// What the rooms run: `cargo xtask test --names` compiles all tests and asks each program.
+/// Tests that the rooms run: `cargo xtask test --names` compiles all tests and asks each program.
 static LISTED: LazyLock<Vec<Listed>> = LazyLock::new(|| {
     let output = Command::new("cargo")
         .args(["xtask", "test", "--names"])
@@ -46,7 +46,7 @@ fn listed(line: &str) -> Listed {
     }
 }
 
-/// Whether a test is one of those that the specification calls by this prefix.
+/// Returns whether a test is one of those that the specification calls by this prefix.
 fn is_of(prefix: &str, test: &Listed) -> bool {
     let (package, target) = (test.package.as_str(), test.target.as_str());
     match prefix {
@@ -63,7 +63,7 @@ fn is_of(prefix: &str, test: &Listed) -> bool {
     }
 }
 
-/// Why `prefix::name` stands for no test that runs; nothing if one does.
+/// Returns why `prefix::name` stands for no test that runs, or `None` if it stands for one.
 fn complaint(named: &str) -> Option<String> {
     let (prefix, name) = named.split_once("::").unwrap_or(("", named));
     let known = match prefix {
@@ -86,7 +86,7 @@ fn complaint(named: &str) -> Option<String> {
     (!known).then(|| format!("{named} is not among the tests that run"))
 }
 
-/// What these functions of a script do, as each of them lists it.
+/// Returns the steps that these functions of a script do, as each of them lists them.
 fn steps_of(script: &str, functions: &[&str]) -> BTreeSet<String> {
     let script = std::fs::read_to_string(root().join(script)).unwrap();
     let bodies = functions.iter().map(|function| {
@@ -100,7 +100,7 @@ fn steps_of(script: &str, functions: &[&str]) -> BTreeSet<String> {
     words.map(str::to_owned).collect()
 }
 
-/// What the fuzz targets are called by: the functions that take any bytes.
+/// Returns the names of the fuzz targets: the functions that take any bytes.
 fn fuzz_targets() -> BTreeSet<String> {
     let files = std::fs::read_dir(root().join("fuzz/targets")).unwrap();
     let texts = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
@@ -118,7 +118,7 @@ fn word(text: &str) -> String {
         .collect()
 }
 
-/// What stands between backticks in the last column of the specification's tables.
+/// Returns the names between backticks in the last column of the specification's tables.
 fn tests_named(specification: &str) -> Vec<String> {
     let rows = specification
         .lines()

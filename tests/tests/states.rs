@@ -35,7 +35,7 @@ fn a_bad_rule_file_changes_nothing_and_a_good_one_takes_the_old_ones_place() {
     assert!(!refuses(&zone));
 }
 
-/// Where this section of an object file begins.
+/// Returns the offset of this section of an object file.
 fn section(object: &[u8], wanted: &str) -> usize {
     let number = |at: usize, bytes: usize| {
         object[at..at + bytes]

@@ -38,7 +38,7 @@ fn program() -> PathBuf {
     program
 }
 
-/// Whether the zone gets through to the port that a rule is about.
+/// Returns whether the zone gets through to the port that a rule is about.
 fn gets_through(zone: &Protected) -> bool {
     let line = format!("timeout 2 bash -c 'exec 3<>/dev/tcp/{OUTSIDE}/9'");
     zone.inside(&line).status.success()

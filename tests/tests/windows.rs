@@ -12,7 +12,7 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-/// What the program wrote, or why it could not.
+/// Output of the program, or the reason why there is none.
 static RUN: LazyLock<Result<String, String>> = LazyLock::new(|| {
     let built = built();
     let machine = Machine::boot(&built).map_err(|why| format!("Wine does not boot: {why}"))?;
@@ -114,7 +114,7 @@ fn the_driver_asks_windows_for_every_check() {
     }
 }
 
-/// In the record that names an image's symbols the name follows a mark, a GUID and an age.
+/// Offset of the name in the record of an image's symbols: it follows a mark, a GUID and an age.
 const SYMBOLS_NAME: usize = 4 + 16 + 4;
 
 #[test]

@@ -27,7 +27,7 @@ const DEEPER: [(&str, &str, &str); 5] = [
     ),
 ];
 
-/// What the headers call by another name.
+/// Names of ours that the headers have by others, with those.
 const OTHER_NAMES: [(&str, &str); 8] = [
     ("KERNEL_MODE", "KernelMode"),
     ("USER_MODE", "UserMode"),
@@ -39,7 +39,7 @@ const OTHER_NAMES: [(&str, &str); 8] = [
     ("IRP_MJ_FUNCTIONS", "(IRP_MJ_MAXIMUM_FUNCTION + 1)"),
 ];
 
-/// What these headers lack, or have wrong: from Microsoft's documentation alone.
+/// Names that these headers lack, or have wrong: from Microsoft's documentation alone.
 const NOT_THERE: [&str; 3] = [
     "POOL_FLAG_USE_QUOTA",
     "POOL_FLAG_NON_PAGED",
@@ -180,7 +180,7 @@ fn structures() -> Vec<(&'static str, Vec<&'static str>)> {
     parts.collect()
 }
 
-/// Whether one is made, with all of its fields, and not only pointed to.
+/// Returns whether a structure is made, with all of its fields, and not only pointed to.
 fn is_made(users: &str, name: &str) -> bool {
     let made = format!("{name} {{");
     let mut places = users.match_indices(&made);
@@ -206,7 +206,8 @@ fn every_field_that_a_driver_uses_has_its_place_asserted() {
     assert!(lacking.is_empty(), "{lacking:?}");
 }
 
-/// What a person with Windows compiles against Microsoft's own headers: those that are here lack some of it, and say one thing wrong.
+/// Program that a person with Windows compiles against Microsoft's own headers: those that are here lack some of it,
+/// and say one thing wrong.
 const PROGRAM: &str = "sample/driver/windows/verify/offsets.c";
 
 fn program() -> String {

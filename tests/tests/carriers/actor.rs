@@ -1,4 +1,4 @@
-//! Who talks through, into or out of the zone: this very program, started again.
+//! Program that talks through, into or out of the zone: this very one, started again.
 
 use crate::sockets::{Kind, client, hold, keep, server};
 use crate::world::{USER, World};
@@ -10,7 +10,8 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
-/// How long to wait for what is meant to come about, and for what is not: for less than it takes until it is sent again.
+/// Time to wait for what is meant to come about, and for what is not: for the latter less than it takes until it is
+/// sent again.
 pub const fn patience(meant: bool) -> Duration {
     if meant {
         PATIENCE
@@ -19,13 +20,13 @@ pub const fn patience(meant: bool) -> Duration {
     }
 }
 
-/// Where somebody is.
+/// Place of an actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     Zone,
     Outside,
     Beyond,
-    /// In the zone's control group, and in another network namespace.
+    /// Place in another network namespace, but in the zone's control group.
     Elsewhere,
 }
 

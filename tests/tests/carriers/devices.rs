@@ -1,5 +1,5 @@
-//! What comes and goes by devices and tunnels: each packet is judged once where the IP stack has it, as itself, and a tunnel's as
-//! what the tunnel makes of it besides.
+//! Tests of packets that come and go by devices and tunnels: each packet is classified once where the IP stack has it,
+//! as itself, and a tunnel's packet besides as what the tunnel makes of it.
 
 use crate::links::{LINKS, Link};
 use crate::rows::{is_absent, ran};
@@ -13,10 +13,10 @@ use std::time::Duration;
 
 const FIRST_PORT: u16 = 7400;
 
-/// How long a datagram is waited for that is not meant to come.
+/// Time to wait for a datagram that is not meant to come.
 pub const SHORTLY: Duration = Duration::from_millis(300);
 
-/// Where what a tunnel makes of a packet stands among the rules; the others stand behind it.
+/// Place among the rules of the one for a tunnel's outer packets; the others stand behind it.
 const OUTER: usize = 1;
 
 /// A way and a version, and where its two rules stand: what goes to its first port is refused, what goes to the next one is allowed.
@@ -32,7 +32,7 @@ impl Case {
         FIRST_PORT + self.refused as u16
     }
 
-    /// From where to where it goes.
+    /// Source and destination of the datagram.
     fn ends(&self, number: u16) -> (IpAddr, IpAddr) {
         let end = |host: u8| -> IpAddr {
             let text = if self.six {
@@ -54,7 +54,7 @@ impl Case {
         }
     }
 
-    /// Where it begins and where it ends.
+    /// Network namespaces in which the datagram begins and ends.
     fn places(&self, world: &World) -> (PathBuf, PathBuf) {
         let (zone, outside) = (world.zone.lab.netns(), outside(&world.zone));
         match self.way {
@@ -123,7 +123,7 @@ fn heard(world: &World, case: Case, number: u16, length: usize, meant: [bool; 2]
     heard
 }
 
-/// In, out and through, each refused and allowed.
+/// Counts of packets in, out and through, each refused and allowed.
 type Counts = [[u64; 2]; 3];
 
 fn counts(stats: &Stats) -> Counts {
@@ -134,7 +134,7 @@ fn counts(stats: &Stats) -> Counts {
     ]
 }
 
-/// What one datagram that is refused and one that is allowed are counted as, with what a tunnel makes of them.
+/// Returns the counts expected of one refused and one allowed datagram, with what a tunnel makes of them.
 fn expected(case: Case, is_tunnel: bool) -> Counts {
     let outer = u64::from(is_tunnel);
     match case.way {
@@ -144,7 +144,8 @@ fn expected(case: Case, is_tunnel: bool) -> Counts {
     }
 }
 
-/// How often a row is counted anew because something else came between: who looks for a neighbour is judged too.
+/// Greatest number of times that a row is counted anew because something else came between: neighbour discovery is
+/// classified too.
 const TURNS: u32 = 6;
 
 /// Tries one row: how often each of its rules took something.

@@ -1,4 +1,4 @@
-//! What goes by a device that was moved to another namespace: it is outside, and no number makes it the zone's.
+//! Tests of a device that was moved to another namespace: its packets are outside, and no number makes them the zone's.
 
 use crate::actor::{Actor, Place, patience};
 use crate::rows::{DEBIANS_NEWEST, is_absent, ran};

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// What carries packets between the zone and the world outside.
+/// Link that carries packets between the zone and the world outside.
 #[derive(Clone, Copy)]
 pub struct Link {
     pub name: &'static str,
@@ -24,11 +24,11 @@ pub struct Link {
     made: &'static [&'static str],
     /// A line for a shell in the zone, and one in the world outside.
     shell: [&'static str; 2],
-    /// Which versions of IP it carries.
+    /// Versions of IP that the link carries.
     pub versions: &'static [bool],
-    /// Whether what goes through the zone comes by it.
+    /// `true` if what goes through the zone comes by this link.
     pub leads_through: bool,
-    /// What a rule asks for that takes what it makes of a packet.
+    /// Keys of a rule that matches the link's outer packets.
     pub outer: Option<&'static str>,
     /// Bytes of a datagram.
     pub length: usize,
@@ -307,7 +307,7 @@ pub const LINKS: &[Link] = &[
 struct Keys([String; 4]);
 
 impl Keys {
-    /// None: there is no `wg`.
+    /// Makes the keys of both ends, or returns `None` if there is no `wg`.
     fn made() -> Option<Self> {
         let line = "set -e; for n in 1 2; do k=$(wg genkey); echo $k; echo $k | wg pubkey; done";
         let output = Command::new("bash").args(["-c", line]).output().unwrap();
@@ -324,7 +324,7 @@ struct Pump {
 }
 
 impl Pump {
-    /// None: this kernel has no such devices.
+    /// Makes the devices, or returns `None` if this kernel has none such.
     fn between(world: &World, zone: &str, other: &str) -> Option<Self> {
         let ends = [
             Tun::open(&world.zone.lab.netns(), zone)?,

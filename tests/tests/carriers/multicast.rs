@@ -1,4 +1,5 @@
-//! What the zone forwards to a group as a router of multicast: it goes through by other ways in the stack than to one.
+//! Tests of what the zone forwards to a group as a multicast router: it takes other ways through the stack than what
+//! goes to one receiver.
 
 use crate::actor::patience;
 use crate::rows::{is_absent, ran};
@@ -151,7 +152,7 @@ fn end(address: Ipv6Addr) -> libc::sockaddr_in6 {
     }
 }
 
-/// Who is of a group beyond the zone, on this port.
+/// Returns a socket beyond the zone that is a member of the group, on this port.
 fn member(world: &World, six: bool, port: u16) -> UdpSocket {
     within(&Path::new("/run/netns").join(&world.beyond.0), move || {
         if six {

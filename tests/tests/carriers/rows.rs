@@ -1,6 +1,6 @@
-//! Which rows ran, and which kernels have to have them.
+//! Rows that ran, and the kernels that have to have them.
 
-/// What `cargo xtask test` calls the kernels of the emulated machine; each has what it packages as a module.
+/// Names that `cargo xtask test` has for the kernels of the emulated machine; each has what it packages as a module.
 pub const DEBIANS: &[&str] = &["linux-6.12", "linux-newest"];
 
 /// The one on which a device was seen to take the number of ours in another namespace.

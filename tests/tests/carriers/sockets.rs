@@ -1,4 +1,4 @@
-//! What programs talk by: protocols that are not TCP or UDP, and io_uring.
+//! Sockets that programs talk by: protocols that are not TCP or UDP, and io_uring.
 
 use crate::actor::{Actor, Place, patience};
 use crate::rows::{DEBIANS, DEBIANS_OLDER, is_absent, ran};
@@ -26,7 +26,7 @@ pub enum Kind {
     Raw,
     /// TCP by a worker of io_uring: socket, connect or accept, and what is sent.
     RingStream,
-    /// The same by the thread of the kernel that looks into the ring by itself.
+    /// TCP by a ring of io_uring that a thread of the kernel polls by itself.
     PolledStream,
     RingDatagram,
     PolledDatagram,
@@ -81,12 +81,12 @@ impl Kind {
         !matches!(self.numbers().0, libc::SOCK_DGRAM | libc::SOCK_RAW)
     }
 
-    /// Whether only root may have one.
+    /// Returns whether only root may have such a socket.
     pub const fn is_roots(self) -> bool {
         matches!(self, Self::Raw)
     }
 
-    /// Whether it asks by io_uring, and by which of its ways.
+    /// Returns `None` for a plain socket; for one by io_uring, whether the kernel's thread polls the ring.
     const fn ring(self) -> Option<bool> {
         match self {
             Self::RingStream | Self::RingDatagram => Some(false),
@@ -95,7 +95,7 @@ impl Kind {
         }
     }
 
-    /// What the other end has.
+    /// Returns the plain socket that the other end has.
     const fn plain(self) -> Self {
         match self.ring() {
             Some(_) if self.is_stream() => Self::Tcp,
@@ -143,7 +143,7 @@ fn name_service(socket: &Socket) -> io::Result<()> {
 /// A ring of io_uring, asked one thing at a time.
 struct Ring {
     ring: IoUring,
-    /// Its worker does it, and not whoever asks.
+    /// Flags of each operation: unless the ring is polled, its worker does the operation, and not the caller.
     flags: squeue::Flags,
 }
 
@@ -300,7 +300,7 @@ impl Row {
         format!("{:?} {} v{version}", self.kind, self.way)
     }
 
-    /// Who calls, who waits for it, and where.
+    /// Returns the caller, the receiver, and the receiver's address.
     fn ends(&self) -> (Actor, Actor, SocketAddr) {
         let (from, to, addresses) = match self.way {
             "in" => (Place::Outside, Place::Zone, [INSIDE, INSIDE_V6]),
@@ -319,7 +319,7 @@ impl Row {
         (from, to, SocketAddr::new(address, self.port))
     }
 
-    /// What a rule asks for that takes it: who is in the zone, where that is known.
+    /// Returns the keys of a rule that matches the row: with the owner in the zone, where that is known.
     fn keys(&self, to: SocketAddr) -> String {
         let direction = if self.way == "through" {
             "forward"

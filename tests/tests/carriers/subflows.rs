@@ -20,7 +20,7 @@ fn tells_of(netns: &str, address: &str) {
     ip(&["-n", netns, "mptcp", "endpoint", "add", address, "signal"]);
 }
 
-/// Whether somebody is connected to this address of a namespace by TCP.
+/// Returns whether somebody is connected to this address of a namespace by TCP.
 fn is_connected(netns: &std::path::Path, at: SocketAddr) -> bool {
     let file = if at.is_ipv4() { "tcp" } else { "tcp6" };
     let list = within(netns, move || {
@@ -57,7 +57,7 @@ impl Row {
         format!("MPTCP's other subflow {way} v{version}")
     }
 
-    /// Where the connection begins to, and where its other subflow goes.
+    /// Returns the addresses that the connection begins to, and that its other subflow goes to.
     fn addresses(&self) -> [SocketAddr; 2] {
         let both = match self.inbound {
             true => [[INSIDE, INSIDE_V6], INSIDE_TOO],

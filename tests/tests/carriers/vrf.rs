@@ -1,4 +1,5 @@
-//! What comes and goes by a VRF: the stack shows what comes by the VRF's device, and what leaves by the port's that the wire is at.
+//! Tests of packets that come and go by a VRF: the stack shows an inbound one by the VRF's device, and an outbound one
+//! by that of the port at the wire.
 
 use crate::devices::SHORTLY;
 use crate::rows::{DEBIANS, is_absent, ran};
@@ -12,7 +13,7 @@ use std::process::Command;
 
 const VRF: &str = "vf5";
 const PORT_DEVICE: &str = "vp5";
-/// What goes to this port is refused, what goes to the next one is allowed.
+/// Port to which packets are refused; those to the next one are allowed.
 const PORT: u16 = 7800;
 
 /// The zone's end, the one outside, and one beyond, of each version.
@@ -59,7 +60,7 @@ fn made(world: &World) -> bool {
     true
 }
 
-/// Where somebody is, and which address is theirs there.
+/// Namespace and address of one end.
 struct End {
     netns: PathBuf,
     address: IpAddr,

@@ -16,7 +16,7 @@ pub const QUIET: &str = "[default]\ninbound = \"block\"\noutbound = \"allow\"\nl
 
 /// The device that leads beyond the zone.
 pub const BEYOND_DEVICE: &str = "gbf0";
-/// Who is there.
+/// Addresses of the host beyond the zone.
 pub const BEYOND: [&str; 2] = ["10.91.0.1", "fd91::1"];
 
 /// A user whom nobody else is.
@@ -31,7 +31,7 @@ pub fn rule(id: &str, action: &str, keys: &str) -> String {
 pub struct World {
     pub zone: Protected,
     pub beyond: Namespace,
-    /// Where programs of the zone may be that are in none of these.
+    /// Namespace in none of these, for programs of the zone that are elsewhere.
     pub elsewhere: Namespace,
     app: Attachment<Linux>,
 }
@@ -129,7 +129,7 @@ impl World {
         self.zone.ask().apply("new.toml", text, None).unwrap();
     }
 
-    /// How often each rule took a packet, by its place.
+    /// Returns the number of packets that each rule matched, by its place.
     pub fn hits(&self) -> Vec<u64> {
         self.zone.ask().hits().unwrap().hits
     }
@@ -138,7 +138,7 @@ impl World {
         self.zone.ask().stats().unwrap()
     }
 
-    /// What was told since it was last asked for.
+    /// Returns the packets that were reported since the last call.
     pub fn told(&mut self) -> Vec<Packet> {
         let mut told = Vec::new();
         while self.app.wait(Some(Duration::from_millis(200))).unwrap() == channel::Wake::Ready {
@@ -153,7 +153,7 @@ impl World {
         told
     }
 
-    /// What was told of a rule of those in force.
+    /// Returns the packets that were reported of a rule of those in force.
     pub fn told_of(&mut self, rule: u32) -> Vec<Packet> {
         let generation = self.stats().generation;
         let told = self.told().into_iter();

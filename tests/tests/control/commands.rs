@@ -1,4 +1,4 @@
-//! What the live commands show, and that they outlive the service.
+//! Tests of what the live commands show, and that they outlive the service.
 
 use super::{NOBODY, control, discard};
 use crate::person::{Person, Watch};

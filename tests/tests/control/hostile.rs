@@ -1,4 +1,4 @@
-//! Who asks too much, asks what they may not, or lies.
+//! Tests of peers that ask too much, ask what they may not, or lie.
 
 use super::{NOBODY, all_is_well, control, discard, hear, request, say};
 use crate::person::{Person, Watch, connect_as};

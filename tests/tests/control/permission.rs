@@ -1,4 +1,4 @@
-//! What polkit permits: a real one, on a bus of the test's own, with rules of the test's own.
+//! Tests of what polkit permits: a real one, on a bus of the test's own, with rules of the test's own.
 
 use super::person::{Person, connect_as};
 use super::zone::{Protected, RULES};
@@ -196,7 +196,7 @@ impl Asked {
     }
 }
 
-/// Whether this child of the service's is one that asks: who answers what is rejected is another.
+/// Returns whether this child of the service's asks polkit: the one that answers rejected packets is another.
 fn asks_polkit(process: u32) -> bool {
     let words = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
     words
@@ -333,7 +333,7 @@ fn all_is_well_with(asked: &Asked) {
     all_is_well(&asked.zone);
 }
 
-/// Whether this process asks about one of that user's.
+/// Returns whether this process asks about a process of that user's.
 fn is_about(process: u32, user: u32) -> bool {
     let words = fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap_or_default();
     words
@@ -341,7 +341,8 @@ fn is_about(process: u32, user: u32) -> bool {
         .any(|word| word.ends_with(&format!(",{user}")))
 }
 
-/// What asks polkit has no capability, no descriptor of the service's, and nothing of its environment.
+/// Checks that a process which asks polkit has no capability, no descriptor of the service's, and nothing of its
+/// environment.
 fn has_nothing_to_lose(process: u32) {
     let of = |what: &str| fs::read_to_string(format!("/proc/{process}/{what}")).unwrap();
     let status = of("status");

@@ -14,7 +14,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Instant;
 
-/// Who asks, and whom.
+/// Person who asks, and the service that they ask.
 pub struct Person {
     folder: PathBuf,
     pins: PathBuf,
@@ -23,7 +23,7 @@ pub struct Person {
     user: Option<u32>,
 }
 
-/// What a command came to.
+/// Result of a command.
 #[derive(Debug)]
 pub struct Said {
     pub code: i32,
@@ -83,7 +83,7 @@ impl Person {
         }
     }
 
-    /// The same, not waited for.
+    /// Starts the command without waiting for it.
     pub fn begin(&self, words: &[&str]) -> Child {
         let mut command = self.command(words);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());

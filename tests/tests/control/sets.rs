@@ -7,8 +7,8 @@ use lab::{INSIDE, OUTSIDE};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
-/// What is said beforehand of a datagram from the zone to port 19 outside: this rule refuses it, or none does. The rules in force
-/// know what has joined their sets, a file does if it is told to.
+/// Checks the dry run's verdict on a datagram from the zone to port 19 outside: this rule refuses it, or none does. The
+/// rules in force know what has joined their sets, a file does if it is told to.
 fn foretold(zone: &Protected, root: &Person, rule: Option<&str>) {
     let verdict = if rule.is_some() { "block" } else { "allow" };
     let packet = format!("out udp {INSIDE}:5000 -> {OUTSIDE}:19");

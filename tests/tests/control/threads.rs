@@ -1,4 +1,4 @@
-//! What each of the service's threads may do.
+//! Tests of the rights of each of the service's threads.
 
 use crate::person::Person;
 use crate::zone::probe::wait_until;
@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// CAP_DAC_READ_SEARCH, as `/proc` writes it.
 const READS_ANYTHING: u64 = 1 << 2;
-/// What deals with what others say, and the rights that it takes.
+/// Threads that deal with what others say, and the rights of each.
 const DEAL_WITH_OTHERS: [(&str, u64); 8] = [
     ("control", 0),
     ("history", 0),

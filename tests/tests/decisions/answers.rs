@@ -1,4 +1,4 @@
-//! What is let in because something went out.
+//! Tests of packets that are let in because something went out.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! The same packets before other judges: nftables, and a scan from outside.
+//! Tests of the same packets before other judges: nftables, and a scan from outside.
 
 use super::*;
 
@@ -118,8 +118,8 @@ fn rules_that_were_imported_from_iptables_do_with_each_packet_what_they_did_ther
     imported_do_the_same("iptables", &mut Dice(778), judges::saved);
 }
 
-/// The same rules, in our words and by way of another firewall's, have the same verdict on each of many packets. Of rules that are
-/// written down by `judges` nftables itself has judged such packets, above.
+/// Checks that the same rules, in our words and by way of another firewall's, have the same verdict on each of many
+/// packets. Of rules that are written down by `judges` nftables itself has judged such packets, above.
 fn imported_do_the_same(kind: &str, dice: &mut Dice, export: impl Fn(&[judges::Rule]) -> String) {
     const RULES: usize = 60;
     const PACKETS: u16 = 1500;
@@ -148,7 +148,7 @@ fn imported_do_the_same(kind: &str, dice: &mut Dice, export: impl Fn(&[judges::R
     );
 }
 
-/// What a dry run says of each of these packets, captured without a link's header, and of all.
+/// Returns the dry run's result for each of these packets, captured without a link's header, and for all.
 fn dry_run(rules: &str, packets: &[(bool, Made)]) -> Vec<serde_json::Value> {
     const RAW: u32 = 101;
     let mut capture = Vec::new();
@@ -180,7 +180,7 @@ fn dry_run(rules: &str, packets: &[(bool, Made)]) -> Vec<serde_json::Value> {
         .collect()
 }
 
-/// What the command line does and says.
+/// Runs the command line, and returns its exit code and output.
 fn perform(words: &[&str]) -> (u8, Vec<u8>) {
     let arguments = cli::parse_from(["gatebell"].iter().chain(words).map(Into::into));
     let mut said = Vec::new();

@@ -18,7 +18,7 @@ pub struct Way {
 }
 
 impl Way {
-    /// Whether what is sent now is heard, and how often a rule that does this took it.
+    /// Returns whether what is sent now is received, and how often a rule with this action matched it.
     pub fn tried(&self, zone: &Protected, action: &str) -> (bool, u64) {
         let id = format!("{}-{action}", self.name);
         let text = QUIET.to_owned() + &rule(&id, action, &self.keys);

@@ -1,4 +1,4 @@
-//! What a connect is told at once.
+//! Tests of connects that are told the decision at once.
 
 use super::*;
 

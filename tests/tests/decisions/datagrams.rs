@@ -1,4 +1,4 @@
-//! Whose a datagram is: who gets it, and who sends it.
+//! Tests of a datagram's owners: its sender and its receiver.
 
 use super::*;
 use control::Stats;
@@ -13,7 +13,7 @@ fn program(name: &str) -> Temporary {
     program
 }
 
-/// What comes in by UDP, as keys of a rule.
+/// Keys of a rule for inbound UDP.
 const DATAGRAM_IN: &str = "direction = \"in\"\nprotocol = \"udp\"";
 
 /// These keys of a rule, about this program.
@@ -26,7 +26,7 @@ fn quiet_with(id: &str, keys: &str) -> String {
     QUIET.to_owned() + &rule(id, "allow", keys)
 }
 
-/// The same rules, but nothing goes out by default.
+/// Returns the rules with outbound packets blocked by default.
 fn nothing_out(rules: &str) -> String {
     rules.replace("outbound = \"allow\"", "outbound = \"block\"")
 }
@@ -43,7 +43,7 @@ fn datagram(source: &str, destination: &str) -> Made {
     }
 }
 
-/// Whether somebody who waits at port 7001 is sent something there, and gets it.
+/// Returns whether somebody who waits at port 7001 gets what is sent there.
 fn gets(zone: &Protected, who: &Somebody, to: &str, meant: bool, send: impl Fn()) -> bool {
     let at = SocketAddr::new(to.parse().unwrap(), 7001);
     let receiver = who.starts(zone, &format!("receive {at}"));
@@ -201,7 +201,7 @@ fn told(app: &mut Told<Packet>) -> usize {
         .count()
 }
 
-/// What was counted of what came in meanwhile: allowed, blocked, left.
+/// Returns the counts of inbound packets since then: allowed, blocked, left to the socket.
 fn counted(zone: &Protected, before: &Stats) -> [u64; 3] {
     let after = zone.ask().stats().unwrap();
     [

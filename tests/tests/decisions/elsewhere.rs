@@ -41,7 +41,7 @@ fn second_device(zone: &Protected) {
     add_pair(zone, "gb2", "gb3", 1);
 }
 
-/// What is sent to the machine itself and is translated on its way, as containers' published ports are.
+/// Way of a packet that is sent to the machine itself and is translated on its way, as by containers' published ports.
 fn translated(zone: &Protected) -> Way {
     does(
         zone,
@@ -64,7 +64,7 @@ fn translated(zone: &Protected) -> Way {
     }
 }
 
-/// What has another route than it was made for, because it was marked on its way.
+/// Way of a packet that has another route than it was made for, because it was marked on its way.
 fn marked(zone: &Protected) -> Way {
     const THERE: &str = "203.0.113.80";
     second_device(zone);
@@ -115,7 +115,7 @@ fn goes_by(socket: &UdpSocket, way: &str, to: &str) {
     set(socket, libc::IPPROTO_IPV6, ROUTING_HEADER, &header);
 }
 
-/// What the sender sends by way of the machine itself.
+/// Way of a packet that the sender routes by segments through the machine itself, or `None` if the kernel takes none.
 fn by_segments(zone: &Protected) -> Option<Way> {
     const ITSELF: &str = "fd77::2";
     if !takes_segments(zone) {
@@ -161,7 +161,7 @@ fn what_is_forwarded_is_judged_also_if_it_came_by_loopback() {
     assert_eq!(way.tried(&zone, "allow"), (true, 1), "{}", way.name);
 }
 
-/// Whether a datagram is heard by a socket, by now.
+/// Returns whether a socket has received a datagram by now.
 fn hears(socket: &UdpSocket) -> bool {
     socket.set_read_timeout(Some(patience(false))).unwrap();
     socket.recv(&mut [0; 16]).is_ok()
@@ -207,7 +207,7 @@ fn refuses_what_is_behind() -> Protected {
     zone
 }
 
-/// That a datagram is refused as it is sent, and counted.
+/// Checks that a datagram is refused as it is sent, and counted.
 fn is_refused(zone: &Protected, sender: &UdpSocket, to: &str, there: &UdpSocket) {
     let before = zone.ask().stats().unwrap().blocked_out;
     let told = sender.send_to(b"hidden", (to, PORT));

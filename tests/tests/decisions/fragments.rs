@@ -1,11 +1,11 @@
-//! What comes and goes in pieces.
+//! Tests of packets in fragments.
 
 use super::*;
 
-/// So much that no link takes it in one piece.
+/// Length of a datagram that no link takes in one piece.
 const LARGE: usize = 4000;
 
-/// What comes here within a while of such a datagram to this port.
+/// Returns the length of a datagram that the socket receives within a while.
 fn received(socket: &UdpSocket) -> Option<usize> {
     socket.recv(&mut [0; LARGE + 1]).ok()
 }

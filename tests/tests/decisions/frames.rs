@@ -9,7 +9,7 @@ use nix::sys::socket::{SockaddrStorage, recvfrom};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
-/// How many are sent in each test. More find no more than time allows.
+/// Number of frames sent in each test. More find no more than time allows.
 const FRAMES: usize = 100_000;
 const PORT: u16 = 7777;
 /// A protocol for experiments (RFC 3692).
@@ -37,7 +37,7 @@ fn checksum(parts: &[&[u8]]) -> [u8; 2] {
     (!(sum as u16)).to_be_bytes()
 }
 
-/// What IP carries, whose checksum is right; `ends` are both addresses.
+/// Returns an IP payload with its protocol, whose checksum is right; `ends` are both addresses.
 fn transport(dice: &mut Dice, v6: bool, ends: &[u8]) -> (u8, Vec<u8>) {
     let icmp = if v6 { ICMPV6 } else { ICMP };
     let protocol = dice.of(&[UDP, UDP, TCP, TCP, icmp, EXPERIMENT]);
@@ -346,7 +346,7 @@ impl Oracle {
         })
     }
 
-    /// By which sockets something has arrived from outside.
+    /// Returns the sockets by which something has arrived from outside, each in words.
     fn heard(&self) -> Vec<String> {
         let mut room = [0_u8; 2048];
         let mut heard = Vec::new();
@@ -424,7 +424,8 @@ fn send(zone: &Protected, oracle: &Oracle, seed: u64, spoiled: u64) -> Vec<Strin
     heard
 }
 
-/// What has come to the driver, and what is counted beside it: what the kernels send each other of themselves may come in between.
+/// Returns the packets that have come to the driver, and the count beside it, once nothing comes any more: the kernels'
+/// own packets may come in between.
 fn when_nothing_comes(zone: &Protected, count: impl Fn() -> u64) -> (u64, u64) {
     let end = Instant::now() + PATIENCE;
     loop {

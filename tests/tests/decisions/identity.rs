@@ -216,7 +216,8 @@ impl Sending {
         }
     }
 
-    /// Whether what is sent now is heard: all of it, so that nothing is heard late, or anything where that is not meant.
+    /// Returns whether what is sent now is received: all of it, so that nothing is received late, or any of it where
+    /// that is not meant.
     fn is_heard(&self, meant: bool) -> bool {
         const SENT: u64 = 20;
         let heard = || fs::metadata(&self.heard).map_or(0, |file| file.len());

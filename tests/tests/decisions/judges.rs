@@ -1,4 +1,4 @@
-//! The same rules for two judges: generated once, written down as TOML and for nftables, and packets for both.
+//! Rules for two judges: generated once, written down as TOML and for nftables, and packets for both.
 
 use super::wire::{HOPS, ICMP, ICMPV6, Made, TCP, UDP};
 use super::zone::Protected;
@@ -28,11 +28,11 @@ impl Dice {
 #[derive(Clone, Debug)]
 pub struct Rule {
     allow: bool,
-    /// Whether it holds for packets in, and out.
+    /// `true` for inbound, and for outbound packets, if the rule holds for them.
     pub holds: (bool, bool),
     v6: bool,
     protocols: Vec<u8>,
-    /// As both write them: an address, a prefix or a range; and whether IPv6.
+    /// Address, prefix or range as both judges write it; and whether it is IPv6.
     source: Option<String>,
     destination: Option<String>,
     ports: Vec<(u16, u16)>,
@@ -184,7 +184,7 @@ impl Rule {
         text
     }
 
-    /// The same as nftables itself would decide by it, uncounted.
+    /// Returns the rule with nftables' own verdict, uncounted.
     fn deciding(&self) -> String {
         let verdict = if self.allow { "accept" } else { "drop" };
         self.nft(0).replace("counter name r0 accept", verdict)
@@ -208,7 +208,7 @@ pub fn ruleset(rules: &[Rule]) -> String {
 }
 
 impl Rule {
-    /// The same as iptables has it: one line for each of its protocols and types.
+    /// Returns the rule for iptables: one line for each of its protocols and types.
     fn lines(&self, chain: &str) -> String {
         let mut ends = String::new();
         for (address, one, range) in [
@@ -390,7 +390,7 @@ pub fn nft(rules: &[Rule], zone: bool) -> String {
     text
 }
 
-/// What nftables counted on one side.
+/// Counts of nftables on one side.
 pub struct Judged {
     pub rules: Vec<u64>,
     pub default: u64,

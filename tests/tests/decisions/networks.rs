@@ -11,7 +11,7 @@ const HOME_HARDWARE: &str = "02:00:5e:10:00:01";
 const CAFE: &str = "10.78.1.1";
 const PORT: u16 = 7007;
 
-/// Nothing goes out but what is allowed at home. One rule blocks wherever home is not.
+/// Returns rules by which nothing goes out but what is allowed at home. One rule blocks wherever home is not.
 fn rules() -> String {
     let rule = |id: &str, action: &str, port: u16, network: &str| {
         format!(
@@ -70,7 +70,7 @@ fn is(zone: &Protected, presence: &str) {
     });
 }
 
-/// Which rules are on and off then.
+/// Returns the rules that are on, and those that are off, at this presence.
 fn switched(presence: &str) -> (Vec<String>, Vec<String>) {
     let (home, elsewhere) = (vec!["at-home".to_owned()], vec!["not-elsewhere".to_owned()]);
     if presence == "there" {
@@ -295,7 +295,8 @@ const UNREAD: &str = "= of another release";
 const FILLED_LATER: &str = "[[set]]\nid = \"added\"\naddresses = []\n\n\
      [[rule]]\nid = \"added\"\naction = \"block\"\ndirection = \"out\"\ndestination = \"@added\"\n";
 
-/// As another release would have left the rules: their text, and the tables that were good last.
+/// Changes the state to what another release would have left of the rules: their text, and the tables that were good
+/// last.
 fn of_another_release(zone: &Protected) {
     let text = zone.lab.folder().join("state").join("confirmed.toml");
     let kept = fs::read_to_string(&text).unwrap();

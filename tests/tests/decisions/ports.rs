@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::Path;
 
-/// By the names that rules have for them.
+/// Protocols by the names that rules have for them, and their numbers.
 const PROTOCOLS: [(&str, i32); 3] = [("sctp", 132), ("dccp", 33), ("udplite", UDP_LITE)];
 
 /// One end's socket: the kernel gives what it sends a header of IPv4, and hands it whatever comes of the protocol.

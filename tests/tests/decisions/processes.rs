@@ -1,4 +1,4 @@
-//! Which processes begin and end, and how often that is said.
+//! Tests of the reports that processes begin and end.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What becomes of a packet that is rejected: it goes nowhere, and who sent it is told.
+//! Tests of rejected packets: each goes nowhere, and its sender is told.
 
 use super::*;
 use control::RejectStats;
@@ -7,11 +7,11 @@ use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::Path;
 
-/// Nothing passes of itself, in any direction.
+/// Rules by which nothing passes of itself, in any direction.
 const SHUT: &str = "[default]\ninbound = \"block\"\noutbound = \"block\"\n\n[[rule]]\nid = \"neighbours\"\n\
                     action = \"allow\"\nprotocol = \"icmpv6\"\nicmp_type = [133, 134, 135, 136, 143]\n";
 
-/// How long to wait for what is told, and where nobody is to be told anything.
+/// Time to wait for an answer to the sender, and for none where none is meant.
 const fn told_within(meant: bool) -> Duration {
     if meant {
         PATIENCE
@@ -20,7 +20,7 @@ const fn told_within(meant: bool) -> Duration {
     }
 }
 
-/// Why a connection from there does not come about: `TimedOut` if it is told nothing.
+/// Returns the error of a connection from this namespace: `TimedOut` if it is told nothing.
 fn connecting(netns: &Path, to: &str, told: bool) -> ErrorKind {
     let to: SocketAddr = to.parse().unwrap();
     within(netns, move || {
@@ -30,7 +30,7 @@ fn connecting(netns: &Path, to: &str, told: bool) -> ErrorKind {
     })
 }
 
-/// What a socket that has sent a datagram there is told: `WouldBlock` if it is nothing.
+/// Returns the error of a socket that has sent a datagram there: `WouldBlock` if it is told nothing.
 fn sending(netns: &Path, to: &str, told: bool) -> ErrorKind {
     let to: SocketAddr = to.parse().unwrap();
     within(netns, move || {
@@ -49,7 +49,7 @@ fn rejected(zone: &Protected) -> RejectStats {
     zone.ask().stats().unwrap().rejected
 }
 
-/// What has become of all that was rejected.
+/// Returns the counts once each of this many rejected packets has its result.
 fn settled(zone: &Protected, packets: u64) -> RejectStats {
     let done =
         |stats: &RejectStats| stats.lost + stats.answered + stats.limited + stats.failed >= packets;
@@ -62,7 +62,8 @@ fn settled(zone: &Protected, packets: u64) -> RejectStats {
     stats
 }
 
-/// That each of these packets was answered. A SYN comes once more where the machine is too slow to answer the first in a second.
+/// Checks that each of these packets was answered. A SYN comes once more where the machine is too slow to answer the
+/// first in a second.
 fn each_was_answered(stats: &RejectStats, packets: u64) {
     let unanswered = stats.lost + stats.limited + stats.failed;
     assert!(stats.answered >= packets && unanswered == 0, "{stats:?}");
@@ -146,7 +147,8 @@ fn whoever_is_rejected_from_outside_is_told_at_once_also_where_nothing_may_go_ou
     assert_eq!(after.blocked_out, before.blocked_out + 2);
 }
 
-/// What a socket is told of a datagram to a group; it may not be one of a connection, or it would be told of nothing.
+/// Returns the error of a socket that sent a datagram to a group; the socket must not be connected, or it would be told
+/// nothing.
 fn told_of_a_group(netns: &Path, to: &str) -> Option<ErrorKind> {
     let (address, device) = match to.split_once('%') {
         Some((address, rest)) => {
@@ -458,7 +460,7 @@ fn children(parent: u32) -> Vec<u32> {
     processes.filter(is_child).filter_map(number).collect()
 }
 
-/// Whether a thread of this process has no capability, and none in sight.
+/// Returns whether a thread of this process has no capability, and can get none.
 fn has_a_thread_without_capabilities(pid: u32) -> bool {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     threads.flatten().any(|thread| {

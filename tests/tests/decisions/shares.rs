@@ -1,4 +1,4 @@
-//! What many packets, or one user, can keep others from.
+//! Tests of what many packets, or one user, can keep from others.
 
 use super::*;
 use zone::probe::Namespace;
@@ -104,7 +104,7 @@ fn one_program_that_writes_everywhere_makes_no_connection_of_others_fail() {
     assert_eq!((stats.flows_full, stats.blocked_in), (0, 0), "{stats:?}");
 }
 
-/// None of them is confirmed while it waits for its answer.
+/// Checks connections none of which is confirmed while it waits for its answer.
 #[test]
 fn whatever_one_user_asks_at_once_each_hears_its_answer() {
     const MANY: usize = 500;
@@ -185,7 +185,7 @@ fn one_user_has_a_share_of_what_makes_no_room_and_others_have_theirs() {
     assert_eq!(after.flows_full, before.flows_full, "{after:?}");
 }
 
-/// What the zone begins now gets its answers, and what others begin.
+/// Checks that connections which the zone begins now get their answers, and those that others begin.
 fn others_work(zone: &Protected, listener: &TcpListener) {
     for url in [
         format!("http://{OUTSIDE}/"),
@@ -267,7 +267,7 @@ fn guests(zone: &Protected) -> [Namespace; 2] {
     })
 }
 
-/// So many addresses each of them has.
+/// Number of addresses that each other guest has.
 const OTHERS: u8 = 8;
 
 fn place_of(guest: &Namespace) -> PathBuf {

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// How long to wait for what is meant to come about, and for what is not.
+/// Time to wait for what is meant to come about, and for what is not.
 pub const fn patience(meant: bool) -> Duration {
     if meant {
         PATIENCE
@@ -23,7 +23,7 @@ pub const fn patience(meant: bool) -> Duration {
     }
 }
 
-/// Who it is.
+/// Program and user that act in a test.
 pub struct Somebody {
     program: PathBuf,
     user: u32,
@@ -51,10 +51,12 @@ impl Somebody {
         }
     }
 
-    /// Whether they may connect to, or send to, this address: `connect ADDRESS`, `call ADDRESS` if they are to be told at once,
-    /// or `send ADDRESS`, `speak ADDRESS ADDRESS` from an address that others may have too, or `pass ADDRESS PROGRAM` by a socket by
-    /// which they have sent before they became that program; `rejected ADDRESS` and `unreachable ADDRESS` if they are to be told at once that they are, of a connection
-    /// and of a datagram; `pretend ADDRESS ADDRESS` from one of IPv6 that need not be this machine's. They try for long if it is meant to come about.
+    /// Returns whether they may connect to, or send to, this address: `connect ADDRESS`, `call ADDRESS` if they are to
+    /// be told at once, or `send ADDRESS`, `speak ADDRESS ADDRESS` from an address that others may have too, or `pass
+    /// ADDRESS PROGRAM` by a socket by which they have sent before they became that program; `rejected ADDRESS` and
+    /// `unreachable ADDRESS` if they are to be told at once that they are, of a connection and of a datagram; `pretend
+    /// ADDRESS ADDRESS` from one of IPv6 that need not be this machine's. They try for long if it is meant to come
+    /// about.
     pub fn does(&self, zone: &Protected, what: &str, meant: bool) -> bool {
         acting::does(self.command(zone, what), meant)
     }
@@ -134,7 +136,7 @@ fn refused(error: &io::Error) -> bool {
     )
 }
 
-/// Who is refused is told so at once, and not when the time is over; whoever is reached may say no.
+/// Connects, where a refusal has to come at once, and not when the time is over; a reached peer may say no.
 fn call(to: SocketAddr) -> io::Result<()> {
     match TcpStream::connect_timeout(&to, patience(true)) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),

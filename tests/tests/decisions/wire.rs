@@ -42,7 +42,7 @@ impl Made {
         !(sum as u16)
     }
 
-    /// As it goes over a wire, from its IP header on.
+    /// Returns the packet's bytes as they go over a wire, from its IP header on.
     pub fn bytes(&self) -> Vec<u8> {
         let ports = [self.source_port.to_be_bytes(), self.port.to_be_bytes()].concat();
         let body = match self.protocol {
@@ -100,7 +100,7 @@ impl Sender {
             .unwrap_or_else(|error| panic!("{packet:?}: {error}"));
     }
 
-    /// The same, where it may be refused.
+    /// Sends the packet, where it may be refused.
     pub fn try_to_send(&self, packet: &Made) -> io::Result<()> {
         self.try_to_send_bytes(&packet.bytes(), packet.destination)
     }

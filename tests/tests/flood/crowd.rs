@@ -1,4 +1,4 @@
-//! Who floods, and apps in processes of their own: this same program, started again in a role.
+//! Flooders and apps in processes of their own: this same program, started again in a role.
 
 use super::Protected;
 use super::reading::{Tally, tally};
@@ -32,7 +32,7 @@ pub struct Child {
 }
 
 impl Child {
-    /// In the zone: its namespace and its control group.
+    /// Starts a process in the zone: in its namespace and its control group.
     pub fn inside(zone: &Protected, user: u32, role: &str) -> Self {
         let program = env::current_exe().unwrap();
         let command = zone

@@ -11,15 +11,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// What an app was told.
+/// Counts of the records that an app read.
 #[derive(Default)]
 pub struct Tally {
     pub records: u64,
     /// Losses handed over among the records.
     pub losses: u64,
-    /// How many packets were decided by which generation's which rule, and went to which port.
+    /// Number of packets by generation, rule and port.
     pub decided: HashMap<(u32, u32, u16), u64>,
-    /// How many records of which kind were about which user.
+    /// Number of records by kind and user.
     pub about: HashMap<(u32, u32), u64>,
 }
 

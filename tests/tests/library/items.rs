@@ -18,7 +18,7 @@ type At = Vec<String>;
 #[derive(Default)]
 struct Module {
     items: Vec<Item>,
-    /// Whether it can be named from outside by its own path, and the `cfg` before it.
+    /// `true` if the module can be named from outside by its own path; `before` is the `cfg` before it.
     public: bool,
     before: String,
 }
@@ -27,7 +27,7 @@ struct Module {
 struct Source {
     name: String,
     modules: BTreeMap<At, Module>,
-    /// Where each public item is named first, by its module and name.
+    /// Path at which each public item is named first, by its module and name.
     named: BTreeMap<(At, String), String>,
     lines: BTreeSet<String>,
 }
@@ -292,7 +292,7 @@ fn is_public(vis: &Visibility) -> bool {
     matches!(vis, Visibility::Public(_))
 }
 
-/// What is there for tests alone.
+/// Returns whether the item is there for tests alone.
 fn is_test(attrs: &[Attribute]) -> bool {
     let mut conditions = attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
     conditions.any(|attr| {
@@ -301,7 +301,7 @@ fn is_test(attrs: &[Attribute]) -> bool {
     })
 }
 
-/// Those of these names, each with a space behind it.
+/// Returns the attributes of these names, each with a space behind it.
 fn attributes(attrs: &[Attribute], names: &[&str]) -> String {
     let kept = attrs
         .iter()
@@ -368,7 +368,7 @@ fn public_name(item: &Item) -> Option<String> {
     public.then(|| name_of(item)).flatten()
 }
 
-/// What may be asked of an item, and what an item promises by what stands before it.
+/// Attributes that say where an item exists, and what it promises.
 const SAID: [&str; 5] = ["cfg", "derive", "repr", "non_exhaustive", "must_use"];
 
 /// A line for an item, and one for each of its parts that others can name.
@@ -451,7 +451,7 @@ fn parts_of_trait(public: &str, it: &syn::ItemTrait) -> Vec<String> {
     parts.map(|part| format!("{public}: {part}")).collect()
 }
 
-/// What one must know of fields to make a value.
+/// Returns what one must know of fields to make a value.
 fn shape(fields: &Fields) -> String {
     let tuple = if matches!(fields, Fields::Unnamed(_)) {
         " (tuple)"

@@ -1,4 +1,4 @@
-//! How an attachment begins, and each way in which it ends.
+//! Tests of an attachment's beginning, and of each way in which it ends.
 
 use super::{RING, ask, attach, numbers};
 use crate::place::{Child, Host, within};

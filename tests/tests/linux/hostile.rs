@@ -10,7 +10,7 @@ use std::process::Command;
 /// The most descriptors that the kernel takes beside one message: `SCM_MAX_FD`.
 pub const MOST_BESIDE: usize = 253;
 
-/// For so many seconds a socket lingers whose data nobody reads.
+/// Time that a socket lingers whose data nobody reads, in seconds.
 pub const LINGERS: u16 = 10;
 
 /// A connection inside a network namespace of its own whose end waits to be closed: data that nobody reads is unsent, and the
@@ -86,7 +86,8 @@ fn linger(socket: &TcpStream, seconds: i32) {
     assert_eq!(set, 0);
 }
 
-/// What is no ring at all: a directory, a file that was opened only to be named, two epolls of which one watches the other.
+/// Returns files that are no ring: a directory, a file that was opened only to be named, two epolls of which one
+/// watches the other.
 pub fn no_rings() -> Vec<OwnedFd> {
     let named = File::options()
         .read(true)
@@ -158,15 +159,15 @@ pub fn send(
     }
 }
 
-/// As many borrowed descriptors of the same file as one message takes.
+/// Returns as many borrowed descriptors of the same file as one message takes.
 pub fn many(file: &impl AsFd) -> Vec<BorrowedFd<'_>> {
     vec![file.as_fd(); MOST_BESIDE]
 }
 
-/// How many files this process may have open, for as long as this lives.
+/// Limit of this process's open files, for as long as this value lives.
 pub struct OpenFiles {
     before: libc::rlimit,
-    /// What is open for nothing.
+    /// Files opened only to take up numbers.
     taken: Vec<File>,
 }
 
@@ -189,7 +190,7 @@ impl OpenFiles {
         }
     }
 
-    /// As few as are open.
+    /// Sets the limit to as few files as are open.
     pub fn all_taken() -> Self {
         let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
         let mut none = Self::at_most(open + 32);

@@ -1,4 +1,4 @@
-//! Where the tests of `linux.rs` run: a started driver, control groups and processes of their own.
+//! Place where the tests of `linux.rs` run: a started driver, control groups and processes of their own.
 
 use channel::Device;
 use channel::server::Policy;
@@ -67,7 +67,7 @@ impl Host {
         Self::start_with(zone, Policy::default().share_of)
     }
 
-    /// The same, with users who count as one.
+    /// Starts a host whose policy counts users as one share by this function.
     pub fn start_with(zone: Option<&Zone>, share_of: fn(u32) -> u32) -> Self {
         let socket = std::env::temp_dir().join(unique(".sock"));
         let policy = Policy {
@@ -283,12 +283,12 @@ impl Drop for Child {
     }
 }
 
-/// In a child: waits until the test says that it goes on.
+/// Waits, in a child, until the test says that it goes on.
 pub fn wait_for_word() {
     let _word = std::io::stdin().read_line(&mut String::new()).unwrap();
 }
 
-/// How long this process has kept processors busy.
+/// Returns the time that this process has kept processors busy.
 pub fn busy() -> Duration {
     // SAFETY: a plain C struct, for which zero is a valid value.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
@@ -301,12 +301,12 @@ pub fn busy() -> Duration {
     time(usage.ru_utime) + time(usage.ru_stime)
 }
 
-/// In a child: tells the test.
+/// Tells the test something, from a child.
 pub fn say(key: &str, value: impl Display) {
     println!("{key}: {value}");
 }
 
-/// In a child: from now on a user without rights.
+/// Becomes, in a child, a user without rights.
 pub fn become_user(number: u32) {
     // SAFETY: no groups are given, so none are read.
     assert_eq!(unsafe { libc::setgroups(0, std::ptr::null()) }, 0);
@@ -316,7 +316,7 @@ pub fn become_user(number: u32) {
     assert_eq!(unsafe { libc::setuid(number) }, 0);
 }
 
-/// In a child: joins the control group, then runs this program once more, in no role.
+/// Joins the control group, in a child, then runs this program once more, in no role.
 pub fn exec_in(zone: &str) {
     let pid = std::process::id();
     std::fs::write(Path::new(zone).join("cgroup.procs"), pid.to_string()).unwrap();

@@ -1,4 +1,4 @@
-//! What a driver reports: files that are opened, processes that begin.
+//! Tests of a driver's reports: opened files and process creations.
 
 use super::{RING, attach};
 use crate::place::{Child, Folder, Host, Zone, object, within};

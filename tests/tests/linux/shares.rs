@@ -1,4 +1,4 @@
-//! What one user may take, and what keeps the server from others.
+//! Tests of each user's share, and of what the server withstands.
 
 use super::{RING, attach};
 use crate::hostile::Lingering;
@@ -12,7 +12,8 @@ use sample_abi::kind;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-/// Who is held up waits as long as somebody else's socket lingers, which is much longer.
+/// Time below which a user is not held up: one who is waits as long as somebody else's socket lingers, which is much
+/// longer.
 const HELD_UP: Duration = Duration::from_secs(hostile::LINGERS as u64 / 2);
 
 #[test]
@@ -122,7 +123,7 @@ fn no_foreign_descriptor_holds_the_door_up() {
     drop(app);
 }
 
-/// Who knocks goes on knocking, and nobody can be let in: the server is not to ask again and again.
+/// Tests a peer that connects again and again while nobody can be accepted: the server is not to try again and again.
 #[test]
 fn a_process_that_may_open_nothing_more_rests_and_lets_in_who_waits_once_it_may() {
     let host = Host::start(None);
@@ -140,7 +141,7 @@ fn a_process_that_may_open_nothing_more_rests_and_lets_in_who_waits_once_it_may(
     child.ends_well();
 }
 
-/// What a container's users or one user's subordinate ones have is one share, if the policy says so.
+/// Tests that a container's users, or one user's subordinate ones, have one share if the policy says so.
 #[test]
 fn users_that_count_as_one_have_one_share_of_slots_and_connections() {
     let host = Host::start_with(None, |user| user >> 16);
@@ -156,8 +157,9 @@ fn users_that_count_as_one_have_one_share_of_slots_and_connections() {
     child.kill();
 }
 
-/// As many connections and descriptors as one user has, in a process that may have 1024 open: what is closed late is bounded by all of
-/// them together, and the kernel never finds that there is no number left, for then it closes what it could not hand over itself.
+/// Tests as many connections and descriptors as one user has, in a process that may have 1024 open: what is closed late
+/// is bounded by all of them together, and the kernel never finds that there is no number left, for then it closes what
+/// it could not hand over itself.
 #[test]
 fn what_one_user_sends_on_all_connections_at_once_takes_neither_every_descriptor_nor_the_servers_time()
  {

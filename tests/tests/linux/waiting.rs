@@ -11,7 +11,8 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
-/// Whether a loop of the app's own is told by now: `poll`, and an edge for an `epoll` that asked once, as mio and tokio ask.
+/// Returns whether a loop of the app's own is told by now: by `poll`, and by an edge for an `epoll` that asked once, as
+/// mio and tokio ask.
 fn told(app: &Attachment<Linux>, edges: &OwnedFd, most: i32) -> (bool, bool) {
     let mut entry = libc::pollfd {
         fd: app.as_raw_fd(),

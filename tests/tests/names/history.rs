@@ -1,4 +1,4 @@
-//! What is kept, with its names.
+//! Tests of what the history keeps, with its names.
 
 use super::resolver::{BELIEVED, Resolver};
 use super::{NOBODY, control, discard};

@@ -1,4 +1,4 @@
-//! What names an address, and what does not.
+//! Tests of what names an address, and what does not.
 
 use super::resolver::{BELIEVED, Resolver, answer, liar};
 use super::{Asks, answers, names, stats};
@@ -82,7 +82,7 @@ fn an_answer_of_a_server_that_a_program_chose_names_no_address_and_is_counted() 
 #[test]
 fn an_answer_that_finds_no_room_is_counted_and_its_packet_passes_all_the_same() {
     const ASKED: u64 = 1000;
-    /// What else comes in meanwhile, of the kernels' own on the link.
+    /// Number of packets of the kernels' own that may come in meanwhile on the link.
     const BESIDE: u64 = 20;
     let zone = Protected::with(&format!("{RULES}{BELIEVED}"));
     let _resolver = Resolver::start(&zone);

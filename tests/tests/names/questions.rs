@@ -95,7 +95,7 @@ fn the_addresses_of_one_name_are_asked_about_once_and_answered_at_once() {
     assert_eq!(waiting(), [] as [Value; 0]);
 }
 
-/// What the service answers to one call.
+/// Returns the service's answer to one call.
 fn said(mut stream: std::os::unix::net::UnixStream, method: &str, parameters: &Value) -> Value {
     use std::io::{BufRead, BufReader, Write};
     let call =

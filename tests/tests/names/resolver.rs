@@ -1,4 +1,4 @@
-//! What answers outside, at port 53.
+//! Resolver outside, at port 53.
 
 use super::{Asks, answers};
 use crate::zone::Protected;
@@ -19,7 +19,7 @@ impl Resolver {
         Self::with(zone, &[])
     }
 
-    /// The same, which knows more.
+    /// Starts a resolver that knows more names.
     pub fn with(zone: &Protected, more: &[&str]) -> Self {
         let host = format!("--host-record=web.example,{OUTSIDE},{OUTSIDE_V6}");
         let words = [
@@ -74,7 +74,8 @@ impl Drop for Resolver {
     }
 }
 
-/// This very program, started again outside, with port 53: it sends these bytes, to whoever asks or unasked.
+/// Returns this very program, to be started again outside, at port 53: it sends these bytes, to whoever asks or
+/// unasked.
 pub fn liar(zone: &Protected, answer: &[u8], how: &str) -> Command {
     let file = zone.lab.folder().join("answer");
     std::fs::write(&file, answer).unwrap();

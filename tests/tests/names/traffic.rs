@@ -1,4 +1,4 @@
-//! What conversations carry, as nftables counts it beside: packets and bytes of both ways.
+//! Tests of the counts of what connections carry, as nftables counts them beside: packets and bytes of both ways.
 
 use super::NOBODY;
 use super::history::{KEPT, shown};
@@ -20,7 +20,7 @@ const SOMEBODY: u32 = 4712;
 /// Bytes of the page that is fetched.
 const PAGE: usize = 3_000_000;
 
-/// Where datagrams are answered.
+/// Port at which datagrams are answered.
 const ECHO: u16 = 5353;
 
 /// Answers each datagram, outside, with four times as much, until the test ends.
@@ -42,7 +42,7 @@ fn answer(zone: &Protected) {
     is_there.recv().unwrap();
 }
 
-/// Who talks: how nftables knows the packets, and how the history does.
+/// Connection under test: how nftables knows its packets, and how the history does.
 struct Talk {
     name: &'static str,
     sends: String,
@@ -150,7 +150,7 @@ fn beside(zone: &Protected, chain: &str, talk: &Talk) -> (u64, u64) {
     (number("packets"), number("bytes"))
 }
 
-/// What the history has of it.
+/// Returns the history's counts of the connection.
 fn kept(rows: &[Value], talk: &Talk) -> [(u64, u64); 2] {
     let rows = || rows.iter().filter(|row| (talk.row)(row));
     let sum = |field: &str| rows().map(|row| row[field].as_u64().unwrap()).sum();

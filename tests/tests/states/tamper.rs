@@ -1,5 +1,5 @@
-//! What somebody does to the driver, and to what it stands on, while the service lives: within ten seconds it is mended, or closed, or
-//! the status says so.
+//! Tests of somebody who tampers with the driver, and with what it stands on, while the service lives: within ten
+//! seconds it is mended, or closed, or the status says so.
 
 use super::*;
 use channel::sys::linux::bpf::{self, NetfilterPlace, NetfilterProgram};
@@ -15,7 +15,8 @@ use std::time::Instant;
 use zone::probe::{guest, reaches, refuses_to};
 use zone::stream::Stream;
 
-/// How long it may be open while the status says that all is well: a busy machine is given more than the ten seconds.
+/// Greatest time that the zone may be open while the status says that all is well: a busy machine is given more than
+/// the ten seconds.
 const SOON: Duration = Duration::from_secs(30);
 
 fn is_closed(zone: &Protected) -> bool {
@@ -41,7 +42,7 @@ fn is_mended(zone: &Protected, what: &str) {
     wait_until(what, || passes(zone, false));
 }
 
-/// Whether what is allowed gets through, and is answered. It is given longer where that is meant.
+/// Returns whether what is allowed gets through, and is answered. It is given longer where that is meant.
 fn passes(zone: &Protected, meant: bool) -> bool {
     let patience = if meant { 60 } else { 2 };
     let page = zone.inside(&format!(

@@ -1,4 +1,4 @@
-//! What a screen reader sees and does: the accessible tree over AT-SPI, on a display and a bus that nobody else is on.
+//! Screen reader of a test: the accessible tree over AT-SPI, on a display and a bus that nobody else is on.
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -11,7 +11,7 @@ use zbus::blocking::{Connection, Proxy, connection, proxy};
 use zbus::proxy::CacheProperties;
 use zbus::zvariant::OwnedObjectPath;
 
-/// How long something is waited for that is to be seen.
+/// Greatest time to wait for something that is to be seen.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks.
 const REST: Duration = Duration::from_millis(200);
@@ -165,7 +165,7 @@ impl ScreenReader {
         found
     }
 
-    /// What has this role and these words in its name, once it is there.
+    /// Waits for a node that has this role and these words in its name.
     pub fn finds(&self, role: u32, words: &str) -> Node {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -196,7 +196,7 @@ impl ScreenReader {
         word >> (state % 32) & 1 == 1
     }
 
-    /// Whether it is the one that is selected.
+    /// Returns whether this node is the selected one.
     pub fn is_selected(&self, node: &Node) -> bool {
         self.is(node, SELECTED)
     }

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// What the zone is judged by.
+/// Rules that the zone is judged by.
 pub const RULES: &str = include_str!("../../../firewall/rules/examples/lab.toml");
 
 /// A lab with a service in it.
@@ -45,7 +45,7 @@ impl Protected {
         Self::with(RULES)
     }
 
-    /// The same with other rules.
+    /// Starts a zone with these rules.
     pub fn with(text: &str) -> Self {
         Self::with_options(text, &[])
     }
@@ -81,12 +81,12 @@ impl Protected {
         self.start_again_with(&[])
     }
 
-    /// The same, with more on its command line.
+    /// Starts the service again with more options on its command line, and returns whether it adopted the driver.
     pub fn start_again_with(&mut self, options: &[&str]) -> bool {
         self.ready_again(options)["adopted"].as_bool().unwrap()
     }
 
-    /// The same, and what it says once it is ready.
+    /// Starts the service again with more options, and returns its report of being ready.
     pub fn ready_again(&mut self, options: &[&str]) -> Value {
         self.service = Service::start(&words_with(&self.lab, options));
         self.service.says("ready")
@@ -153,7 +153,7 @@ impl Protected {
         self.service.signal(which);
     }
 
-    /// What the driver has counted, as the service says.
+    /// Returns the driver's counts, as the service reports them.
     pub fn counted(&mut self) -> Counted {
         self.signal(Signal::SIGUSR1);
         let said = self.hear("verdicts");
@@ -163,7 +163,7 @@ impl Protected {
         }
     }
 
-    /// What both judges have counted, at a moment at which nothing moves: the driver and nftables.
+    /// Returns the counts of both judges, the driver and nftables, at a moment at which nothing moves.
     pub fn agreed(&mut self) -> (Counted, Counted) {
         for _ in 0..20 {
             let nft = self.lab.quiet().unwrap();
@@ -175,7 +175,7 @@ impl Protected {
         panic!("the lab does not come to rest");
     }
 
-    /// What the service says of what is wrong with it, beside each cause.
+    /// Returns the details of what the service says is wrong with it.
     pub fn troubles(&self) -> Vec<String> {
         let troubles = self.ask().status().unwrap().trouble.into_iter();
         troubles.map(|trouble| trouble.detail).collect()
@@ -299,7 +299,7 @@ fn words(lab: &Lab) -> Vec<OsString> {
     where_it_is(lab).into_iter().chain(options(pairs)).collect()
 }
 
-/// As much of it as says where to look for a service.
+/// Returns the options that say where to look for a service.
 fn where_it_is(lab: &Lab) -> Vec<OsString> {
     let folder = lab.folder();
     let pairs = [

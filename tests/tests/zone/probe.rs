@@ -29,7 +29,7 @@ pub fn discard(zone: &Protected) -> bool {
         .success()
 }
 
-/// Whether a datagram to port 9, which the lab's rules refuse, is.
+/// Returns whether a datagram to port 9, which the lab's rules refuse, is refused.
 pub fn refuses(zone: &Protected) -> bool {
     refuses_to(zone, OUTSIDE)
 }
@@ -44,7 +44,7 @@ pub fn refuses_to(zone: &Protected, address: &str) -> bool {
     !sent.status.success()
 }
 
-/// Whether somebody outside gets to a server of the zone on this port. It is given longer where that is meant.
+/// Returns whether somebody outside gets to a server of the zone on this port. It is given longer where that is meant.
 pub fn lets_in(zone: &Protected, address: &str, port: u16, meant: bool) -> bool {
     let port_word = port.to_string();
     let listener = zone
@@ -77,7 +77,7 @@ pub fn wait_for_listener(netns: &Path, port: u16) {
     });
 }
 
-/// Whether this line of the kernel's list of sockets is about one that listens at this port.
+/// Returns whether this line of the kernel's list of sockets is about one that listens at this port.
 fn is_listener(line: &str, port: u16) -> bool {
     const LISTEN: &str = "0A";
     let words: Vec<&str> = line.split_whitespace().collect();
@@ -171,7 +171,8 @@ pub fn guest(zone: &Protected) -> Namespace {
     guest
 }
 
-/// Whether who begins a TCP connection in a network namespace is answered, be it by a refusal. It is given longer where that is meant.
+/// Returns whether a TCP connection begun in a network namespace is answered, be it by a refusal. It is given longer
+/// where that is meant.
 pub fn reaches(netns: &str, (address, port): (&str, u16), meant: bool) -> bool {
     let netns = Path::new("/run/netns").join(netns);
     let to = SocketAddr::new(address.parse().unwrap(), port);
@@ -189,7 +190,7 @@ pub fn reaches(netns: &str, (address, port): (&str, u16), meant: bool) -> bool {
     }
 }
 
-/// How long a connection may take: of one that is not meant to come about nothing is heard.
+/// Time that a connection may take: of one that is not meant to come about nothing is heard.
 fn patience(meant: bool) -> Duration {
     if meant {
         PATIENCE
@@ -231,7 +232,7 @@ pub fn name(netns: &Path) -> String {
     netns.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
-/// That everything is taken out, and that there is nothing to be taken out a second time.
+/// Checks that everything is taken out, and that there is nothing to be taken out a second time.
 pub fn nothing_is_left(zone: &Protected) {
     let left = zone.recover();
     assert!(left.is_empty(), "the second time nothing is left: {left:?}");
@@ -244,14 +245,15 @@ pub fn nothing_is_left(zone: &Protected) {
     );
 }
 
-/// That packets pass which the rules refuse. The kernel takes a hook off a moment after its link has lost its last pin.
+/// Checks that packets pass which the rules refuse. The kernel takes a hook off a moment after its link has lost its
+/// last pin.
 pub fn nothing_judges(zone: &Protected) {
     wait_until("nothing judges any more", || {
         !refuses(zone) && lets_in(zone, INSIDE, 5353, true)
     });
 }
 
-/// Where the service of this release keeps its pins.
+/// Returns the folder in which the service of this release keeps its pins.
 pub fn version(zone: &Protected) -> PathBuf {
     zone.lab.pins().join(format!("v{}", firewall_abi::VERSION))
 }

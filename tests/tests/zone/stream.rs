@@ -15,7 +15,7 @@ pub struct Stream {
     children: Vec<(&'static str, Child)>,
 }
 
-/// What went on.
+/// Counts of what a stream tried, sent and received.
 #[derive(Debug)]
 pub struct Went {
     /// Datagrams to a refused port that the zone tried to send, and those of them that the program was told of.
@@ -57,7 +57,7 @@ impl Stream {
         }
     }
 
-    /// How many packets got there.
+    /// Returns the number of packets that leaked.
     pub fn leaked(zone: &Protected) -> u64 {
         let list = ["nft", "list", "counter", "inet", "leaks", "leaked"];
         let lists = [zone.lab.inside(&list), zone.lab.outside(&list)];

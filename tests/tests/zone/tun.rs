@@ -24,7 +24,7 @@ struct Request {
 /// The test's end. Dropped, the device is gone.
 pub struct Tun(File);
 
-/// What matters of a packet that came out: protocol, ports, TCP flags.
+/// Fields of a received packet: protocol, ports, TCP flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Came {
     pub protocol: u8,
