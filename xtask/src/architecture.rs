@@ -52,7 +52,7 @@ fn folders(name: &str) -> Vec<String> {
     }
 }
 
-/// What stands between backticks in a cell and is a folder of a crate's.
+/// Returns the names between backticks in a cell that are folders of crates.
 fn crates(cell: &str) -> BTreeSet<String> {
     let names = cell.split('`').skip(1).step_by(2).flat_map(folders);
     names

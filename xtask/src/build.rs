@@ -1,4 +1,4 @@
-//! What is built for other machines than this one, and where it ends up.
+//! Builds for other machines than this one, and the places of their results.
 //!
 //! The flags of a target are in `.cargo/config.toml` (the clone's, or the crate's own), so that plain cargo builds the same;
 //! here is only which toolchain, which packages, and the stable place of each result.
@@ -18,14 +18,14 @@ use crate::setup::{self, Need};
 use crate::test::programs::Programs;
 use crate::toolchain::{self, Toolchain};
 
-/// What can be built.
+/// Thing to build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum What {
     /// The drivers for Linux: eBPF objects
     Ebpf,
     /// The driver and the programs for Windows
     Windows,
-    /// What only the tests under Wine need
+    /// Stand-ins and programs that only the tests under Wine need
     Wine,
     /// The channel's library for C and C++, with its header
     C,
@@ -37,21 +37,22 @@ pub enum What {
 
 /// A crate that is built for another machine.
 pub struct Foreign {
-    /// Where it lies in the clone.
+    /// Folder of the crate in the clone.
     pub folder: &'static str,
-    /// That machine.
+    /// Target that the crate is built for.
     pub target: &'static Target,
     extension: &'static str,
 }
 
-/// What it is built for, and which crates of Rust's library are built along.
+/// Target of a build, with the crates of Rust's library that are built along.
 pub struct Target {
-    /// As rustc calls it.
+    /// Name that rustc has for the target.
     pub name: &'static str,
     library: &'static str,
-    /// Which of cargo's profiles it is built and linted in: one for each, so that nothing is compiled twice.
+    /// Arguments that choose cargo's profile for building and linting: one for each target, so that nothing is compiled
+    /// twice.
     profile: &'static [&'static str],
-    /// Where cargo builds, in the target folder: one for each, as each has the library in another form.
+    /// Name of cargo's folder in the target folder: one for each, as each has the library in another form.
     folder: &'static str,
 }
 
@@ -78,7 +79,7 @@ pub const WINDOWS: Target = Target {
 };
 
 impl Target {
-    /// Whether what is built for it are programs, on top of all of Rust's library, and not drivers.
+    /// Returns whether programs are built for the target, on top of all of Rust's library, and not drivers.
     pub fn has_programs(&self) -> bool {
         self.name == WINDOWS.name
     }
@@ -101,7 +102,7 @@ static LINUX_DRIVERS: [Foreign; 3] = [
         extension: "bpf.o",
     },
 ];
-/// What is measured with: nobody else needs it.
+/// Driver of the measurements: nobody else needs it.
 static FIGURES_DRIVER: [Foreign; 1] = [Foreign {
     folder: "bench/driver",
     target: &BPF,
@@ -180,13 +181,13 @@ pub fn windows() -> Result<()> {
     windows_programs()
 }
 
-/// What the tests under Wine need and nobody ships, at `target/wine`.
+/// Builds what the tests under Wine need and nobody ships, at `target/wine`.
 fn wine() -> Result<()> {
     stand_ins()?;
     foreign(&PROMISES, &place::wine())
 }
 
-/// What Wine lacks.
+/// Builds the stand-ins for what Wine lacks.
 pub fn stand_ins() -> Result<()> {
     if is_built() {
         return Ok(());
@@ -220,9 +221,9 @@ pub fn c_library() -> Result<()> {
     )
 }
 
-/// What is built of the channel for C.
+/// Package of the channel's library for C.
 const C_LIBRARY: &str = "gatebell-channel-c";
-/// As `channel/c/build.rs` names it.
+/// Name of the shared library, as `channel/c/build.rs` has it.
 const C_SONAME: &str = "libgatebell_channel.so.0";
 
 fn keep_header() -> Result<()> {
@@ -260,8 +261,9 @@ pub const PROGRAMS: [(&str, &str); 5] = [
     ("gatebell-cli", "gatebell"),
 ];
 
-/// Where a step of the tests finds what cargo compiled before it, drivers among it: cargo's messages. By themselves a few packages
-/// have other features of what lies below them than all have together, and would be compiled a second time.
+/// Name of the variable that tells a step of the tests where cargo's messages are, and so all that was compiled before
+/// it, drivers among it. By themselves a few packages have other features of what lies below them than all have
+/// together, and would be compiled a second time.
 pub const BUILT: &str = "GATEBELL_BUILT";
 
 fn is_built() -> bool {
@@ -280,7 +282,7 @@ pub fn host(packages: &[&str]) -> Result<Vec<PathBuf>> {
     native(packages, &[])
 }
 
-/// What was compiled of these packages, if all of them are there.
+/// Returns the compiled programs of these packages, or `None` if one of the packages has none.
 fn compiled(packages: &[&str], programs: &Programs) -> Option<Vec<PathBuf>> {
     let mut found = Vec::new();
     for package in packages {
@@ -293,7 +295,7 @@ fn compiled(packages: &[&str], programs: &Programs) -> Option<Vec<PathBuf>> {
     Some(found)
 }
 
-/// The same as they are shipped: optimised, and exactly what the lock file says.
+/// Builds the programs as they are shipped: optimised, and exactly what the lock file says.
 pub fn release(packages: &[&str]) -> Result<Vec<PathBuf>> {
     native(packages, &["--release", "--locked"])
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// What Debian signs its suites with. Where apt keeps it elsewhere, apt's own choice of keys counts.
+/// Keys that Debian signs its suites with. Where apt keeps them elsewhere, apt's own choice of keys counts.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// One suite of Debian's archive, with lists of its own below a folder: this machine's apt neither knows of it nor is changed.

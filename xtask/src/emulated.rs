@@ -37,7 +37,7 @@ pub fn run() -> Result<i32> {
     vm::run(&machine)?.code()
 }
 
-/// This very program with the words that it was given, and where its programs are.
+/// Returns this very program with the words that it was given, and with the folder of its programs.
 fn command(programs: &Path) -> Result<Vec<String>> {
     let ourselves = env::current_exe()?.to_string_lossy().into_owned();
     let mut words = vec![

@@ -12,10 +12,10 @@ use crate::place;
 use crate::run::seconds;
 use crate::setup::{self, Need};
 
-/// What `cargo xtask evening` can be told.
+/// Arguments of `cargo xtask evening`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// How long it takes, for instance 90s or 5m
+    /// Duration of the evening, for instance 90s or 5m
     #[arg(long = "for", value_name = "TIME", value_parser = seconds, default_value = "20m")]
     duration: Duration,
     /// One JSON object with everything, on standard output

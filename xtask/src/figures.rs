@@ -13,10 +13,10 @@ use crate::interrupt::Interrupt;
 use crate::place;
 use crate::setup::{self, Need};
 
-/// What `cargo xtask figures` can be told.
+/// Arguments of `cargo xtask figures`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Which figures; nothing named: all of them
+    /// Figures to measure; all of them if none is named
     figures: Vec<String>,
     /// One JSON object with everything, on standard output
     #[arg(long)]
@@ -24,7 +24,7 @@ pub struct Arguments {
     /// Fewer and shorter rounds: about six minutes in all, and figures that vary more
     #[arg(long)]
     quick: bool,
-    /// Where the page is written
+    /// Path of the page to write
     #[arg(long, default_value_os_t = place::root().join("docs/figures.md"))]
     page: PathBuf,
 }

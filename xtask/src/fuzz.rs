@@ -20,15 +20,15 @@ use crate::run::seconds;
 use crate::setup::{self, Need};
 use crate::toolchain;
 
-/// What `cargo xtask fuzz` can be told.
+/// Arguments of `cargo xtask fuzz`.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The target; nothing named: all of them, one after the other
     target: Option<Target>,
-    /// For how long each
+    /// Duration of each target's run
     #[arg(long = "for", value_name = "TIME", value_parser = seconds, default_value = "60s")]
     duration: Duration,
-    /// Where the dice begin, for the same inputs as last time; not given: others each time
+    /// Seed of the dice, for the same inputs as last time; if none is given, others each time
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u32>,
     /// Run a target on this file alone, once: what a crash left, for example
@@ -55,7 +55,7 @@ enum Target {
     Control,
 }
 
-/// What counts the branches for libFuzzer: each of these is one that cargo-fuzz passes.
+/// Flags for rustc that make libFuzzer count the branches: each of these is one that cargo-fuzz passes.
 const FLAGS: [&str; 7] = [
     "--cfg=fuzzing",
     "-Cpasses=sancov-module",
@@ -69,9 +69,10 @@ const FLAGS: [&str; 7] = [
 const PLATFORM: &str = "x86_64-unknown-linux-gnu";
 /// An input on which a target thinks longer than this, in seconds, hangs.
 const HANGS: u32 = 10;
-/// What a target may take, in MiB: a length that lies must not be believed.
+/// Memory that a target may take, in MiB: a length that lies must not be believed.
 const MEMORY: u32 = 1024;
-/// How lines of libFuzzer's begin that say nothing new to us: settings, figures that we sum up, words that it tried often.
+/// Beginnings of those lines of libFuzzer's that say nothing new to us: settings, figures that we sum up, words that it
+/// tried often.
 const DETAILS: [&str; 7] = [
     "INFO:",
     "stat::",
@@ -182,7 +183,7 @@ impl Target {
         }
     }
 
-    /// Where it begins, beside what earlier runs found.
+    /// Returns the folders of the inputs that a target begins with, beside those that earlier runs found.
     fn seeds(self) -> &'static [&'static str] {
         match self {
             Self::Packets => &["fuzz/seeds/packets"],
@@ -253,7 +254,7 @@ impl Target {
     }
 }
 
-/// What libFuzzer said of a run.
+/// Report of libFuzzer about a run.
 #[derive(Default)]
 struct Told {
     executions: u64,

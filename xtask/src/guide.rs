@@ -23,15 +23,15 @@ use crate::toolchain;
 
 /// The page, as it was when this was compiled.
 const PAGE: &str = include_str!("../../docs/your-own-driver.md");
-/// For how long a program that goes on may take to say what the page shows.
+/// Time that a program that goes on may take to say what the page shows.
 const LONGEST: Duration = Duration::from_secs(60);
-/// For how long a program that is to end may take.
+/// Time that a program may take to end.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What `cargo xtask guide` can be told.
+/// Arguments of `cargo xtask guide`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// In a fresh clone of what is committed, where nothing is built yet
+    /// Follow the page in a fresh clone of what is committed, where nothing is built yet
     #[arg(long)]
     fresh: bool,
 }
@@ -67,7 +67,7 @@ fn title(step: &Step) -> String {
     }
 }
 
-/// Who follows the page, and in which folder. Dropped, what goes on is ended, and the folder is gone.
+/// Reader who follows the page in a folder. Dropping it ends the programs that go on, and removes the folder.
 struct Reader {
     folder: PathBuf,
     interrupt: Interrupt,
@@ -77,7 +77,7 @@ struct Reader {
 /// A program in a terminal of its own.
 struct GoingOn {
     child: Child,
-    /// What it says.
+    /// File with the program's output.
     output: PathBuf,
 }
 
@@ -106,12 +106,12 @@ impl Reader {
         Ok(reader)
     }
 
-    /// Where the page's blocks begin.
+    /// Returns the folder that the page's blocks begin in.
     fn page(&self) -> PathBuf {
         self.folder.join("page")
     }
 
-    /// Where it puts what the page takes for granted.
+    /// Returns the folder with the programs that the page takes for granted.
     fn bin(&self) -> PathBuf {
         self.folder.join("bin")
     }

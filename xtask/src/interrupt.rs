@@ -30,12 +30,12 @@ impl Interrupt {
         Ok(Self { flag, ids })
     }
 
-    /// Whether there was an interrupt since the last question.
+    /// Returns whether there was an interrupt since the last call.
     pub fn taken(&self) -> bool {
         self.flag.swap(false, Ordering::Relaxed)
     }
 
-    /// Whether there was an interrupt that nobody has taken: what several threads can ask, and each hears.
+    /// Returns whether there was an interrupt that nobody has taken: several threads can ask, and each gets the answer.
     pub fn is_pending(&self) -> bool {
         self.flag.load(Ordering::Relaxed)
     }

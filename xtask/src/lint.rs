@@ -1,6 +1,6 @@
-//! What cargo in the clone's root does not see: deny.toml in every workspace of the clone, and formatting and clippy of what is
-//! built for other machines: the drivers, the parts of the channel that are theirs, what runs on Windows or stands in for it,
-//! and the fuzz targets.
+//! Checks that cargo in the clone's root does not make: deny.toml in every workspace of the clone, and formatting and
+//! clippy of what is built for other machines: the drivers, the parts of the channel that are theirs, what runs on
+//! Windows or stands in for it, and the fuzz targets.
 //!
 //! The lints are those of the project's workspace. An excluded crate can't inherit them and repeats them; a test here compares.
 
@@ -16,7 +16,7 @@ use crate::place;
 use crate::setup::{self, Need};
 use crate::toolchain::{self, Toolchain};
 
-/// What lies in the workspace and is compiled for another machine: for which, and what of it.
+/// Parts of the workspace that are compiled for another machine: the target, and cargo's choice of the part.
 const PARTS: [(&Target, &[&str]); 3] = [
     (
         &BPF,
@@ -48,7 +48,7 @@ const PARTS: [(&Target, &[&str]); 3] = [
     ),
 ];
 
-/// What is checked.
+/// Check to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Check {
     /// deny.toml: licences, crates that are banned, and where crates come from
@@ -112,7 +112,7 @@ fn lint_built(mut cargo: Command, linter: impl AsRef<OsStr>) -> Command {
     cargo
 }
 
-/// What is hardly right is wrong.
+/// Flag for rustc that makes each warning an error.
 const WARNINGS: &str = "-Dwarnings";
 
 /// The manifests of all crates outside the workspace.
@@ -192,7 +192,8 @@ mod tests {
         Ok(())
     }
 
-    /// Of a relaxed addition LLVM makes for eBPF one that says nothing, and what was added is taken for what was there.
+    /// Checks that no driver uses the result of a relaxed addition: LLVM makes one for eBPF that returns nothing, and
+    /// what was added is taken for what was there.
     #[test]
     fn no_driver_uses_what_a_relaxed_addition_says() -> Result<()> {
         let folders = build::foreign_crates().map(|krate| format!("{}/src", krate.folder));

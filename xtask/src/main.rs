@@ -59,7 +59,7 @@ enum Task {
     Run {
         #[command(flatten)]
         arguments: run::Arguments,
-        /// In the emulated machine, also where this kernel would do
+        /// Run in the emulated machine, also where this kernel would do
         #[arg(long)]
         vm: bool,
     },
@@ -97,13 +97,13 @@ enum Task {
     /// Drivers end up in target/drivers, programs for Windows in target/windows. Drivers and Windows programs are built by
     /// the first Rust toolchain that has the library's source: rustup's with the component rust-src, else Debian's.
     Build {
-        /// What to build
+        /// Things to build
         #[arg(default_value = "all")]
         what: What,
     },
     /// Check deny.toml everywhere, and formatting and lints of what cargo in the clone's root does not see
     Lint {
-        /// What to check; nothing named: all
+        /// Check to make; all of them if none is named
         check: Option<lint::Check>,
     },
     /// Make the Debian packages: target/package/gatebell_VERSION_amd64.deb, and the window's
@@ -113,7 +113,7 @@ enum Task {
     /// Every other command does this by itself for what it needs. As root it installs with apt-get, after it has said what
     /// and why; without root it prints the one command to run as root.
     Setup {
-        /// What shall work afterwards; nothing named: everything
+        /// Tasks to set the machine up for; all of them if none is named
         needs: Vec<Need>,
         /// Only say what is there and what is missing
         #[arg(long)]
@@ -154,7 +154,7 @@ struct VmArguments {
     /// A whole Debian under systemd instead, with its own kernel
     #[arg(long)]
     systemd: bool,
-    /// Which of Debian's kernels; not given: the oldest that the drivers promise to pass
+    /// Debian's kernel to boot; if none is given, the oldest that the drivers promise to pass
     #[arg(long, value_parser = vm::kernel::KernelLine::named)]
     kernel: Option<&'static vm::kernel::KernelLine>,
     /// End the machine after so many seconds

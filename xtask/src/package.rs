@@ -22,7 +22,7 @@ use crate::place;
 use crate::setup::{self, Need};
 use layout::{From, Item, Layout, Package};
 
-/// What `cargo xtask package` can be told.
+/// Arguments of `cargo xtask package`.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Leave out the window, a package of its own whose release build takes minutes

@@ -1,4 +1,4 @@
-//! Where things are: the clone, what cargo builds into, and what this project keeps beside it.
+//! Paths of the clone, of cargo's target folder, and of what this project keeps beside it.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ pub fn root() -> PathBuf {
     xtask.parent().unwrap_or(xtask).to_path_buf()
 }
 
-/// What cargo builds into: CARGO_TARGET_DIR, else the clone's target folder.
+/// Returns cargo's target folder: `CARGO_TARGET_DIR`, else the one in the clone.
 pub fn target() -> PathBuf {
     match env::var_os("CARGO_TARGET_DIR") {
         Some(chosen) => env::current_dir().unwrap_or_default().join(chosen),
@@ -33,7 +33,7 @@ pub fn c() -> PathBuf {
     root().join("target/c")
 }
 
-/// What only the tests under Wine need: stand-ins and their programs.
+/// Returns the folder of what only the tests under Wine need: stand-ins and their programs.
 pub fn wine() -> PathBuf {
     root().join("target/wine")
 }

@@ -15,7 +15,7 @@ use crate::test::names::said;
 use crate::test::programs::{Program, Programs};
 use crate::test::task::cargo;
 
-/// By which the library's models learn which ordering they do without.
+/// Name of the variable that tells the library's models which memory ordering to weaken.
 const WEAKEN: &str = "GATEBELL_WEAKEN";
 /// Between these two lines of docs/proofs.md the table stands.
 const MARKS: [&str; 2] = [
@@ -27,9 +27,9 @@ const MARKS: [&str; 2] = [
 #[derive(Debug, PartialEq, Eq)]
 struct Site {
     name: String,
-    /// As it is.
+    /// Ordering that the source has.
     strong: String,
-    /// What it is weakened to.
+    /// Ordering that it is weakened to.
     weak: String,
 }
 

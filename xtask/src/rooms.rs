@@ -8,21 +8,22 @@ use crate::vm::kernel::{KernelLine, LINES};
 
 /// A part of the project whose tests run together, in under three minutes once things are built.
 pub struct Room {
-    /// What `cargo xtask test ROOM` calls it.
+    /// Name of the room in `cargo xtask test ROOM`.
     pub name: &'static str,
-    /// What its tests promise.
+    /// Promise that the room's tests show.
     pub promise: &'static str,
-    /// What the machine needs beside Rust.
+    /// Needs of the machine beside Rust.
     pub needs: &'static [Need],
-    /// What has to be built first, beside its tests.
+    /// Things to build first, beside the room's tests.
     pub built: &'static [What],
-    /// Whether its tests make namespaces, control groups and BPF programs.
+    /// `true` if the room's tests make namespaces, control groups and BPF programs.
     pub root: bool,
-    /// What is done, in this order.
+    /// Steps of the room, in their order.
     pub steps: &'static [Step],
-    /// What is done beside it, and behind the steps of every room: nothing in these asks a clock, so that they can be kept waiting.
+    /// Steps that are done beside these, and behind the steps of every room: nothing in them asks a clock, so that they
+    /// can be kept waiting.
     pub computed: &'static [Step],
-    /// What takes minutes more, and is done only where everything is asked for.
+    /// Steps that take minutes more, and are done only where everything is asked for.
     pub thorough: &'static [Step],
 }
 
@@ -32,11 +33,11 @@ pub enum Step {
     Package(&'static str),
     /// One test file of the kernel tests' package, on this machine's kernel.
     Kernel(&'static str),
-    /// Such files on one of Debian's kernels, in one emulated machine.
+    /// Test files of the kernel tests' package on one of Debian's kernels, in one emulated machine.
     Emulated(&'static KernelLine),
     /// A command of `cargo xtask` itself, as a user gives it: what it shows, and its words.
     Ourselves(&'static str, &'static [&'static str]),
-    /// The same for one that boots an emulated machine.
+    /// A command of `cargo xtask` itself that boots an emulated machine: what it shows, and its words.
     Machine(&'static str, &'static [&'static str]),
     /// A cargo command of its own: what it shows, flags for rustc, and its arguments.
     Cargo(&'static str, &'static str, &'static [&'static str]),

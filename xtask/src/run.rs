@@ -19,7 +19,7 @@ use crate::setup::{self, Need};
 
 use lab::{Counted, Lab};
 
-/// What `cargo xtask run` can be told.
+/// Arguments of `cargo xtask run`.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// End after this long, for instance 20s; otherwise at Ctrl-C
@@ -64,7 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<i32> {
     conclude(arguments, &account, [before, after], rules.is_the_labs()?)
 }
 
-/// What both judges had counted at one moment: the driver, and nftables.
+/// Counts of both judges at one moment: the driver, and nftables.
 #[derive(Clone, Copy)]
 struct Agreed {
     driver: Counted,
@@ -74,7 +74,7 @@ struct Agreed {
 /// The rules that the service is started with.
 struct RuleFile {
     path: PathBuf,
-    /// When the lab's own were written there; none: they are others.
+    /// Time at which the lab's own rules were written to the file, or `None` if the rules are others.
     written: Option<SystemTime>,
 }
 
@@ -96,7 +96,8 @@ impl RuleFile {
         Ok(Self { path, written })
     }
 
-    /// Whether the lab's rules were in force all the time: those that nftables counts by. What is taken back was in force too.
+    /// Returns whether the lab's rules, by which nftables counts, were in force all the time: rules that were taken
+    /// back were in force too.
     fn is_the_labs(&self) -> Result<bool> {
         let Some(written) = self.written else {
             return Ok(false);
@@ -163,7 +164,7 @@ fn told(account: &Value, agreed: bool) -> String {
     )
 }
 
-/// Where the built programs are.
+/// Paths of the built programs.
 struct Programs {
     service: PathBuf,
     app: PathBuf,

@@ -14,7 +14,7 @@ use crate::setup::{self, Need};
 use crate::vm::{self, Machine};
 use crate::wine;
 
-/// What `cargo xtask sample` can be told.
+/// Arguments of `cargo xtask sample`.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The Windows driver and app, under Wine
@@ -32,7 +32,7 @@ pub struct Arguments {
     /// With --compare: draw the result into this SVG file
     #[arg(long, value_name = "FILE", requires = "compare")]
     picture: Option<PathBuf>,
-    /// In the emulated machine, also where this kernel would do
+    /// Run in the emulated machine, also where this kernel would do
     #[arg(long, conflicts_with = "windows")]
     vm: bool,
 }

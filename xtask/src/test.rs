@@ -64,9 +64,9 @@ pub fn run(names: &[String], everywhere: bool) -> Result<i32> {
 /// Goes through the tasks, and says how each ended.
 struct Runner {
     everywhere: bool,
-    /// How many tasks there are.
+    /// Number of tasks.
     number: usize,
-    /// How many are left that ask a clock: what only computes gives way to them.
+    /// Number of the tasks left that ask a clock: those that only compute give way to them.
     tests: AtomicUsize,
     interrupt: Interrupt,
     account: Mutex<Account>,
@@ -115,7 +115,7 @@ impl Runner {
         }
     }
 
-    /// Nothing, once somebody wants it to end.
+    /// Performs a task, unless somebody wants the run to end.
     fn perform(
         &self,
         number: usize,

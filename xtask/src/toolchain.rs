@@ -1,4 +1,4 @@
-//! Which Rust builds what.
+//! Choice of the Rust toolchain for each build.
 //!
 //! User programs for this machine are built by whatever ran `cargo xtask`. Drivers, and programs for Windows, need the
 //! source of Rust's library (`-Zbuild-std`): the first toolchain that has it is taken, rustup's before Debian's.
@@ -17,7 +17,7 @@ const LLVM: &str = "22.";
 /// A cargo and the rustc that belongs to it.
 #[derive(Clone, Debug)]
 pub struct Toolchain {
-    /// Its folder: `bin/cargo` and `bin/rustc` are in it.
+    /// Folder of the toolchain, with `bin/cargo` and `bin/rustc`.
     pub sysroot: PathBuf,
 }
 
@@ -27,7 +27,7 @@ impl Toolchain {
         candidates().into_iter().find(Self::fits)
     }
 
-    /// The same, or an error that says what to do.
+    /// Returns the first toolchain with the library's source and the right LLVM, or an error that says what to do.
     pub fn require() -> Result<Self> {
         match Self::with_library_source() {
             Some(toolchain) => Ok(toolchain),
@@ -52,7 +52,8 @@ impl Toolchain {
         command
     }
 
-    /// The same, about to lint: with the subcommand and the driver of this very toolchain.
+    /// Returns a cargo command of this toolchain that is about to lint: with the subcommand and the driver of this very
+    /// toolchain.
     pub fn clippy(&self) -> Command {
         let mut command = self.cargo();
         let own = std::iter::once(self.sysroot.join("bin"));
@@ -68,7 +69,7 @@ impl Toolchain {
         self.program("clippy-driver")
     }
 
-    /// Whether it can lint.
+    /// Returns whether the toolchain can lint.
     pub fn has_clippy(&self) -> bool {
         self.linter().is_file() && self.program("cargo-clippy").is_file()
     }

@@ -29,28 +29,28 @@ use debian::Disk;
 pub use init::quoted;
 use kernel::{Kernel, KernelLine, LINES};
 
-/// What an emulated machine shall hold and do.
+/// Files, command and system of an emulated machine.
 pub struct Machine {
     /// Files to copy in, each to the very path it has here. Programs bring their shared libraries along.
     pub files: Vec<PathBuf>,
     /// Variables of the command's environment.
     pub environment: Vec<(String, String)>,
-    /// Where the command runs; made if it is not there.
+    /// Working directory of the command; made if it is not there.
     pub directory: PathBuf,
     /// The command and its arguments.
     pub command: Vec<String>,
     /// The machine is ended after this long.
     pub timeout: Duration,
-    /// What the command finds around it.
+    /// System around the command.
     pub system: System,
-    /// Which kernel it boots.
+    /// Line of kernels that the machine boots from.
     pub kernel: &'static KernelLine,
 }
 
-/// What a machine is beside its kernel.
+/// System of a machine, beside its kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum System {
-    /// Nothing but the files that were brought along.
+    /// No system: only the files that were brought along.
     Bare,
     /// A Debian under systemd on a disk. The command is a service of it. If it ends with [`REBOOT`], the machine is rebooted
     /// in the way of its system and the command is started again; the disk is as it was left.
@@ -63,7 +63,7 @@ pub const REBOOT: i32 = 194;
 /// A command that wants to be started again more often than this goes round in circles.
 const REBOOTS: usize = 8;
 
-/// How an emulated machine ended.
+/// Result of an emulated machine's run.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The command ended with this exit code.
@@ -90,7 +90,7 @@ impl Outcome {
     }
 }
 
-/// How often a machine is booted before it counts as one that does not start.
+/// Number of times that a machine is booted before it counts as one that does not start.
 const BOOTS: usize = 3;
 
 /// Programs that every machine brings along, beside busybox: where busybox has its own small one, the real one is meant.
@@ -112,12 +112,13 @@ impl Machine {
         }
     }
 
-    /// The same with a whole Debian under systemd around the command, and that Debian's kernel.
+    /// Puts a whole Debian under systemd around the command, and takes that Debian's kernel.
     pub fn with_debian(self) -> Self {
         self.on(&debian::ALONE)
     }
 
-    /// The same with what people run beside a firewall: Podman, libvirt's network, WireGuard.
+    /// Puts a whole Debian under systemd around the command, with what people run beside a firewall: Podman, libvirt's
+    /// network, WireGuard.
     pub fn with_debian_and_guests(self) -> Self {
         self.on(&debian::WITH_GUESTS)
     }
@@ -161,7 +162,7 @@ pub fn run(machine: &Machine) -> Result<Outcome> {
     bail!("the command asked for more than {REBOOTS} reboots")
 }
 
-/// What a machine is booted from.
+/// Parts that a machine is booted from.
 struct Parts<'a> {
     kernel: &'a Path,
     image: &'a Path,
@@ -252,13 +253,13 @@ impl RunFolder {
         Ok(fs::remove_file(self.path("console"))?)
     }
 
-    /// Whether the command was started: it must not be run twice.
+    /// Returns whether the command was started: it must not be run twice.
     fn started(&self) -> bool {
         let console = fs::read(self.path("console")).unwrap_or_default();
         String::from_utf8_lossy(&console).contains(init::STARTED)
     }
 
-    /// What the machine's init wrote at the end, or what its console last said.
+    /// Returns the result that the machine's init wrote at the end, or the last words of its console.
     fn outcome(&self) -> Result<Outcome> {
         let exit = fs::read_to_string(self.path("exit")).unwrap_or_default();
         if let Ok(code) = exit.trim().parse() {

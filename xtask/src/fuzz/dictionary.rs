@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use crate::place;
 
-/// Where the schema lies that `gatebell rules schema` prints.
+/// Path of the schema that `gatebell rules schema` prints.
 const SCHEMA: &str = "firewall/cli/src/schema.json";
-/// What no schema says, and a text can end with: the list behind the rules.
+/// Word that no schema has: the end of a text, with the list behind the rules.
 const BETWEEN: &str = "\0";
 
 /// Writes it, and says where.
@@ -73,7 +73,7 @@ fn is_table(schema: &Value, name: &str) -> bool {
     matches!(property["type"].as_str(), Some("object" | "array"))
 }
 
-/// What an `enum` or a `const` allows, and what is given as an example.
+/// Collects the values that an `enum` or a `const` allows, and those given as examples.
 fn collect(value: &Value, found: &mut Vec<String>) {
     for list in ["enum", "examples"] {
         let values = value[list].as_array().into_iter().flatten();
@@ -96,7 +96,7 @@ fn parts(value: &Value) -> Vec<&Value> {
     }
 }
 
-/// As libFuzzer reads it between quotes.
+/// Returns a word as libFuzzer reads it between quotes.
 fn escaped(word: &str) -> String {
     let mut text = String::new();
     for byte in word.bytes() {

@@ -1,4 +1,4 @@
-//! What a page of the documentation has its reader do, read from its fenced blocks.
+//! Steps that a page of the documentation has its reader do, read from its fenced blocks.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Component, Path};
@@ -8,16 +8,16 @@ use std::path::{Component, Path};
 pub enum Step {
     /// A file to write: `` `its/name` `` stands by itself before the block.
     Write {
-        /// Where, seen from the folder that the page is followed in.
+        /// Path of the file, seen from the folder that the page is followed in.
         name: String,
-        /// What is in it.
+        /// Content of the file.
         text: String,
     },
     /// Commands for a shell that end by themselves (`sh`).
     Run(String),
     /// Commands whose last one goes on (`sh background`), in a terminal of its own.
     Begin(String),
-    /// What the last of those that go on says by now (`text`). A number stands for any number.
+    /// Lines that the last of the programs that go on has to have said by now (`text`). A number stands for any number.
     Expect(String),
 }
 
@@ -76,7 +76,7 @@ fn ensure_lies_below(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether a program has said each of these lines by now, whatever the numbers in them are.
+/// Returns whether a program has said each of these lines by now, whatever the numbers in them are.
 pub fn is_said(expected: &str, said: &str) -> bool {
     let said: Vec<String> = said.lines().map(without_numbers).collect();
     let mut expected = expected.lines().map(without_numbers);

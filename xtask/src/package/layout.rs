@@ -12,9 +12,9 @@ use super::{fresh, notices};
 use crate::build;
 use crate::place;
 
-/// What is in a package.
+/// Contents of a package.
 pub struct Package {
-    /// Its name; `package/NAME` in the clone has its control file and its maintainer scripts.
+    /// Name of the package; `package/NAME` in the clone has its control file and its maintainer scripts.
     pub name: &'static str,
     /// The programs: cargo's package and the file that it makes.
     pub programs: &'static [(&'static str, &'static str)],
@@ -25,7 +25,7 @@ pub struct Package {
 /// One file: where it is from, where it goes, and its mode.
 pub struct Item(pub From, pub &'static str, pub u32);
 
-/// Where a file of a package is from.
+/// Source of a file of a package.
 pub enum From {
     /// A program that cargo built, without its debug data.
     Program(&'static str),
@@ -35,17 +35,17 @@ pub enum From {
     Clone(&'static str),
     /// A manual page of the clone; version and date are filled in.
     Page(&'static str),
-    /// What `gatebell manual` writes: a file, or all pages of a folder.
+    /// Output of `gatebell manual`: a file, or all pages of a folder.
     Manual(&'static str),
 }
 
 /// A package being laid out.
 pub struct Layout<'a> {
-    /// What goes in.
+    /// Package to lay out.
     pub package: &'a Package,
-    /// Its version.
+    /// Version of the package.
     pub version: &'a str,
-    /// Where it is laid out.
+    /// Folder in which the package is laid out.
     pub folder: &'a Path,
     /// The time of everything in it.
     pub epoch: u64,
@@ -55,7 +55,7 @@ pub struct Layout<'a> {
 
 const MAINTAINER: &str = "The founders of Gatebell <founders@gatebell.invalid>";
 
-/// What dpkg runs, where a package has it.
+/// Names of the maintainer scripts that dpkg runs, where a package has them.
 const SCRIPTS: [&str; 4] = ["preinst", "postinst", "prerm", "postrm"];
 
 impl Layout<'_> {
@@ -258,10 +258,10 @@ fn paragraphs(text: &str) -> String {
         .join("\n")
 }
 
-/// Where files lie that people change: dpkg keeps what they wrote when it upgrades.
+/// Folder of the files that people change: dpkg keeps what they wrote when it upgrades.
 const SETTINGS: &str = "etc/";
 
-/// Those of a package, as dpkg wants to be told of them.
+/// Returns the list of a package's files that people change, in the form that dpkg reads.
 fn settings(items: &[Item]) -> String {
     let places = items.iter().map(|Item(_, to, _)| *to);
     places
@@ -270,7 +270,8 @@ fn settings(items: &[Item]) -> String {
         .collect()
 }
 
-/// What dpkg compares installed files with. Of those that people change it remembers that by itself.
+/// Returns the checksums that dpkg compares installed files with. Those of files that people change it remembers by
+/// itself.
 fn sums(folder: &Path) -> Result<String> {
     let mut command = Command::new("md5sum");
     command.current_dir(folder).arg("--");
@@ -283,7 +284,7 @@ fn sums(folder: &Path) -> Result<String> {
     output(&mut command)
 }
 
-/// In KiB, as Debian's policy counts: a file's size rounded up, a folder one.
+/// Returns the size of a package in KiB, as Debian's policy counts: a file's size rounded up, a folder one.
 fn size(folder: &Path) -> Result<u64> {
     let sizes = walk(folder)?
         .iter()
@@ -323,7 +324,7 @@ fn strip(program: &Path, to: &Path) -> Result<()> {
     output(&mut command).map(drop)
 }
 
-/// As gzip does it without name and time.
+/// Compresses as gzip does, without name and time.
 fn compressed(content: &[u8]) -> Result<Vec<u8>> {
     let mut gzip = Command::new("gzip")
         .arg("-9n")

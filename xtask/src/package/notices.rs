@@ -72,7 +72,7 @@ fn linked(folder: &Path, packages: &[&str]) -> Result<BTreeSet<String>> {
         .collect())
 }
 
-/// What cargo knows of each library, by "name version".
+/// Returns cargo's metadata of each library, by "name version".
 fn about(folder: &Path) -> Result<BTreeMap<String, Value>> {
     let mut cargo = toolchain::cargo();
     cargo

@@ -1,4 +1,4 @@
-//! How many steps passed, and which did not.
+//! Account of the steps that passed, and of those that did not.
 
 use super::task::Verdict;
 
@@ -22,7 +22,7 @@ impl Account {
         }
     }
 
-    /// Whether somebody wants it to end.
+    /// Returns whether somebody wants the run to end.
     pub fn interrupted(&self) -> bool {
         self.interrupted
     }

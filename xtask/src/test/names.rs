@@ -96,7 +96,7 @@ pub fn names(list: &str) -> impl Iterator<Item = &str> {
     list.lines().filter_map(|line| line.strip_suffix(": test"))
 }
 
-/// What a command prints; an error if it fails.
+/// Returns a command's output, or an error if it fails.
 pub fn said(command: &mut Command) -> Result<String> {
     let output = command
         .stderr(std::process::Stdio::inherit())

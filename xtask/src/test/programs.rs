@@ -9,23 +9,23 @@ use serde_json::Value;
 /// One compiled file of tests, or a program.
 #[derive(Clone, Debug)]
 pub struct Program {
-    /// Its package.
+    /// Package of the program.
     pub package: String,
     /// The library, program or test file that it was made of.
     pub target: String,
-    /// What to run.
+    /// Path of the executable.
     pub file: PathBuf,
-    /// Where cargo would run it: the package's folder.
+    /// Folder that cargo would run the program in: the package's.
     pub folder: PathBuf,
-    /// Whether it is one of tests.
+    /// `true` if the program is a file of tests.
     is_test: bool,
 }
 
-/// What cargo compiled.
+/// Programs that cargo compiled.
 #[derive(Clone, Default)]
 pub struct Programs {
     all: Vec<Program>,
-    /// Where cargo's messages are.
+    /// Path of the file with cargo's messages.
     list: Option<PathBuf>,
 }
 

@@ -1,4 +1,5 @@
-//! Whether the disk has room for what a run writes: a disk that fills up fails whatever is tested then, in words about anything else.
+//! Check that the disk has room for a run: a disk that fills up fails whatever is tested then, in words about anything
+//! else.
 
 use std::path::Path;
 
@@ -8,9 +9,10 @@ use nix::sys::statvfs::statvfs;
 use crate::place;
 
 const GIB: u64 = 1 << 30;
-/// What every test of a new clone leaves in its target folder: 11 GiB, and 3 more if what a second build needs is kept.
+/// Space that every test of a new clone takes in its target folder, in bytes: 11 GiB, and 3 more if what a second build
+/// needs is kept.
 const FIRST: u64 = 12 * GIB;
-/// What is written by one that finds most of it there, and what tests put aside meanwhile.
+/// Space that a later run takes, in bytes, which finds most of it there, with what tests put aside meanwhile.
 const AGAIN: u64 = 2 * GIB;
 
 /// An error if there is not room enough for a run of every test.

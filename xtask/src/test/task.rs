@@ -26,19 +26,19 @@ const LONGEST: Duration = Duration::from_secs(20 * 60);
 const PATIENCE: Duration = Duration::from_secs(3);
 /// An emulated machine's processors are slow, and it runs many files.
 const EMULATED: Duration = Duration::from_secs(30 * 60);
-/// What gives way waits for all tests, and for whatever else the machine does.
+/// Greatest time of a step that gives way: it waits for all tests, and for whatever else the machine does.
 const BEHIND: Duration = Duration::from_secs(3 * 60 * 60);
 /// The package whose tests need a real kernel.
 pub const KERNEL_TESTS: &str = "gatebell-tests";
 
-/// How a step ended.
+/// Result of a step.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// As it should.
+    /// The step passed.
     Passed,
-    /// Not as it should; why.
+    /// The step failed, for this reason.
     Failed(String),
-    /// It was not tried; why.
+    /// The step was not tried, for this reason.
     Skipped(String),
     /// Somebody pressed Ctrl-C.
     Interrupted,
@@ -46,15 +46,15 @@ pub enum Verdict {
 
 /// A step of a room, or one of those that come before all rooms.
 pub struct Task {
-    /// Whose step it is.
+    /// Name of the room that the step belongs to.
     pub room: &'static str,
-    /// When its turn comes.
+    /// Turn of the task.
     pub turn: Turn,
     root: bool,
     work: Work,
 }
 
-/// When a task's turn comes: this is the order, but for what only computes.
+/// Turn of a task: they come in this order, but for what only computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Turn {
     /// First: others use what it builds.
@@ -63,7 +63,7 @@ pub enum Turn {
     Test,
     /// Beside them, and it gives way to them.
     Compute,
-    /// At the end: it boots an emulated machine, and needs little else of this one than a processor.
+    /// Last: the task boots an emulated machine, and needs little else of this one than a processor.
     Machine,
 }
 
@@ -73,7 +73,8 @@ enum Work {
     Step(&'static Step),
 }
 
-/// What has to be built, once; then what the rooms want, room by room, by its turn. `everywhere`: what takes minutes too.
+/// Plans the tasks: first what has to be built, once; then the steps of the rooms, room by room, by their turns. With
+/// `everywhere`, steps that take minutes are included.
 pub fn plan(rooms: &[&'static Room], all: bool, everywhere: bool) -> Vec<Task> {
     let mut tasks = Vec::new();
     let mut build = |work| {
@@ -118,7 +119,8 @@ pub fn plan(rooms: &[&'static Room], all: bool, everywhere: bool) -> Vec<Task> {
     tasks
 }
 
-/// What cargo compiles for them: tests, and the programs that steps start, in one go, so that it builds each library in one form.
+/// Returns cargo's arguments for all that the rooms need compiled: tests, and the programs that steps start, in one go,
+/// so that it builds each library in one form.
 fn selection(rooms: &[&Room], all: bool) -> Vec<String> {
     let steps = rooms.iter().flat_map(|room| room.all());
     let mut packages: BTreeSet<&str> = steps
@@ -153,7 +155,7 @@ pub fn compilation(selection: &[String]) -> Command {
 }
 
 impl Task {
-    /// What it does, in a few words.
+    /// Returns the title of the task, in a few words.
     pub fn title(&self) -> String {
         match &self.work {
             Work::Build(What::Ebpf) => "the drivers for Linux".to_owned(),
@@ -239,7 +241,7 @@ fn name(what: What) -> &'static str {
     }
 }
 
-/// This very program, which then starts what was compiled and compiles nothing itself.
+/// Returns this very program, which then starts what was compiled and compiles nothing itself.
 fn ourselves(programs: &Programs) -> Result<Command> {
     let mut command = Command::new(env::current_exe().context("finding this very program")?);
     command.envs(programs.list().map(|list| (build::BUILT, list)));
@@ -272,7 +274,8 @@ fn compile(
     Ok(verdict)
 }
 
-/// Of a name that is no test's a test program makes nothing, and passes.
+/// Fails if a test is not among those of the program: of a name that is no test's a test program makes nothing, and
+/// passes.
 fn ensure_are_there(program: &Program, tests: &[&str]) -> Result<()> {
     let list = names::said(Command::new(&program.file).arg("--list"))?;
     let listed: Vec<&str> = names::names(&list).collect();
@@ -287,7 +290,7 @@ struct Run<'a> {
     log: File,
     interrupt: &'a Interrupt,
     end: Instant,
-    /// To whatever else wants a processor.
+    /// `true` if the step gives way to whatever else wants a processor.
     gives_way: bool,
 }
 
@@ -382,7 +385,7 @@ impl Run<'_> {
     }
 }
 
-/// The same command behind all others: it has a processor while nothing else wants it.
+/// Returns the command to run behind all others: it has a processor while nothing else wants it.
 fn behind(command: &Command) -> Command {
     let mut behind = Command::new("chrt");
     behind

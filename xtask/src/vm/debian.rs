@@ -18,7 +18,7 @@ pub const SUITE: &str = "trixie";
 #[derive(Debug, Hash, PartialEq, Eq)]
 pub struct Disk {
     packages: &'static [&'static [&'static str]],
-    /// With room for what is installed later.
+    /// Size of the disk, with room for what is installed later.
     size: &'static str,
 }
 
@@ -36,10 +36,11 @@ const PLAIN: [&str; 9] = [
     "nftables",
 ];
 
-/// What loads the package's profiles.
+/// Package that loads the package's AppArmor profiles.
 const CONFINED: [&str; 1] = ["apparmor"];
 
-/// What people run beside a firewall: containers with their names, libvirt's network without its virtual machines, a VPN.
+/// Packages that people run beside a firewall: containers with their names, libvirt's network without its virtual
+/// machines, a VPN.
 const GUESTS: [&str; 8] = [
     "podman",
     "netavark",

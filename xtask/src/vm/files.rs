@@ -1,4 +1,4 @@
-//! Which files a program needs to start: itself and the shared libraries that `ldd` names.
+//! Files that a program needs to start: itself and the shared libraries that `ldd` names.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
-//! What runs inside: an init that prepares the machine, and the command with its resolver.
+//! Scripts that run inside: an init that prepares the machine, and the command with its resolver.
 
 use super::Machine;
 
-/// What the console says right before the command is started.
+/// Line on the console right before the command is started.
 pub const STARTED: &str = "gatebell: the command starts";
 
 /// The machine's first process. The serial lines are: ttyS0 the console, ttyS1 the command's input and output, ttyS2 its

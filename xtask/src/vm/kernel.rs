@@ -13,11 +13,11 @@ use crate::place;
 /// A line of kernels that the programs are tried on.
 #[derive(Debug, PartialEq, Eq)]
 pub struct KernelLine {
-    /// What `--kernel` calls it, and the room of its tests.
+    /// Name of the line for `--kernel`, and of the room of its tests.
     pub name: &'static str,
     /// The suite of Debian whose newest kernel is meant.
     pub suite: &'static str,
-    /// What the tests promise on it.
+    /// Promise that the tests show on it.
     pub promise: &'static str,
     /// The kernel tests' files that run on it, in one machine.
     pub files: &'static [TestFile],
@@ -26,7 +26,7 @@ pub struct KernelLine {
 /// A file of the kernel tests, and what of it runs on a kernel that isn't this machine's.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TestFile {
-    /// Its name, without its ending.
+    /// Name of the file, without its ending.
     pub name: &'static str,
     /// The tests that would show what is this kernel's own; none named: all of them.
     pub tests: &'static [&'static str],
@@ -171,7 +171,7 @@ fn keep(beside: &Path, unpacked: &Path) -> Result<()> {
 /// An unpacked kernel.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Kernel {
-    /// What qemu boots.
+    /// Kernel image that qemu boots.
     pub image: PathBuf,
     /// The folder of its modules.
     pub modules: PathBuf,

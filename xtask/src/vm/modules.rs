@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// What is asked for; what these need comes along. One that a kernel doesn't have, it has built in.
+/// Names of the modules to load; those that they need come along. One that a kernel doesn't have, it has built in.
 const WANTED: [&str; 67] = [
     "virtio_pci",
     "virtio_blk",
@@ -80,9 +80,9 @@ const WANTED: [&str; 67] = [
 
 /// A module and its file's content.
 pub struct Module {
-    /// As the kernel calls it.
+    /// Name that the kernel has for the module.
     pub name: String,
-    /// What `insmod` takes.
+    /// Content of the module's file, for `insmod`.
     pub content: Vec<u8>,
 }
 

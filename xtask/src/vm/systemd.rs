@@ -1,10 +1,10 @@
-//! What runs in a machine with a Debian on its disk: an init that mounts the disk and hands over to systemd, and the command
-//! as a service there.
+//! Scripts that run in a machine with a Debian on its disk: an init that mounts the disk and hands over to systemd, and
+//! the command as a service there.
 
 use super::Machine;
 use super::init::STARTED;
 
-/// Where the archive keeps what is copied onto the disk.
+/// Folder of the archive for what is copied onto the disk.
 pub const BROUGHT: &str = "brought";
 
 /// The machine's first process. The serial lines are those of a bare machine. Debian empties /tmp as it starts, or mounts an
@@ -58,7 +58,8 @@ TimeoutStopSec=5
 KillMode=mixed
 ";
 
-/// As in a bare machine: a session with ttyS1 as its terminal, so that the character 3 becomes SIGINT for the command.
+/// Session of the command, as in a bare machine: with ttyS1 as its terminal, so that the character 3 becomes SIGINT for
+/// the command.
 const SESSION: &str = r#"export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=linux
 stty -F /dev/ttyS1 115200 -opost -echo -ixon
 stty -F /dev/ttyS2 115200 -opost -echo
