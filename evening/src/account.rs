@@ -31,7 +31,7 @@ pub struct Place {
 pub enum Width {
     /// The endpoint.
     Endpoint,
-    /// Wherever the program goes.
+    /// All places of the program.
     Anywhere,
 }
 
@@ -40,7 +40,7 @@ pub enum Width {
 pub struct Question {
     /// Number of the question.
     pub id: u64,
-    /// The program, as a person calls it, and whose it is.
+    /// Name that a person has for the program, with its user.
     pub program: String,
     /// Places that the program wants to go to, as far as they are listed.
     pub places: Vec<Place>,
@@ -74,7 +74,7 @@ pub struct Answer {
     pub width: Width,
     /// Time that the answer holds, in milliseconds, or `None` if longer than an evening.
     pub lasts_ms: Option<u64>,
-    /// Keys typed for it, Return too.
+    /// Number of keys typed for the answer, Return included.
     pub keys: u64,
 }
 
@@ -112,7 +112,7 @@ pub struct Connect {
     pub reachable: bool,
 }
 
-/// All that was seen.
+/// Record of all that was seen in an evening.
 #[derive(Clone, Debug, Default)]
 pub struct Evening {
     /// The questions, as they were shown.
@@ -165,13 +165,13 @@ impl Hold<'_> {
 /// Counts of an evening for one program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Row {
-    /// Questions about it.
+    /// Number of questions about the program.
     pub questions: u64,
-    /// Endpoints that they were about.
+    /// Number of endpoints that these questions were about.
     pub endpoints: u64,
     /// Answers.
     pub answers: u64,
-    /// Keys typed for them.
+    /// Number of keys typed for the answers.
     pub keys: u64,
     /// Questions that were over unanswered.
     pub unanswered: u64,
@@ -348,7 +348,7 @@ impl Evening {
         faults
     }
 
-    /// Without one of these there was nothing that could have gone wrong.
+    /// Lists what an evening lacks without which nothing could have gone wrong.
     fn what_is_missing(&self) -> impl Iterator<Item = String> {
         let runs = self.runs.values().map(|runs| runs.well + runs.ill);
         let counts = [
@@ -363,7 +363,7 @@ impl Evening {
     }
 }
 
-/// An answer that was given, as what it decides.
+/// Returns the period that an answer decides.
 fn given<'a>(question: &'a Question, answer: &Answer) -> Hold<'a> {
     Hold {
         program: &question.program,
@@ -445,7 +445,7 @@ impl Account {
         self.rows.entry(program.to_owned()).or_default()
     }
 
-    /// All programs together.
+    /// Returns the counts of all programs together.
     #[must_use]
     pub fn sum(&self) -> Row {
         let mut sum = Row::default();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-/// Set by Ctrl-C.
+/// Flag that Ctrl-C sets.
 static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
 /// Makes Ctrl-C end the evening at its next step from now on, so that all that was made is taken down.
@@ -18,7 +18,7 @@ pub fn watch_for_the_end() -> Result<()> {
     Ok(())
 }
 
-/// Ends it as Ctrl-C does: something is missing without which it is no evening.
+/// Ends the evening as Ctrl-C does: something is missing without which it is no evening.
 pub fn interrupt() {
     if let Some(flag) = INTERRUPTED.get() {
         flag.store(true, Ordering::Release);
@@ -32,7 +32,7 @@ pub fn is_interrupted() -> bool {
         .is_some_and(|flag| flag.load(Ordering::Acquire))
 }
 
-/// An error once it has.
+/// Fails once the evening was interrupted.
 pub fn go_on() -> Result<()> {
     if is_interrupted() {
         bail!("interrupted");

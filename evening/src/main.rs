@@ -115,7 +115,7 @@ fn evening(spend: &Spend) -> Result<bool> {
     Ok(account.faults.is_empty())
 }
 
-/// Has it all happen.
+/// Spends the evening on its stage.
 fn spent(spend: &Spend, stage: &Stage, clock: Clock) -> Result<(Evening, Beside)> {
     let device = stage.device();
     let mut watch = stage.command_line(&["watch", "--json", "--kind", "packet"]);

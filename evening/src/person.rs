@@ -235,7 +235,7 @@ fn protocol(word: &str) -> Option<u8> {
     }
 }
 
-/// One of many places: `3. 10.78.0.7 tcp port 6881`.
+/// Reads one of a question's many places: `3. 10.78.0.7 tcp port 6881`.
 fn listed(line: &str) -> Option<Place> {
     let (number, rest) = line.trim().split_once(". ")?;
     number.parse::<u64>().ok()?;
@@ -304,7 +304,7 @@ impl Sits {
         writeln!(self.types, "q").context("gatebell ask has ended")
     }
 
-    /// The question at the bottom, once it was read and thought about.
+    /// Returns the question at the bottom, once it was read and thought about.
     fn ready(&self) -> Option<Waits> {
         let (id, since) = self.bottom?;
         let waits = self.waiting.get(&id)?;
@@ -445,7 +445,7 @@ impl Sits {
         Ok(())
     }
 
-    /// The next line that shows no question, and is not what the terminal shows of the keys.
+    /// Waits for the next line that shows no question, and is not what the terminal shows of the keys.
     fn reply(&mut self, typed: &str) -> Option<String> {
         let end = Instant::now() + REPLY;
         loop {
@@ -458,7 +458,8 @@ impl Sits {
     }
 }
 
-/// `allow for 600 s, endpoint: /usr/bin/curl of user 1000 -> 10.79.1.1 (news.example) tcp port 80`.
+/// Returns whether a reply is about this answer: `allow for 600 s, endpoint: /usr/bin/curl of user 1000 -> 10.79.1.1
+/// (news.example) tcp port 80`.
 fn is_about(reply: &str, allow: bool, program: &str, first: Option<IpAddr>) -> bool {
     let verdict = if allow { "allow " } else { "block " };
     let Some((extent, rest)) = reply.split_once(": ") else {
@@ -480,7 +481,7 @@ fn is_about(reply: &str, allow: bool, program: &str, first: Option<IpAddr>) -> b
     extent.starts_with(verdict) && whose == Some(program) && is_to
 }
 
-/// One to four seconds, another one each time.
+/// Returns the time that a person thinks about an answer: one to four seconds, another one each time.
 fn thinks_for(number: u64) -> Duration {
     Duration::from_millis(1000 + number.wrapping_mul(1_234_567) % 3000)
 }

@@ -8,12 +8,12 @@ pub const OUTSIDE_NETWORK: &str = "10.78.0.0/15";
 /// IPv6 network that everything outside is routed by, in which each address there stands behind its own two bytes: see
 /// [`six`].
 pub const OUTSIDE_NETWORK_V6: &str = "fd78::/15";
-/// The part of it that answers; the rest is silent, as peers are that have gone.
+/// Parts of the IPv4 network outside that answer; the rest is silent, as peers are that have gone.
 pub const ANSWERING: [&str; 2] = ["10.78.0.0/24", "10.79.0.0/16"];
 /// See [`ANSWERING`].
 pub const ANSWERING_V6: [&str; 2] = ["fd78::/112", "fd79::/16"];
 
-/// Somebody at the machine. Both are at it at once, as over ssh, and each answers what their own programs are asked.
+/// User at the machine. Both are at it at once, as over ssh, and each answers what their own programs are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct User {
     /// The name.
@@ -32,7 +32,7 @@ pub const BEN: User = User {
     name: "ben",
     id: 64_002,
 };
-/// Both.
+/// Both users.
 pub const USERS: [User; 2] = [ANN, BEN];
 
 /// A program of a user's: who is asked twice is asked by two programs, or for two people.
@@ -56,7 +56,7 @@ pub const BROWSER: &str = "browser";
 pub const TORRENT: &str = "torrent";
 /// A program that phones home to everybody, and is not wanted.
 pub const TELEMETRY: &str = "telemetry";
-/// Whatever else asks.
+/// Name of any other program that asks.
 pub const OTHER: &str = "another";
 
 /// A name that the resolver knows, and the address behind it.
@@ -106,11 +106,11 @@ pub const CURLED: [&str; 5] = [
     ADVERTISER,
     NOBODY_KNOWS,
 ];
-/// Blocked by ann, and allowed by ben.
+/// Name that ann blocks, and ben allows.
 pub const ADVERTISER: &str = "ads.example";
-/// Blocked by ben, and allowed by ann.
+/// Name that ben blocks, and ann allows.
 pub const NEWS: &str = "news.example";
-/// Left unanswered: nobody knows what it is.
+/// Name that is left unanswered: nobody knows what it is.
 pub const NOBODY_KNOWS: &str = "cdn7.example";
 /// Name of the archive that apt gets its packages from.
 pub const ARCHIVE: &str = "archive.example";
@@ -124,7 +124,7 @@ pub fn site(number: u8) -> String {
     format!("site{number}.example")
 }
 
-/// All names.
+/// Returns all names that the resolver knows.
 pub fn hosts() -> Vec<Host> {
     let host = |name: &str, third: u8, last: usize| Host {
         name: name.to_owned(),
@@ -159,7 +159,7 @@ pub fn torrent_peers(count: u16) -> Vec<IpAddr> {
     each.collect()
 }
 
-/// Whom telemetry is sent to: as many as have an address in one network.
+/// Returns the peers that telemetry is sent to: as many as have an address in one network.
 pub fn telemetry_peers() -> Vec<IpAddr> {
     let each = (1..=250).map(|last| Ipv4Addr::new(10, 79, 5, last).into());
     each.collect()

@@ -1,4 +1,5 @@
-//! `gatebell watch`, which hears of each refused packet beside: what it was told, and what got lost.
+//! Reader of `gatebell watch`, which is told of each refused packet beside: the records that it read, and those that
+//! got lost.
 
 use crate::stage::Process;
 use anyhow::{Context, Result};
@@ -8,7 +9,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 
-/// Somebody who watches.
+/// Running `gatebell watch`.
 pub struct Records {
     watch: Process,
     thread: JoinHandle<Heard>,
@@ -44,7 +45,7 @@ impl Records {
         Ok(Self { watch, thread })
     }
 
-    /// Ends it, as by Ctrl-C.
+    /// Ends `gatebell watch`, as by Ctrl-C.
     pub fn end(self) -> Result<Heard> {
         self.watch.signal(Signal::SIGINT);
         let heard = self.thread.join();

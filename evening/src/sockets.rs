@@ -56,7 +56,7 @@ impl Watch {
     }
 }
 
-/// Until it is asked to stop.
+/// Reads the kernel's lists until it is asked to stop.
 fn look(lists: &[&Path], clock: Clock, stop: &AtomicBool) -> Result<Vec<Connect>> {
     let mut seen = Seen::default();
     while !stop.load(Ordering::Relaxed) {
@@ -97,7 +97,7 @@ impl Socket {
     }
 }
 
-/// `0200004D:0050`, the address word by word as this machine has it in memory.
+/// Reads an address from the kernel's list: `0200004D:0050`, the address word by word as this machine has it in memory.
 fn address(text: &str) -> Option<SocketAddr> {
     const DIGITS: usize = 8;
     let (address, port) = text.split_once(':')?;

@@ -61,14 +61,14 @@ pub struct Stage {
     service: Mutex<Process>,
     /// Servers outside, each with its name.
     servers: Mutex<Vec<(&'static str, Process)>>,
-    /// The command line, where every user gets at it.
+    /// Path of the command line, where every user gets at it.
     gatebell: String,
     /// The lab. It goes last.
     pub lab: Lab,
 }
 
 impl Stage {
-    /// Builds it, and waits until the service is ready.
+    /// Builds the stage, and waits until the service is ready.
     pub fn build(programs: &Programs) -> Result<Self> {
         let lab = Lab::build()?;
         network(&lab)?;
@@ -110,12 +110,12 @@ impl Stage {
         command
     }
 
-    /// A program of its own to the firewall: a copy under another name.
+    /// Copies a program under another name, so that it is one of its own to the firewall.
     pub fn copy(&self, program: &Path, name: &str) -> Result<String> {
         copied(&self.lab, program, name)
     }
 
-    /// `gatebell`, which asks this service.
+    /// Returns `gatebell`, which asks this service.
     pub fn command_line(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.gatebell);
         command.args(words).arg("--socket").arg(control(&self.lab));
@@ -509,7 +509,7 @@ impl Process {
         Self::start(command.stdin(Stdio::null()).stdout(Stdio::null()))
     }
 
-    /// Starts it.
+    /// Starts a program.
     pub fn start(command: &mut Command) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
         let child = command.process_group(0).spawn();
@@ -523,7 +523,7 @@ impl Process {
         matches!(self.0.try_wait(), Ok(None))
     }
 
-    /// Sends it a signal.
+    /// Sends the process a signal.
     pub fn signal(&self, which: Signal) {
         if let Ok(id) = i32::try_from(self.0.id()) {
             // Gone already: nothing to ask for.

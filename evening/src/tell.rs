@@ -124,7 +124,7 @@ fn aligned(line: &[String; 11], lines: &[[String; 11]]) -> String {
     text
 }
 
-/// All of it as one object.
+/// Returns account and counts as one JSON object.
 #[must_use]
 pub fn json(account: &Account, beside: &Beside) -> Value {
     let rows = account.rows.iter().map(|(program, row)| {

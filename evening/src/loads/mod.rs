@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(150);
 /// Time that programs still running may take to end as the evening becomes idle.
 const AT_THE_END: Duration = Duration::from_secs(10);
 
-/// curl's first word, by which it reads no `.curlrc`: it finds the user's also where HOME is another one.
+/// First argument of curl, by which it reads no `.curlrc`: it finds the user's also where `HOME` is another one.
 const NO_FILE: &str = "-q";
 
 /// The loads, as they run.
@@ -53,7 +53,7 @@ impl<'a> Loads<'a> {
         }
     }
 
-    /// Starts them all; they end by themselves when the clock becomes idle.
+    /// Starts all loads; they end by themselves when the clock becomes idle.
     pub fn start<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) -> Result<()> {
         let ourselves = std::env::current_exe()?;
         let browser = self.stage.copy(Path::new("/usr/bin/curl"), BROWSER)?;

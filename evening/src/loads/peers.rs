@@ -26,7 +26,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The word for it.
+    /// Returns the word for the kind on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Torrent => "torrent",
@@ -87,7 +87,7 @@ impl Tried {
     }
 }
 
-/// Talks with them for so many seconds, and says what came of it. What waits then, waits no more.
+/// Talks with the kind's peers for so many seconds, and prints the counts. What waits then, waits no more.
 pub fn meet(kind: Kind, seconds: u64) -> Result<()> {
     static CONNECTED: AtomicU64 = AtomicU64::new(0);
     static FAILED: AtomicU64 = AtomicU64::new(0);

@@ -77,7 +77,7 @@ fn asks_before_owner(packet: &Parsed, local: &PacketMeta, outcome: Outcome) -> b
         && packet.flow.direction == Direction::Outbound as u8
 }
 
-/// Left to the socket that gets the packet.
+/// Creates the decision that leaves the packet to the socket that gets it.
 #[inline(always)]
 fn at_socket(head: &Head) -> Decision {
     let at_socket = Outcome::new(Verdict::Block as u8, false);
@@ -96,7 +96,7 @@ fn comes_out_later(local: &PacketMeta, outcome: Outcome) -> bool {
     }
 }
 
-/// Blocked and reported.
+/// Outcome of a refusal: block and report.
 const REFUSED: Outcome = Outcome::new(Verdict::Block as u8, true);
 
 enum Match {
@@ -183,7 +183,7 @@ impl<V: Copy> Dimensions<V> {
 /// each way in which they are.
 type VectorPages = Dimensions<u32>;
 
-/// Stands for a table that names pages which it does not have. No rule has this number.
+/// Number that stands for a table that names pages which it does not have. No rule has this number.
 const BROKEN: u32 = NO_RULE - 1;
 
 #[inline(always)]
@@ -324,7 +324,7 @@ fn vector_page<P: Pages>(rules: &P, start: u32, index: u32) -> u32 {
     number(rules, start, index).unwrap_or(NOWHERE)
 }
 
-/// The first rule that every dimension has; [`NO_RULE`]: there is none; [`BROKEN`].
+/// Returns the number of the first rule that every dimension has, or [`NO_RULE`] if there is none, or [`BROKEN`].
 #[inline(never)]
 fn first_of_all<T: Tables>(
     packet: &Parsed,
@@ -360,7 +360,7 @@ fn first_of_all<T: Tables>(
     search.rule
 }
 
-/// Each by itself, whichever are the same: see [`VectorPages`].
+/// Looks up the page of each vector by itself, even where several are the same page: see [`VectorPages`].
 #[inline(always)]
 fn look_up<'a, P: Pages>(
     rules: &'a P,
@@ -425,7 +425,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// One for each word, of rules and of summaries, and the last.
+    /// Greatest number of steps: one for each word, of rules and of summaries, and the last.
     const MAX_STEPS: u32 = PAGE_WORDS as u32 + 1;
 }
 

@@ -37,7 +37,7 @@ pub trait Connections {
     /// `true` if some connections may be forwarded ones.
     const FORWARDS: bool = true;
 
-    /// The connection's entry, if it is tracked. What is changed in it stays.
+    /// Returns the entry of a tracked connection, or `None` if it is not tracked. What is changed in the entry stays.
     fn find(&mut self, key: &FlowKey) -> Option<&mut FlowEntry>;
 
     /// Inserts a new one, unless it was inserted meanwhile, and returns its entry: [`FlowEntry::NEW`], but for its quota owner,
@@ -79,13 +79,13 @@ pub trait Connections {
 pub struct Retired {
     /// Time of the last packet, in nanoseconds of [`PacketContext::now_ns`].
     pub stamp_ns: u64,
-    /// The rule that allowed its beginning.
+    /// Number of the rule that allowed the connection's beginning.
     pub rule: u32,
-    /// The generation that this rule is of.
+    /// Generation of this rule.
     pub generation: u32,
-    /// The reason of the verdict on its beginning.
+    /// Reason of the verdict on the connection's beginning.
     pub reason: u8,
-    /// 1 if the key's local end began it.
+    /// 1 if the connection's originator is the key's local end.
     pub local_is_originator: u8,
 }
 
@@ -109,10 +109,10 @@ pub trait PacketContext<T: Tables> {
     /// where a socket receives it.
     const SEEN_BEFORE: bool = false;
 
-    /// Now, in nanoseconds of the clock by which connections grow old: a coarse one does.
+    /// Returns the time now, in nanoseconds of the clock by which connections grow old: a coarse one does.
     fn now_ns(&self) -> u64;
 
-    /// The number of the socket that sends it, which no other ever has; 0 if that is not known.
+    /// Returns the number of the socket that sends the packet, which no other ever has; 0 if that is not known.
     fn socket(&mut self) -> u64;
 
     /// The device that the packet comes in or goes out by; of what is forwarded, both in a number of their own, the same for
@@ -137,7 +137,8 @@ pub trait PacketContext<T: Tables> {
             })
     }
 
-    /// The user whose socket sends it: `NO_USER` if that is not known, [`quota::KERNEL`] if no socket does.
+    /// Returns the user whose socket sends the packet: `NO_USER` if that is not known, [`quota::KERNEL`] if no socket
+    /// does.
     fn user(&mut self) -> u32;
 
     /// The number of the device that what is forwarded comes in by.
@@ -145,7 +146,7 @@ pub trait PacketContext<T: Tables> {
         0
     }
 
-    /// The number of the device that it goes out by.
+    /// Returns the number of the device that a forwarded packet goes out by.
     fn last_device(&self) -> u32 {
         0
     }
@@ -155,7 +156,7 @@ pub trait PacketContext<T: Tables> {
         0
     }
 
-    /// Bytes of the packet, from its IP header on.
+    /// Returns the length of the packet in bytes, from its IP header on.
     fn length(&self) -> u32 {
         0
     }
@@ -183,7 +184,7 @@ pub trait PacketContext<T: Tables> {
     /// Writes down which connection an ICMP error is about, as [`crate::quoted`] reads it in the packet; false: it shows none.
     fn quoted(&mut self, error: &PacketHeaders, key: &mut FlowKey) -> bool;
 
-    /// Writes down who it is.
+    /// Looks up the owner of the packet's end in the zone, and writes it to `local`.
     fn find(&mut self, flow: &PacketHeaders, local: &mut PacketMeta);
 
     /// Classifies the packet or, of a reply, the beginning of its connection, by the rules. The owner of the zone's end

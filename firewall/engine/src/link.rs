@@ -35,8 +35,8 @@ pub const fn may_keep_the_link(flow: &PacketHeaders) -> bool {
     }
 }
 
-/// Makes of what the rules say of it that it passes, if the kernel sends it, and not a program by a socket of its own: neither does a
-/// default refuse it nor is anybody asked about it. A rule that blocks it does.
+/// Lets a packet that keeps the link pass if the kernel sends it, and not a program by a socket of its own: neither
+/// does a default refuse it nor is anybody asked about it. A rule that blocks it does.
 #[inline(always)]
 pub fn stay_on_the_link(
     Parsed { flow, shape }: &Parsed,

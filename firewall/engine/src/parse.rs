@@ -165,7 +165,7 @@ pub struct Ipv4Options {
 }
 
 impl Ipv4Options {
-    /// There is room for so many of the shortest.
+    /// Greatest number of options that a header has room for, all of the shortest kind.
     pub const MOST: u32 = 40;
 
     /// Walks over the next one. False: there is none, or those behind it do not matter any more.

@@ -10,8 +10,9 @@ pub const fn asks_again(forwarded: &Decision) -> bool {
     forwarded.reason == Reason::Default as u8
 }
 
-/// Makes the verdict of what they said then, or leaves it, which is false. `own` says whether it was sent to an address of the
-/// machine's own; none: that can't be known, which opens nothing.
+/// Turns the decision on the packet as one sent to the machine into one on the forwarded packet, and returns whether it
+/// is to be taken: only a rule's is. `own` says whether the packet was sent to an address of the machine's own; `None`:
+/// that can't be known, which opens nothing.
 #[must_use]
 #[inline(always)]
 pub const fn decides(sent: &mut Decision, own: Option<bool>) -> bool {

@@ -1,4 +1,4 @@
-//! The packet that an ICMP error is about: it quotes how that began, which is enough to know its connection.
+//! Packet that an ICMP error quotes: the quoted beginning of it is enough to know its connection.
 
 use crate::Bytes;
 use crate::connection::{ends_at_socket, key_of};
@@ -108,14 +108,14 @@ fn address<B: Bytes + ?Sized>(bytes: &B, offset: u32) -> Option<[u8; 16]> {
     Some(zerocopy::transmute!([a?, b?, c?, d?]))
 }
 
-/// Word by word: of a whole header eBPF's compiler would keep each byte by itself on the stack.
+/// Reads one word of a header: of a whole header eBPF's compiler would keep each byte by itself on the stack.
 #[inline(always)]
 fn word<B: Bytes + ?Sized>(bytes: &B, offset: u32) -> Option<[u8; 4]> {
     let word = load_word(bytes, offset);
     (word != NOTHING).then(|| (word as u32).to_be_bytes())
 }
 
-/// Stands for a word that the packet does not have. A number, because eBPF's functions return nothing else.
+/// Value that stands for a word which the packet does not have. A number, because eBPF's functions return nothing else.
 const NOTHING: u64 = u64::MAX;
 
 #[inline(never)]

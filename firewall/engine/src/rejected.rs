@@ -33,14 +33,14 @@ const ACK: u8 = 16;
 const ECHO_REQUEST: u16 = 8;
 const ECHO_REQUEST_V6: u16 = 128;
 
-/// A packet that answers another, from its IP header on.
+/// Answer to a rejected packet, from its IP header on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
     bytes: [u8; LONGEST],
     length: usize,
-    /// Whom it goes to; of IPv4 mapped.
+    /// Address of the receiver; of IPv4, the mapped form.
     pub to: [u8; 16],
-    /// 4 or 6.
+    /// Version of IP: 4 or 6.
     pub ip_version: u8,
 }
 

@@ -39,7 +39,7 @@ pub trait Tables {
 
 /// The body of a loop that a kernel may run.
 pub trait LoopBody {
-    /// One step; true: it was the last.
+    /// Performs one step of the loop, and returns whether it was the last.
     fn step(&mut self) -> bool;
 }
 
@@ -88,7 +88,7 @@ pub struct WithMembers<'a, F> {
     pub tables: Slices<'a>,
     /// Function that returns what an address has joined.
     pub member: F,
-    /// Now, on the clock by which that ends.
+    /// Time now, in nanoseconds of the clock by which memberships end.
     pub now_ns: u64,
 }
 

@@ -16,7 +16,7 @@ const NARROW_BLOCKS: u64 = (PAGE_NUMBERS / BLOCK) as u64;
 /// Blocks of 128-bit keys in a page.
 const WIDE_BLOCKS: u64 = (PAGE_WORDS / 2 / BLOCK) as u64;
 
-/// Stands for a value that the table does not have. There is no page with this number, and no class.
+/// Value that stands for one which the table does not have. There is no page with this number, and no class.
 pub(crate) const NOWHERE: u32 = u32::MAX;
 
 /// The value of the interval that a 32-bit key lies in; [`NOWHERE`] if the table has none.
@@ -39,7 +39,8 @@ pub(crate) fn wide<P: Pages>(pages: &P, tree: &Tree, high: u64, low: u64) -> u32
     }
 }
 
-/// Out of line, as is [`search_wide`]: what they need of eBPF's small stack they need one after the other.
+/// Searches the tree of 32-bit keys. Out of line, as is [`search_wide`]: what they need of eBPF's small stack they need
+/// one after the other.
 #[inline(never)]
 fn search_narrow<P: Pages>(pages: &P, tree: &Tree, key: u32) -> u32 {
     if key == u32::MAX {

@@ -5,7 +5,7 @@ use crate::headers::protocol::{ICMP, ICMPV6, UDP};
 use firewall_abi::firewall::FlowKey;
 use firewall_abi::packet::{Direction, PacketHeaders, PacketMeta, reply_direction};
 
-/// Both ends of a packet's connection, the same for either direction.
+/// Returns the key of a packet's connection: both ends, the same for either direction.
 #[must_use]
 #[inline(always)]
 pub fn key_of(flow: &PacketHeaders) -> FlowKey {
@@ -41,7 +41,8 @@ pub fn key_of(flow: &PacketHeaders) -> FlowKey {
     }
 }
 
-/// 1 if a packet comes from the end that its [`FlowKey`] calls local: the zone's; of what is forwarded, the lower address.
+/// Returns 1 if a packet comes from the end that its [`FlowKey`] calls local: the zone's; of a forwarded one, the lower
+/// address.
 #[inline(always)]
 pub(super) fn from_local(flow: &PacketHeaders) -> u8 {
     const INBOUND: u8 = Direction::Inbound as u8;
@@ -73,7 +74,7 @@ pub fn beginning(reply: &PacketHeaders) -> PacketHeaders {
     flow
 }
 
-/// Makes of a reply what its connection began with; of that again a reply, though an echo's code is lost.
+/// Turns a reply into the beginning of its connection, and that into a reply again, though an echo's code is lost.
 #[inline(always)]
 pub(super) fn reverse(flow: &mut PacketHeaders) {
     (flow.source, flow.destination) = (flow.destination, flow.source);

@@ -1,4 +1,4 @@
-//! Which packets begin a connection, which answer one, and which connection that is.
+//! Tests of packets that begin a connection, of packets that answer one, and of the connection that they belong to.
 
 use crate::zone::{
     ACK, ASKING_PASSES, BLOCKED, BY_RULE, CONVERSING, DCCP, FIN, GUEST, HERE, ICMP, ICMPV6, REPLY,

@@ -1,4 +1,4 @@
-//! By which devices a connection goes on.
+//! Tests of the devices by which a connection goes on.
 
 use crate::zone::{
     ACK, ASKING_PASSES, BLOCKED, BY_RULE, REPLY, TCP, UDP, Zone, answers, asks, flagged, goes_on,
@@ -20,7 +20,8 @@ fn by(zone: &mut Zone, first: u32, last: u32) {
     (zone.seen.first_device, zone.seen.last_device) = (first, last);
 }
 
-/// What passes by one device alone, which a rule names; of what is forwarded one that it goes out by.
+/// Returns rules that allow packets by one device alone, which this key names; forwarded packets by the one that they
+/// go out by.
 fn by_one(key: &str, direction: &str) -> String {
     format!(
         "[default]\ninbound = 'block'\noutbound = 'block'\nforward = 'block'\n\

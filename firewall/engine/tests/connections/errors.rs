@@ -1,4 +1,4 @@
-//! What becomes of ICMP errors that are about a connection.
+//! Tests of ICMP errors about a connection.
 
 use crate::zone::{
     ASKING_PASSES, BLOCKED, HERE, ICMP, ICMPV6, REPLY, SECOND, TCP, THERE, UDP, Zone, asks, mapped,

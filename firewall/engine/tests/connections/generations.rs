@@ -1,4 +1,4 @@
-//! What becomes of a connection when new rules are in force, or none.
+//! Tests of connections when new rules are in force, or none.
 
 use crate::zone::{
     ACK, ASKING_PASSES, BLOCKED, BY_RULE, CONVERSING, REFUSE_ALL, REPLY, SECOND, TCP, UDP, Zone,
@@ -9,7 +9,7 @@ use engine::{Row, Slices};
 use firewall_abi::firewall::carried;
 use firewall_abi::packet::{Direction, NO_RULE, PacketMeta, Reason, Verdict};
 
-/// The same with a rule before them, so that the numbers of rules differ.
+/// Returns `ASKING_PASSES` with a rule before its own, so that the numbers of rules differ.
 fn one_rule_more() -> String {
     let first = "[[rule]]\nid = 'first'\naction = 'block'\nports = 1\nprotocol = 'udp'\n";
     ASKING_PASSES.replacen("[[rule]]", &format!("{first}[[rule]]"), 1)

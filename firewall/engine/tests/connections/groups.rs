@@ -1,4 +1,4 @@
-//! What asks a group, and who answers it.
+//! Tests of packets to a group, and of its members' answers.
 
 use crate::zone::{
     BLOCKED, BY_RULE, GUEST, HERE, REPLY, SECOND, TCP, THERE, UDP, Zone, asks, mapped, of_v6, said,
@@ -17,7 +17,7 @@ const OUT_PASSES: &str = "
     direction = 'out'
 ";
 
-/// Somebody's answer to what was asked by port 5000.
+/// Returns somebody's answer to a packet that port 5000 sent to a group.
 fn answer(from: [u8; 4]) -> PacketHeaders {
     PacketHeaders {
         source: mapped(from),

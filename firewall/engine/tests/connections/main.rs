@@ -1,4 +1,5 @@
-//! What begins a connection, what passes because of it, and for how long: each packet, each state, each time.
+//! Tests of tracked connections: of the packets that begin one and that pass because of it, and of its time: each
+//! packet, each state, each time.
 
 mod beginnings;
 mod devices;

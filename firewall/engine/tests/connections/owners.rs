@@ -1,4 +1,5 @@
-//! Whose a connection is: by which socket it goes on, who may send in it and hear it, and against whose quota it counts.
+//! Tests of a connection's owner: the socket by which it goes on, those who may send in it and hear it, and the quota
+//! that it counts against.
 
 use crate::zone::{
     ACK, ASKING_PASSES, BY_RULE, ICMP, REPLY, SCTP, SECOND, SEED, SYN, TCP, UDP, UDP_LITE, Zone,
@@ -16,7 +17,7 @@ fn asking_for_a_user() -> String {
     )
 }
 
-/// The same for a program.
+/// Returns rules that ask for a program, beside those that pass any owner's packets.
 fn asking_for_a_program() -> String {
     format!(
         "{ASKING_PASSES}\n[[rule]]\nid = 'its'\naction = 'allow'\nports = 9\nprotocol = 'udp'\nprogram = 'kernel'\n"

@@ -1,4 +1,4 @@
-//! How a connection goes on: what each packet makes of its state, and what is counted.
+//! Tests of a connection's state as each packet changes it, and of its counters.
 
 use crate::zone::{
     ACK, ASKING_PASSES, BLOCKED, BY_RULE, FIN, ICMP, RST, SECOND, SYN, TCP, UDP, Zone, answers,

@@ -1,4 +1,4 @@
-//! How long what is remembered lasts, to the nanosecond.
+//! Tests of the timeouts of connections, to the nanosecond.
 
 use crate::zone::{
     ACK, ASKING_PASSES, BLOCKED, BY_RULE, FIN, REPLY, RST, SECOND, SYN, TCP, UDP, Zone, answers,

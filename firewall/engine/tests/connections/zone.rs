@@ -1,4 +1,4 @@
-//! A zone on no kernel: its rules, what it remembers, and what is known of the packets that it judges.
+//! Zone without a kernel: its rules, its flow table, and the context of the packets that it classifies.
 
 use engine::connection::{Connections, PacketContext, Retired, decide};
 use engine::{Parsed, Shape, Tables};
@@ -22,7 +22,7 @@ pub const DCCP: u8 = 33;
 pub const ICMPV6: u8 = 58;
 pub const SCTP: u8 = 132;
 pub const UDP_LITE: u8 = 136;
-/// What a connection can be of.
+/// Protocols that a connection can have.
 pub const CONVERSING: [u8; 7] = [ICMP, TCP, UDP, DCCP, ICMPV6, SCTP, UDP_LITE];
 
 pub const HERE: [u8; 4] = [10, 0, 0, 2];
@@ -78,7 +78,7 @@ pub fn of_v6(of_v4: [u8; 4]) -> [u8; 16] {
     address
 }
 
-/// What begins a connection: from port 5000 to port 443, or an echo's request.
+/// Returns a packet that begins a connection: from port 5000 to port 443, or an echo request.
 pub fn asks(direction: Direction, protocol: u8) -> PacketHeaders {
     let (source, destination) = match direction {
         Direction::Outbound => (HERE, THERE),
@@ -107,7 +107,7 @@ pub fn asks(direction: Direction, protocol: u8) -> PacketHeaders {
     }
 }
 
-/// What answers it.
+/// Returns the answer to a packet.
 pub fn answers(asked: &PacketHeaders) -> PacketHeaders {
     let (source_port, destination_port) = match asked.protocol {
         ICMP => (0, 0),
@@ -125,7 +125,7 @@ pub fn answers(asked: &PacketHeaders) -> PacketHeaders {
     }
 }
 
-/// The same with these flags.
+/// Returns a packet with these TCP flags.
 pub fn flagged(packet: PacketHeaders, tcp_flags: u8) -> PacketHeaders {
     PacketHeaders {
         tcp_flags,
@@ -133,12 +133,12 @@ pub fn flagged(packet: PacketHeaders, tcp_flags: u8) -> PacketHeaders {
     }
 }
 
-/// The same, as what neither begins a connection nor accepts one.
+/// Returns a packet as one that neither begins a connection nor accepts one.
 pub fn goes_on(packet: &PacketHeaders) -> PacketHeaders {
     flagged(*packet, if packet.protocol == TCP { ACK } else { 0 })
 }
 
-/// What is known of a packet beside its headers.
+/// Context of a packet beside its headers.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
     pub now_ns: u64,
@@ -178,7 +178,8 @@ impl Default for Seen {
     }
 }
 
-/// A packet's context; `AT_SOCKET`: it was seen before, and comes in to a socket now.
+/// Context of a packet for the engine; with `AT_SOCKET`, of one that was seen before and is about to be received by a
+/// socket.
 struct Context<'a, const AT_SOCKET: bool> {
     seen: Seen,
     owners_noted: &'a mut u32,
@@ -249,16 +250,16 @@ impl<T: Tables, const AT_SOCKET: bool> PacketContext<T> for Context<'_, AT_SOCKE
     }
 }
 
-/// What a zone remembers, with room for everything.
+/// Flow table of a zone, with room for everything.
 #[derive(Default)]
 pub struct Remembered {
     pub entries: HashMap<FlowKey, FlowEntry>,
     pub retired: HashMap<FlowKey, Retired>,
-    /// Whether there is no lasting room.
+    /// `true` if there is no room for confirmed connections.
     pub is_full: bool,
-    /// How often lasting room was asked for.
+    /// Number of times that room for a confirmed connection was asked for.
     pub assured: u32,
-    /// Whose beginnings make room for each other.
+    /// Quota owner whose beginnings make room for each other.
     pub short: Option<u32>,
 }
 
@@ -310,9 +311,9 @@ impl Connections for Remembered {
 pub struct Zone {
     rules: rules::Table,
     pub remembered: Remembered,
-    /// Of the next packet.
+    /// Context of the next packet.
     pub seen: Seen,
-    /// How often it was looked whose a connection is.
+    /// Number of times that the owner of a connection was looked up.
     pub owners_noted: u32,
 }
 
@@ -332,7 +333,7 @@ impl Zone {
         self.rules = table(rules, self.rules.head().generation + 1);
     }
 
-    /// Judges a packet, which is as it was afterwards.
+    /// Classifies a packet, which is unchanged afterwards.
     pub fn judge(&mut self, headers: PacketHeaders) -> Decision {
         self.decide::<false>(headers, Shape::Whole)
     }
@@ -347,18 +348,18 @@ impl Zone {
         self.decide::<false>(headers, Shape::LaterFragment)
     }
 
-    /// Its verdict on a packet, and why.
+    /// Returns the verdict on a packet, and its reason.
     pub fn says(&mut self, headers: PacketHeaders) -> (Verdict, Reason) {
         said(&self.judge(headers))
     }
 
-    /// What is remembered of a packet's connection.
+    /// Returns the entry of a packet's connection.
     pub fn entry(&mut self, headers: &PacketHeaders) -> Option<FlowEntry> {
         let key = engine::connection::key_of(headers);
         self.remembered.entries.get(&key).copied()
     }
 
-    /// The bits of its state, but that somebody looked whose it is.
+    /// Returns the state bits of a packet's connection, but for the one that its owner was looked up.
     pub fn state(&mut self, headers: &PacketHeaders) -> Option<u8> {
         let entry = self.entry(headers)?;
         Some(entry.state & !FlowEntry::OWNED)

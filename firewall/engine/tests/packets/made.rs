@@ -1,4 +1,4 @@
-//! Packets made from what they are to say, to see whether the engine reads just that.
+//! Packets made from their plan, to see whether the engine reads just that.
 
 use engine::{Parsed, Shape};
 use firewall_abi::packet::{Direction, PacketHeaders};

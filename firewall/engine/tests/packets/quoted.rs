@@ -1,4 +1,4 @@
-//! Which connection an ICMP error shows.
+//! Tests of the connection that an ICMP error shows.
 
 use crate::made::{Piece, Plan, Transport, make};
 use engine::connection::key_of;
@@ -6,7 +6,7 @@ use engine::{parse, quoted};
 use firewall_abi::firewall::FlowKey;
 use firewall_abi::packet::{Direction, PacketHeaders, reply_direction};
 
-/// What is quoted: sent from the machine whose address ends in 2 to that whose ends in 1.
+/// Returns the plan of the quoted packet, from the machine whose address ends in 2 to that whose ends in 1.
 fn sent(version: u8, transport: Transport) -> Plan {
     let address = |last: u8| -> [u8; 16] {
         let mut address = [0; 16];
