@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The variable that says what it is to do.
+/// Name of the variable that says what a test program is to do.
 pub const ACT: &str = "GATEBELL_ACT";
 
 /// The variable that says whether that is meant to come about.
@@ -15,10 +15,10 @@ const MEANT: &str = "GATEBELL_MEANT";
 /// Line that the program prints once it has begun; the test harness writes to the same pipe.
 const READY: &str = "---- ready ----";
 
-/// The exit code of one that was refused what it tried.
+/// Exit code of a program that was refused what it tried.
 const REFUSED: i32 = 3;
 
-/// Runs a test program to its end. True: it did it; false: that was refused.
+/// Runs a test program to its end, and returns whether it did what it tried, or was refused.
 ///
 /// # Panics
 ///
@@ -34,7 +34,7 @@ pub fn does(mut command: Command, meant: bool) -> bool {
     }
 }
 
-/// A test program that is at it. Dropped, it is ended.
+/// Running test program. Dropping it ends it.
 pub struct Acting {
     /// Process of the program.
     pub process: Child,
@@ -43,7 +43,7 @@ pub struct Acting {
 }
 
 impl Acting {
-    /// Starts it, and waits until it says that it is [`ready`].
+    /// Starts a test program, and waits until it says that it is [`ready`].
     ///
     /// # Panics
     ///
@@ -69,7 +69,7 @@ impl Acting {
         }
     }
 
-    /// Starts one that does not say when it is at it.
+    /// Starts a test program that does not say when it has begun.
     ///
     /// # Panics
     ///

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// The variable that says which user it is to be; not there, or 0: it stays who it is.
+/// Name of the variable that says which user the program is to be; not there, or 0: it stays who it is.
 pub const USER: &str = "GATEBELL_USER";
 
 /// Goes on as the user that [`USER`] names: starts this program's image once more with the same words, as them.

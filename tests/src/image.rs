@@ -10,9 +10,9 @@ pub struct Headers {
     pub machine: u16,
     /// Characteristics of the file: an executable, one that takes addresses above 2 GiB, …
     pub file: u16,
-    /// The oldest Windows that loads it, major and minor.
+    /// Oldest version of Windows that loads the image, major and minor.
     pub windows: [u16; 2],
-    /// The oldest subsystem that runs it, major and minor.
+    /// Oldest version of the subsystem that runs the image, major and minor.
     pub subsystem_version: [u16; 2],
     /// The subsystem: 1 is native, a driver.
     pub subsystem: u16,
@@ -20,7 +20,7 @@ pub struct Headers {
     pub characteristics: u16,
 }
 
-/// One of an image's sections.
+/// Section of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Section {
     /// Name of the section, at most eight letters.

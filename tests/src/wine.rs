@@ -23,7 +23,7 @@ pub const SAMPLE_SERVICE: &str = "GatebellSample";
 
 /// The group in which Wine loads drivers into one process: that of the stand-in.
 const GROUP: &str = "Gatebell";
-/// No program of ours makes Wine start longer than this, on a busy machine.
+/// Greatest time that Wine may take to start, on a busy machine.
 const BOOT: Duration = Duration::from_secs(180);
 
 /// Wine, booted in a new prefix. Dropping it ends every process in it and removes the prefix.
@@ -94,7 +94,7 @@ impl Machine {
         }
     }
 
-    /// A program, to be run in the machine; its standard streams are the caller's to choose.
+    /// Returns the command that runs a program in the machine; its standard streams are the caller's to choose.
     #[must_use]
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new("wine");

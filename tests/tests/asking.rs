@@ -35,7 +35,7 @@ use zone::probe::{NOBODY, control, discard, wait_until};
 /// Seconds that a program waits for what is meant to come about.
 const LONG: u32 = 120;
 
-/// A zone that asks about whatever it sends, with servers outside on these ports.
+/// Starts a zone that asks about whatever it sends, with servers outside on these ports.
 fn asking(more: &str, ports: &[u16]) -> Protected {
     let rules = format!(
         "[default]\ninbound = \"block\"\noutbound = \"ask\"\n{more}\n\
@@ -104,7 +104,7 @@ fn questions(person: &Person) -> Vec<Value> {
         .collect()
 }
 
-/// The question about this port, once it waits.
+/// Waits for the question about this port.
 fn question(person: &Person, port: u16) -> Value {
     let mut found = None;
     wait_until("the question is asked", || {
@@ -376,7 +376,7 @@ fn a_user_answers_for_what_runs_as_them_and_hears_of_nothing_else() {
     assert_eq!(questions(&root).len(), 1);
 }
 
-/// A program of the zone that does as it is told, word by word, in the same process, and says how that went.
+/// Program of the zone that does as it is told, word by word, in the same process, and says how that went.
 struct Told(Child, BufReader<ChildStdout>);
 
 impl Told {

@@ -115,7 +115,7 @@ fn the_header_is_c_plus_plus_too() {
     );
 }
 
-/// An attachment as C has it. Dropped, it is released.
+/// Attachment as C has it. Dropping it releases it.
 struct Attached {
     device: *mut GbDevice,
     attachment: *mut GbAttachment,
@@ -190,7 +190,7 @@ struct Within {
     records: u64,
 }
 
-/// Tries what would free the record that it looks at, or hand it over once more; then asks for no more.
+/// Tries to free the record that it is called with, and to have it handed over once more; then asks for no more.
 unsafe extern "C" fn releases(context: *mut c_void, record: *const GbHeader) -> bool {
     // SAFETY: the test's own, and nobody else uses it while it drains.
     let within = unsafe { &mut *context.cast::<Within>() };

@@ -82,7 +82,7 @@ fn rule(id: &str, action: &str, keys: &str) -> String {
     format!("\n[[rule]]\nid = \"{id}\"\naction = \"{action}\"\n{keys}\n")
 }
 
-/// A file of the test's own. Dropped, it is gone.
+/// File of the test's own. Dropping it removes it.
 struct Temporary(PathBuf);
 
 impl Temporary {

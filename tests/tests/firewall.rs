@@ -110,7 +110,7 @@ fn whoever_is_told_of_a_packet_is_told_the_same_moment() {
     assert!((before_ns..=after_ns).contains(&one), "{one}");
 }
 
-/// Now, in nanoseconds of the clock of records.
+/// Returns the time now, in nanoseconds of the clock of records.
 fn boot_ns() -> u64 {
     let now = clock_gettime(ClockId::CLOCK_BOOTTIME).unwrap();
     now.tv_sec().cast_unsigned() * 1_000_000_000 + now.tv_nsec().cast_unsigned()

@@ -36,7 +36,7 @@ use zone::probe::{NOBODY, refuses, version, wait_until};
 use zone::stream::Stream;
 
 const ROOT: u32 = 0;
-/// Another one with no rights.
+/// User with no rights, beside [`NOBODY`].
 const SOMEBODY: u32 = 65_533;
 
 /// Datagrams of the flood, each to a port that the rules refuse.
@@ -102,7 +102,7 @@ fn balance(name: &str, app: &Attachment<Linux>, got: &Tally, offered: u64) {
     assert_eq!(account.lost_untold(), 0, "{name}: {account:?}");
 }
 
-/// One more datagram on each processor, so that every loss is told of. Returns how many these were.
+/// Sends one more datagram on each processor, so that every loss is told of. Returns the number of these.
 fn refused_everywhere(zone: &Protected) -> u64 {
     let mut last = Child::inside(zone, ROOT, "everywhere");
     let (tried, refused) = (last.number("tried"), last.number("refused"));

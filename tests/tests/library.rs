@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A crate of the library's: where it lies, and what its code is called by.
+/// Crate of the library: its folder, and the name of its code.
 struct Crate {
     package: &'static str,
     folder: &'static str,
@@ -66,7 +66,7 @@ impl Crate {
         fs::read_to_string(root().join(self.folder).join("Cargo.toml")).unwrap()
     }
 
-    /// The version in its manifest.
+    /// Returns the version in the crate's manifest.
     fn version(&self) -> [u64; 3] {
         let manifest = self.manifest();
         let mut lines = manifest.lines();

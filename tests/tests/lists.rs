@@ -24,7 +24,7 @@ const BEFORE: &str = "[default]\ninbound = 'block'\noutbound = 'allow'\n";
 const BAD: &str = "10.77.0.66";
 const WORSE: &str = "10.77.0.67";
 
-/// A zone, and a server outside of it whose list a test changes.
+/// Zone, and a server outside of it whose list a test changes.
 struct Subscribed {
     zone: Protected,
     server: Server,
@@ -103,7 +103,7 @@ impl Subscribed {
         assert!(output.status.success(), "{output:?}");
     }
 
-    /// Has it fetched as somebody asks for it.
+    /// Has the list fetched as somebody asks for it.
     fn refresh(&self) {
         self.zone.ask().refresh_list("bad", false).unwrap();
         self.fetch();

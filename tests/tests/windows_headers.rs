@@ -47,7 +47,7 @@ const NOT_THERE: [&str; 3] = [
     "size_of::<DEVICE_OBJECT>",
 ];
 
-/// `pub const NAME: TYPE = VALUE;`
+/// Returns the constants of our code: `pub const NAME: TYPE = VALUE;`
 fn constants() -> Vec<(&'static str, String)> {
     let lines = NT
         .lines()
@@ -61,7 +61,7 @@ fn constants() -> Vec<(&'static str, String)> {
     parts.collect()
 }
 
-/// `size_of::<NAME>() == VALUE` and `offset_of!(NAME, FIELD) == VALUE`, as C has them.
+/// Returns the asserted layouts in C's words: `size_of::<NAME>() == VALUE` and `offset_of!(NAME, FIELD) == VALUE`.
 fn layouts() -> Vec<(String, String)> {
     let asserted = &NT[NT.find("use core::mem::offset_of;").unwrap()..];
     let words = asserted.replace(['\n', ';'], " ");
@@ -166,7 +166,7 @@ fn users() -> String {
         .collect()
 }
 
-/// Each structure with the names of its fields.
+/// Returns each structure with the names of its fields.
 fn structures() -> Vec<(&'static str, Vec<&'static str>)> {
     let parts = NT.split("pub struct ").skip(1);
     let parts = parts.map(|part| {

@@ -44,7 +44,7 @@ fn depends_on(room: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// `a/{b,c}` is a/b and a/c.
+/// Returns the folders that a name stands for: `a/{b,c}` is a/b and a/c.
 fn folders(name: &str) -> Vec<String> {
     match name.trim_end_matches('}').split_once('{') {
         Some((start, ends)) => ends.split(',').map(|end| format!("{start}{end}")).collect(),
@@ -84,8 +84,8 @@ fn the_table_of_rooms_says_what_each_depends_on() {
     assert!(compared > 12, "only {compared} rooms were compared");
 }
 
-/// Beside a test file of its own cargo would build this program anew, and put it in the place of the one that runs the tests and
-/// starts itself for some of their steps.
+/// Checks that the crate has no test file of its own: beside one cargo would build this program anew, and put it in the
+/// place of the one that runs the tests and starts itself for some of their steps.
 #[test]
 fn no_test_file_has_this_program_built_while_it_runs() {
     let files = std::fs::read_dir(root().join("xtask/tests"));

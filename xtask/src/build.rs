@@ -171,7 +171,8 @@ pub fn figures_driver() -> Result<()> {
     foreign(&FIGURES_DRIVER, &place::drivers())
 }
 
-/// Everything for Windows: `target/drivers/*.sys`, `target/windows/*.exe`, and the channel for C in `target/c/windows`.
+/// Builds everything for Windows: `target/drivers/*.sys`, `target/windows/*.exe`, and the channel for C in
+/// `target/c/windows`.
 pub fn windows() -> Result<()> {
     if is_built() {
         return Ok(());
@@ -234,7 +235,7 @@ fn keep_header() -> Result<()> {
     )
 }
 
-/// A link beside what it leads to, in one step.
+/// Makes a link beside its target, in one step.
 fn link(to: &str, at: &Path) -> Result<()> {
     let beside = at.with_extension(format!("new-{}", std::process::id()));
     std::os::unix::fs::symlink(to, &beside)
@@ -350,7 +351,7 @@ pub fn aim(cargo: &mut Command, target: &Target) {
         .arg(place::target().join(target.folder));
 }
 
-/// All crates that are built for another machine.
+/// Returns all crates that are built for another machine.
 pub fn foreign_crates() -> impl Iterator<Item = &'static Foreign> {
     LINUX_DRIVERS
         .iter()
@@ -360,7 +361,7 @@ pub fn foreign_crates() -> impl Iterator<Item = &'static Foreign> {
         .chain(&PROMISES)
 }
 
-/// Both in one run: their parts are compiled once.
+/// Builds the programs and the channel for C in one run of cargo: their parts are compiled once.
 fn windows_programs() -> Result<()> {
     let mut cargo = cargo_for(&WINDOWS)?;
     cargo

@@ -31,7 +31,7 @@ impl Suite {
         Ok(suite)
     }
 
-    /// A package and all that it depends on, and what that depends on.
+    /// Returns the names of a package and of all that it depends on, directly or not.
     pub fn closure(&self, package: &str) -> Result<Vec<String>> {
         let mut command = self.apt("apt-cache");
         command.args(["depends", "--recurse", "--important", package]);

@@ -50,7 +50,7 @@ fn command(programs: &Path) -> Result<Vec<String>> {
     Ok(words)
 }
 
-/// The rule file among our words, so that it is there too.
+/// Returns the rule file among our words, so that it can be copied into the machine.
 fn rule_file() -> Option<PathBuf> {
     let words: Vec<String> = env::args().collect();
     let after = words

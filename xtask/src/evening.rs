@@ -23,7 +23,7 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Spends it, and returns the exit code.
+/// Spends the evening, and returns the exit code.
 pub fn run(arguments: &Arguments) -> Result<i32> {
     if let Err(lab::Why(why)) = lab::possible() {
         bail!("no evening can be spent here: {why}");

@@ -23,7 +23,7 @@ use crate::toolchain;
 /// Arguments of `cargo xtask fuzz`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The target; nothing named: all of them, one after the other
+    /// Target to feed; if none is named all of them, one after the other
     target: Option<Target>,
     /// Duration of each target's run
     #[arg(long = "for", value_name = "TIME", value_parser = seconds, default_value = "60s")]
@@ -65,7 +65,8 @@ const FLAGS: [&str; 7] = [
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
     "-Cllvm-args=--simplifycfg-branch-fold-threshold=0",
 ];
-/// Named although it is this machine's: so build scripts and macros, which run here, do not count.
+/// Name of this machine's platform, which cargo is told so that flags do not count for build scripts and macros, which
+/// run here.
 const PLATFORM: &str = "x86_64-unknown-linux-gnu";
 /// An input on which a target thinks longer than this, in seconds, hangs.
 const HANGS: u32 = 10;
@@ -160,7 +161,7 @@ fn plural(count: usize) -> String {
     }
 }
 
-/// One input, once. libFuzzer shows what it makes of it.
+/// Runs a target on one input, once. libFuzzer shows what the target makes of it.
 fn again(target: Target, file: &Path) -> Result<i32> {
     let status = target
         .program()
@@ -218,7 +219,7 @@ impl Target {
         program
     }
 
-    /// Feeds it for so many seconds. What it found is kept for the next time, what broke it for us.
+    /// Feeds the target for so many seconds. What it found is kept for the next time, and what broke it for us.
     fn fuzz(self, seconds: u64, seed: Option<u32>) -> Result<ExitStatus> {
         let (found, crashes) = (self.folder("found")?, self.folder("crashes")?);
         let mut program = self.program();

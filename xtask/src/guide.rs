@@ -116,7 +116,7 @@ impl Reader {
         self.folder.join("bin")
     }
 
-    /// Root needs none, and a small machine has none.
+    /// Puts a stand-in for sudo among the programs where there is none: root needs none, and a small machine has none.
     fn ensure_sudo(&self) -> Result<()> {
         fs::create_dir(self.bin())?;
         if place::program("sudo").is_none() {
@@ -143,7 +143,7 @@ impl Reader {
         Ok(fs::write(file, text)?)
     }
 
-    /// A terminal: each block has its own, in the folder where the page begins.
+    /// Returns a shell in a terminal of its own, in the folder where the page begins: each block has its own.
     fn shell(&self, commands: &str) -> Command {
         let mut shell = toolchain::as_from_a_shell("unshare");
         let path = std::env::var_os("PATH").unwrap_or_default();

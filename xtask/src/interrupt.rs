@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use signal_hook::SigId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-/// While it lives, SIGINT, SIGTERM and SIGHUP set a flag and do not end this program.
+/// Watch for interrupts: while this value lives, SIGINT, SIGTERM and SIGHUP set a flag and do not end this program.
 pub struct Interrupt {
     flag: Arc<AtomicBool>,
     ids: Vec<SigId>,

@@ -68,8 +68,8 @@ pub fn run(check: Option<Check>) -> Result<i32> {
     Ok(0)
 }
 
-/// Every workspace of the clone, each with its own lock file. Advisories are left out: their list is fetched from the network,
-/// and changes without us.
+/// Checks every workspace of the clone, each with its own lock file, by deny.toml. Advisories are left out: their list
+/// is fetched from the network, and changes without us.
 fn deny() -> Result<()> {
     setup::ensure(&[Need::Deny])?;
     for manifest in ["Cargo.toml".to_owned()].into_iter().chain(manifests()) {

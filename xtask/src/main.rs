@@ -67,7 +67,7 @@ enum Task {
     Test(TestArguments),
     /// Run the article's sample: its driver and its app
     Sample(sample::Arguments),
-    /// Measure how fast it is, and others beside it in the same run; writes docs/figures.md
+    /// Measure how fast Gatebell is, and others beside it in the same run; writes docs/figures.md
     ///
     /// Needs root, a lab of its own, and some twenty minutes in which nothing else keeps the processors busy.
     Figures(figures::Arguments),
@@ -129,7 +129,7 @@ enum Task {
 
 #[derive(clap::Args)]
 struct TestArguments {
-    /// The rooms; nothing named: all of them
+    /// Rooms to test; all of them if none is named
     #[arg(value_name = "ROOM")]
     rooms: Vec<String>,
     /// Also what takes long: each test on each emulated kernel, the guide, an evening, and guests beside the package

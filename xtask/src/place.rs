@@ -28,7 +28,8 @@ pub fn windows() -> PathBuf {
     root().join("target/windows")
 }
 
-/// The channel for C and C++, as it would be installed: `include` and `lib`; in `windows` the libraries for there.
+/// Returns the folder of the channel for C and C++, as it would be installed: `include` and `lib`; in `windows` the
+/// libraries for there.
 pub fn c() -> PathBuf {
     root().join("target/c")
 }
@@ -48,12 +49,12 @@ pub fn machine() -> PathBuf {
     root().join("target/vm")
 }
 
-/// Debian packages, and the folders that they were made of.
+/// Returns the folder of the Debian packages, and of the folders that they are made of.
 pub fn packages() -> PathBuf {
     root().join("target/package")
 }
 
-/// Fuzz targets as they are built, and what they found.
+/// Returns the folder of the built fuzz targets, and of what they found.
 pub fn fuzz() -> PathBuf {
     root().join("target/fuzz")
 }
@@ -63,7 +64,7 @@ pub fn logs() -> PathBuf {
     root().join("target/test-logs")
 }
 
-/// The first program of this name on PATH, or in `/usr/sbin` and `/sbin`, which PATH may lack for a user.
+/// Returns the first program of this name on `PATH`, or in `/usr/sbin` and `/sbin`, which `PATH` may lack for a user.
 pub fn program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from);

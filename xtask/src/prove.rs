@@ -17,7 +17,7 @@ use crate::test::task::cargo;
 
 /// Name of the variable that tells the library's models which memory ordering to weaken.
 const WEAKEN: &str = "GATEBELL_WEAKEN";
-/// Between these two lines of docs/proofs.md the table stands.
+/// Lines of docs/proofs.md between which the table stands.
 const MARKS: [&str; 2] = [
     "<!-- written by `cargo xtask prove` -->",
     "<!-- until here -->",
@@ -33,7 +33,7 @@ struct Site {
     weak: String,
 }
 
-/// Runs all of it; 1 if a test fails that should not, or none that should.
+/// Runs all proofs, and returns 1 if a test fails that should not, or none that should.
 pub fn run() -> Result<i32> {
     for room in ROOMS.iter().filter(|room| proves(room.name)) {
         for step in room.all() {

@@ -44,13 +44,13 @@ pub enum Step {
 }
 
 impl Room {
-    /// All that is done for it.
+    /// Returns all steps of the room but the thorough ones.
     pub fn all(&self) -> impl Iterator<Item = &'static Step> {
         self.steps.iter().chain(self.computed)
     }
 }
 
-/// All rooms, cheap ones first: those of the list below, and one for each of Debian's kernels.
+/// All rooms, cheap ones first: the listed ones, and one for each of Debian's kernels.
 pub static ROOMS: LazyLock<Vec<Room>> = LazyLock::new(|| {
     LISTED
         .into_iter()
@@ -433,7 +433,7 @@ const fn plain(name: &'static str, promise: &'static str, steps: &'static [Step]
     }
 }
 
-/// One all of whose steps only compute.
+/// Creates a room all of whose steps only compute.
 const fn computing(name: &'static str, promise: &'static str, computed: &'static [Step]) -> Room {
     Room {
         name,

@@ -194,7 +194,7 @@ impl Programs {
     }
 }
 
-/// The running service. Dropped, it is asked to end, and made to.
+/// Running service. Dropping it asks the service to end, and makes it.
 struct Service {
     process: Process,
     says: Lines<BufReader<ChildStdout>>,
@@ -315,7 +315,7 @@ impl App {
         matches!(self.process.0.try_wait(), Ok(None))
     }
 
-    /// Ends it and returns its account.
+    /// Ends the app and returns its account.
     fn stop(mut self) -> Result<Value> {
         self.process.signal(Signal::SIGTERM);
         self.process.ended("the app")?;

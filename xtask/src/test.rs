@@ -73,7 +73,8 @@ struct Runner {
 }
 
 impl Runner {
-    /// First what others use; then the tests, one after the other, with what gives way to them beside; then machines.
+    /// Runs the tasks: first what others use; then the tests, one after the other, with what gives way to them beside;
+    /// then machines.
     fn run(&self, tasks: &[Task]) -> Result<()> {
         let queue = |turn| {
             let tasks = tasks.iter().enumerate();
@@ -104,7 +105,7 @@ impl Runner {
         })
     }
 
-    /// One after the other. `beside`: others run meanwhile.
+    /// Performs the tasks of a queue, one after the other. `beside`: others run meanwhile.
     fn lane(&self, queue: &Queue, programs: &mut Programs, beside: bool) -> Result<()> {
         loop {
             let next = locked(queue).pop_front();

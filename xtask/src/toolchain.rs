@@ -22,7 +22,7 @@ pub struct Toolchain {
 }
 
 impl Toolchain {
-    /// The first toolchain with the library's source and the right LLVM, if there is one.
+    /// Returns the first toolchain with the library's source and the right LLVM, if there is one.
     pub fn with_library_source() -> Option<Self> {
         candidates().into_iter().find(Self::fits)
     }
@@ -64,7 +64,7 @@ impl Toolchain {
         command
     }
 
-    /// The compiler that lints what it compiles.
+    /// Returns the path of the compiler that lints what it compiles.
     pub fn linter(&self) -> PathBuf {
         self.program("clippy-driver")
     }

@@ -247,7 +247,7 @@ impl RunFolder {
         }
     }
 
-    /// The next boot has its own end, and its own start.
+    /// Removes the end and the start of the last boot: the next boot has its own.
     fn forget(&self) -> Result<()> {
         fs::remove_file(self.path("exit"))?;
         Ok(fs::remove_file(self.path("console"))?)

@@ -30,7 +30,8 @@ pub enum Place {
     Elsewhere,
 }
 
-/// Somebody with a socket of this kind. Who is in the zone is a user of its own, unless only root may have such a socket.
+/// Program with a socket of this kind. In the zone it runs as a user of its own, unless only root may have such a
+/// socket.
 #[derive(Clone, Copy, Debug)]
 pub struct Actor {
     pub place: Place,

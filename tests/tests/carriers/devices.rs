@@ -19,7 +19,8 @@ pub const SHORTLY: Duration = Duration::from_millis(300);
 /// Place among the rules of the one for a tunnel's outer packets; the others stand behind it.
 const OUTER: usize = 1;
 
-/// A way and a version, and where its two rules stand: what goes to its first port is refused, what goes to the next one is allowed.
+/// Way and version of a row, and the place of its two rules: packets to its first port are refused, packets to the next
+/// one are allowed.
 #[derive(Clone, Copy)]
 struct Case {
     way: &'static str,
@@ -148,7 +149,7 @@ fn expected(case: Case, is_tunnel: bool) -> Counts {
 /// classified too.
 const TURNS: u32 = 6;
 
-/// Tries one row: how often each of its rules took something.
+/// Tries one row, and returns the number of turns that it took.
 fn tried(world: &World, link: &Link, number: u16, case: Case, name: &str) -> u64 {
     let mut last = [[0; 2]; 3];
     for turn in 1..=TURNS {
@@ -199,7 +200,7 @@ fn refuses_outer(world: &World, link: &Link, number: u16, cases: &[Case], way: &
     }
 }
 
-/// The rules of these cases, as if they were all.
+/// Returns the rules of these cases alone.
 fn case_rules(cases: &[Case], number: u16, device: &str) -> String {
     let rules = cases.iter().enumerate().map(|(place, case)| {
         let case = Case {

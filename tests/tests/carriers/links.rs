@@ -48,7 +48,7 @@ const PLAIN: Link = Link {
     length: 5,
 };
 
-/// All of them. `INSIDE` and its like stand for addresses of the lab's.
+/// All links. `INSIDE` and its like stand for addresses of the lab's.
 pub const LINKS: &[Link] = &[
     PLAIN,
     Link {
@@ -361,7 +361,7 @@ impl Drop for Pump {
     }
 }
 
-/// A link that is there. Dropped, it is gone.
+/// Link that is up. Dropping it removes it.
 pub struct Up {
     link: Link,
     names: [String; 2],
@@ -369,12 +369,12 @@ pub struct Up {
 }
 
 impl Link {
-    /// The kernels that have to have it.
+    /// Returns the kernels that have to have the link.
     pub const fn kernels(&self) -> &'static [&'static str] {
         DEBIANS
     }
 
-    /// Makes it, with addresses of this number at both ends; none: this kernel lacks it.
+    /// Makes the link, with addresses of this number at both ends; or returns `None` if this kernel lacks it.
     pub fn make(&self, world: &World, number: u16) -> Option<Up> {
         let (inside, outside) = world.namespaces();
         let names = [inside, outside];

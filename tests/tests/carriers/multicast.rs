@@ -16,7 +16,7 @@ const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xFF1E, 0, 0, 0, 0, 0, 7, 7);
 const REFUSED: u16 = 7101;
 const ALLOWED: u16 = 7102;
 
-/// `struct vifctl` and `struct mif6ctl`, which name a device.
+/// C's `struct vifctl` and `struct mif6ctl`, which name a device.
 #[repr(C)]
 struct Device4 {
     number: u16,
@@ -36,7 +36,7 @@ struct Device6 {
     rate: u32,
 }
 
-/// `struct mfcctl` and `struct mf6cctl`, which say where what comes for a group goes.
+/// C's `struct mfcctl` and `struct mf6cctl`, which hold the route of a group's packets.
 #[repr(C)]
 struct Route4 {
     origin: u32,
@@ -55,11 +55,11 @@ struct Route6 {
     devices: [u32; 8],
 }
 
-/// `MRT_INIT`, `MRT_ADD_VIF` and `MRT_ADD_MFC`, of either version.
+/// Options `MRT_INIT`, `MRT_ADD_VIF` and `MRT_ADD_MFC`, of either version.
 const INIT: i32 = 200;
 const ADD_DEVICE: i32 = 202;
 const ADD_ROUTE: i32 = 204;
-/// `VIFF_USE_IFINDEX`
+/// Flag `VIFF_USE_IFINDEX`.
 const BY_NUMBER: u8 = 8;
 
 fn set<T>(socket: &OwnedFd, level: i32, option: i32, value: &T) {

@@ -3,10 +3,10 @@
 /// Names that `cargo xtask test` has for the kernels of the emulated machine; each has what it packages as a module.
 pub const DEBIANS: &[&str] = &["linux-6.12", "linux-newest"];
 
-/// The one on which a device was seen to take the number of ours in another namespace.
+/// Kernel on which a device was seen to take the number of ours in another namespace.
 pub const DEBIANS_NEWEST: &[&str] = &["linux-newest"];
 
-/// The one that still has DCCP and UDP-Lite.
+/// Kernel that still has DCCP and UDP-Lite.
 pub const DEBIANS_OLDER: &[&str] = &["linux-6.12"];
 
 /// Says that a row ran.

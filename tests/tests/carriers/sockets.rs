@@ -56,7 +56,7 @@ impl Kind {
         all.find(|kind| kind.name() == name).unwrap()
     }
 
-    /// Type and protocol, as `socket` has them.
+    /// Returns the type and the protocol for `socket`.
     const fn numbers(self) -> (i32, i32) {
         match self {
             Self::Tcp | Self::RingStream | Self::PolledStream => (libc::SOCK_STREAM, 6),
@@ -69,7 +69,7 @@ impl Kind {
         }
     }
 
-    /// The protocol that its packets say.
+    /// Returns the protocol in the packets' headers.
     const fn protocol(self) -> i32 {
         match self {
             Self::Mptcp => 6,
@@ -104,7 +104,7 @@ impl Kind {
         }
     }
 
-    /// The kernels that have to have it.
+    /// Returns the kernels that have to have the kind.
     const fn kernels(self) -> &'static [&'static str] {
         match self {
             Self::Dccp | Self::UdpLite => DEBIANS_OLDER,
@@ -158,7 +158,7 @@ impl Ring {
         Ok(Self { ring, flags })
     }
 
-    /// Has one thing done, and waits until it is.
+    /// Submits one operation, and waits until it is done.
     fn does(&mut self, entry: squeue::Entry) -> io::Result<i32> {
         let entry = entry.flags(self.flags);
         // SAFETY: whatever the entry points to outlives this call, which waits for its end.
@@ -285,7 +285,7 @@ pub fn hold(
     Ok(())
 }
 
-/// One row: a kind of socket, a way and a version.
+/// Row of the test: a kind of socket, a way and a version.
 #[derive(Clone, Copy, Debug)]
 struct Row {
     kind: Kind,
@@ -338,7 +338,8 @@ impl Row {
         keys
     }
 
-    /// Tries it under a rule that refuses it, where all else passes, or one that allows it, where nothing else does.
+    /// Tries the row under a rule that refuses it, where all else passes, or one that allows it, where nothing else
+    /// does.
     fn tried(&self, world: &mut World, allowed: bool) {
         let (from, to, at) = self.ends();
         let others = if allowed { "block" } else { "allow" };

@@ -10,7 +10,7 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 
-/// The other addresses of the zone and of the world outside.
+/// Other addresses of the zone and of the world outside.
 const INSIDE_TOO: [&str; 2] = ["10.78.1.2", "fd78:1::2"];
 const OUTSIDE_TOO: [&str; 2] = ["10.78.1.1", "fd78:1::1"];
 
@@ -41,7 +41,7 @@ fn is_connected(netns: &std::path::Path, at: SocketAddr) -> bool {
         .any(|line| line.contains(&local) && line.contains(established))
 }
 
-/// One row: who begins the connection, and a version.
+/// Row of the test: the originator, and a version.
 struct Row {
     inbound: bool,
     six: bool,

@@ -15,11 +15,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// `games`, whom the rules below permit everything.
+/// User `games`, whom the rules below permit everything.
 const PERMITTED: u32 = 5;
-/// `nobody`, whom they permit nothing.
+/// User `nobody`, whom the rules permit nothing.
 const REFUSED: u32 = 65_534;
-/// `bin`, of whom they say nothing: it takes an administrator's password.
+/// User `bin`, of whom the rules say nothing: it takes an administrator's password.
 const UNKNOWN: u32 = 2;
 
 const POLKITD: &str = "/usr/lib/polkit-1/polkitd";

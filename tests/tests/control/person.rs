@@ -1,4 +1,4 @@
-//! Somebody at the command line. It runs as the test program itself, started again.
+//! Somebody at the command line, which runs as the test program itself, started again.
 
 use super::zone::Protected;
 use gatebell_tests::{PATIENCE, again};
@@ -31,11 +31,11 @@ pub struct Said {
     pub err: String,
 }
 
-/// Stands before what the command line prints: the test harness speaks on the same pipe.
+/// Line before what the command line prints: the test harness writes to the same pipe.
 const BEGIN: &str = "---- gatebell ----\n";
 
 impl Person {
-    /// Root, who asks the zone's service.
+    /// Returns root, who asks the zone's service.
     pub fn root(zone: &Protected) -> Self {
         let folder = zone.lab.folder().to_owned();
         let (socket, device) = (super::control(zone), folder.join("s"));
@@ -48,7 +48,7 @@ impl Person {
         }
     }
 
-    /// Somebody else, who asks the same service.
+    /// Returns another user, who asks the same service.
     pub fn user(self, number: u32) -> Self {
         Self {
             user: Some(number),
@@ -56,7 +56,7 @@ impl Person {
         }
     }
 
-    /// Somebody who asks where nobody serves.
+    /// Returns somebody who asks where nobody serves.
     pub fn alone() -> Self {
         let folder = std::env::temp_dir();
         let nowhere = folder.join("gatebell-no-such-socket");
@@ -188,7 +188,7 @@ impl Watch {
         }
     }
 
-    /// The next line of this kind.
+    /// Waits for the next line of this kind.
     pub fn hear(&self, kind: &str) -> Value {
         self.hear_until(kind, |line| {
             let said: Value = serde_json::from_str(line).unwrap();
@@ -211,13 +211,13 @@ impl Watch {
         }
     }
 
-    /// The next line of this kind, of what the zone does now: it sends to the discard port.
+    /// Waits for the next line of this kind about what the zone does now: it sends to the discard port.
     pub fn next_of(&self, zone: &Protected, kind: &str) -> Value {
         assert!(super::discard(zone));
         self.hear(kind)
     }
 
-    /// Ctrl-C: the account, and how it ended.
+    /// Sends Ctrl-C, and returns the account and the exit status.
     pub fn end(&mut self) -> (Value, ExitStatus) {
         self.signal();
         let account = self.hear("account");

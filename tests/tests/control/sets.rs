@@ -52,7 +52,7 @@ fn capture_of(port: u16) -> Vec<u8> {
     [&file.concat()[..], &[0; 8], &length, &length, &packet].concat()
 }
 
-/// Three sets, the first with an address in it, and rules that refuse what goes there.
+/// Rules with three sets, the first with an address in it, that refuse what goes there.
 const WITH_SETS: &str = "[default]\ninbound = 'block'\noutbound = 'allow'\n\
     [[set]]\nid = 'banned'\naddresses = '198.51.100.7'\nexcept = '198.51.100.8'\n\
     [[set]]\nid = 'tried'\naddresses = []\n\

@@ -5,7 +5,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::Path;
 use zone::probe::{Namespace, reaches};
 
-/// `IPPROTO_UDPLITE`
+/// Number of `IPPROTO_UDPLITE`.
 pub const UDP_LITE: i32 = 136;
 pub const PORT: u16 = 7777;
 
@@ -66,7 +66,7 @@ pub fn datagrams(netns: &Path, protocol: i32, address: &str, port: u16) -> Optio
     })
 }
 
-/// UDP-Lite, which has no hook of its own for a datagram that is sent.
+/// Way of a datagram of UDP-Lite, which has no hook of its own for one that is sent.
 fn lite(zone: &Protected) -> Option<Way> {
     let hears = datagrams(&outside(zone), UDP_LITE, OUTSIDE, PORT)?;
     let sender = datagrams(&zone.lab.netns(), UDP_LITE, INSIDE, 0)?;
@@ -81,7 +81,7 @@ fn lite(zone: &Protected) -> Option<Way> {
     })
 }
 
-/// A tunnel of the kernel's: what it makes of a packet is a packet, and is judged by what it is then.
+/// Way by a tunnel of the kernel's: its outer packets are classified as what they are.
 fn tunnelled(zone: &Protected) -> Option<Way> {
     const TUNNEL: u16 = 4789;
     let made = zone.inside(&format!(

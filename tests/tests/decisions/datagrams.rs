@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use zone::probe::{guest, reaches};
 
-/// A program of its own, which rules can ask for.
+/// Copies this program, so that rules can ask for it.
 fn program(name: &str) -> Temporary {
     let program = Temporary::named(name);
     fs::copy(std::env::current_exe().unwrap(), &program.0).unwrap();

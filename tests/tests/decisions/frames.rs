@@ -267,7 +267,7 @@ fn socket(family: i32, kind: i32, protocol: i32) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
-/// Writes frames by a device, from within its namespace.
+/// Writer of frames by a device, from within its namespace.
 struct Writer {
     socket: OwnedFd,
     to: libc::sockaddr_ll,
@@ -388,7 +388,7 @@ fn counted(zone: &Protected, name: &str) -> u64 {
     number.split(' ').next().unwrap().parse().unwrap()
 }
 
-/// The address of the zone's device on its link.
+/// Returns the address of the zone's device on its link.
 fn link_address(zone: &Protected) -> [u8; 6] {
     let said = zone.inside("cat /proc/self/net/dev > /dev/null; ip -o link show dev gb0");
     let said = String::from_utf8(said.stdout).unwrap();
@@ -400,7 +400,7 @@ fn link_address(zone: &Protected) -> [u8; 6] {
     address
 }
 
-/// Sends them all; `spoiled` of a hundred are changed in some bytes. Returns what was heard meanwhile.
+/// Sends all frames, `spoiled` of a hundred of them changed in some bytes. Returns what was received meanwhile.
 fn send(zone: &Protected, oracle: &Oracle, seed: u64, spoiled: u64) -> Vec<String> {
     let writer = Writer::open(&outside(zone), "gb1");
     let (to, mut dice) = (link_address(zone), Dice(seed));

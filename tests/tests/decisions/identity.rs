@@ -178,7 +178,7 @@ fn a_socket_older_than_the_driver_is_known_by_who_holds_it() {
     );
 }
 
-/// The name of a process, as packets have it.
+/// Returns the name of a process, as packets have it.
 fn name_of(somebody: &Acting) -> [u8; 16] {
     let mut name = fs::read(format!("/proc/{}/comm", somebody.process.id())).unwrap();
     name.pop();

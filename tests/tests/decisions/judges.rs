@@ -24,7 +24,7 @@ impl Dice {
     }
 }
 
-/// One rule, of the kinds that both judges know.
+/// Rule of the kinds that both judges know.
 #[derive(Clone, Debug)]
 pub struct Rule {
     allow: bool,
@@ -47,7 +47,7 @@ const TYPES_V6: [u16; 4] = [128, 1, 3, 100];
 /// Source ports are all different: each packet begins a connection of its own.
 pub const FIRST_PORT: u16 = 1000;
 
-/// One end's addresses, 16 of each version. Nobody has them, so nobody answers.
+/// Returns an address of one end, of 16 in each version. Nobody has them, so nobody answers.
 fn address(v6: bool, zone: bool, low: u64) -> IpAddr {
     if v6 {
         Ipv6Addr::new(
@@ -434,7 +434,7 @@ impl Judged {
     }
 }
 
-/// Packets, each with whether it leaves the zone.
+/// Returns packets, each with whether it leaves the zone.
 pub fn packets(dice: &mut Dice, count: u16) -> Vec<(bool, Made)> {
     let (mut packets, mut asked) = (Vec::new(), BTreeSet::new());
     while packets.len() < count.into() {

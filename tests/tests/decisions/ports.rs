@@ -9,7 +9,7 @@ use std::path::Path;
 /// Protocols by the names that rules have for them, and their numbers.
 const PROTOCOLS: [(&str, i32); 3] = [("sctp", 132), ("dccp", 33), ("udplite", UDP_LITE)];
 
-/// One end's socket: the kernel gives what it sends a header of IPv4, and hands it whatever comes of the protocol.
+/// Socket of one end: the kernel gives what it sends a header of IPv4, and hands it whatever comes of the protocol.
 struct End(UdpSocket);
 
 impl End {
@@ -27,7 +27,7 @@ impl End {
         Self(socket)
     }
 
-    /// Sends a packet between these ports. False: it is told that it may not.
+    /// Sends a packet between these ports, and returns whether the kernel lets it.
     fn sends(&self, to: &str, ports: [u16; 2]) -> bool {
         let mut bytes = ports.map(u16::to_be_bytes).concat();
         bytes.resize(16, 0);

@@ -433,7 +433,7 @@ fn a_flood_of_what_is_rejected_is_answered_within_bounds_and_counted() {
     );
 }
 
-/// The process that answers for a service: its child of that name, once there is one that is not `but`.
+/// Waits for the process that answers for a service: its child of that name that is not `but`.
 fn answerer(service: u32, but: Option<u32>) -> u32 {
     let end = Instant::now() + PATIENCE;
     loop {

@@ -197,7 +197,7 @@ fn others_work(zone: &Protected, listener: &TcpListener) {
     conversation(zone, listener).goes_on();
 }
 
-/// One that somebody outside begins with the zone.
+/// Connection that somebody outside begins with the zone.
 fn conversation(zone: &Protected, listener: &TcpListener) -> Conversation {
     let served = format!("{INSIDE}:{}", listener.local_addr().unwrap().port());
     let begins = within(&outside(zone), move || {
@@ -223,7 +223,7 @@ struct Conversation {
 }
 
 impl Conversation {
-    /// One says something, and the other one answers.
+    /// Sends something from one end, and answers it from the other.
     fn goes_on(&mut self) {
         let Self { begins, serves } = self;
         let mut heard = [0; 4];

@@ -25,7 +25,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// An app that nobody stops.
 const FORGOTTEN: Duration = Duration::from_secs(300);
 
-/// A process of a test's own. Dropped, it is killed.
+/// Process of a test's own. Dropping it kills it.
 pub struct Child {
     process: std::process::Child,
     says: BufReader<ChildStdout>,
@@ -41,7 +41,7 @@ impl Child {
         Self::spawn(command, zone, user, role)
     }
 
-    /// Outside of it, where apps are.
+    /// Starts a process outside of the zone, where apps are.
     pub fn beside(zone: &Protected, user: u32, role: &str) -> Self {
         let mut command = Command::new(env::current_exe().unwrap());
         command.args([WHAT, "--exact", "--nocapture"]);
@@ -212,7 +212,7 @@ fn attach(mask: Mask) -> Result<Attachment<Linux>, Error> {
     device().attach(1 << 20, mask)
 }
 
-/// An app that reads until it is killed.
+/// Reads as an app until it is killed.
 fn read_for_ever() {
     let mut app = attach(Mask::of(kind::PACKET)).unwrap();
     say("ring", ring_of(&app));
@@ -227,7 +227,7 @@ fn read_for_ever() {
     }
 }
 
-/// An app that reads until it is stopped, and says whom it was told of.
+/// Reads as an app until it is stopped, and prints the users that it was told of.
 fn listen() {
     let mask = Mask::of(kind::PACKET)
         .and(kind::PROCESS_START)
@@ -258,7 +258,7 @@ fn listen() {
     say("told", serde_json::to_string(&said).unwrap());
 }
 
-/// Takes as much as it gets, and keeps it.
+/// Takes as many attachments and connections as it gets, and keeps them.
 fn crowd() {
     let mut held = Vec::new();
     let refused = loop {

@@ -12,10 +12,10 @@ const EVERY: Duration = Duration::from_millis(100);
 /// The place in the lab's rules of the one that refuses the discard port.
 const NO_DISCARD: u32 = 5;
 
-/// A rule that matches nothing here. Where it stands first, the others have other numbers.
+/// Rule that matches nothing here. Where it stands first, the others have other numbers.
 const BEFORE: &str = "[[rule]]\nid = \"first\"\naction = \"block\"\nprotocol = \"udp\"\ndirection = \"out\"\nports = 7\n\n";
 
-/// Two rule files that take each other's place, for as long as this is there.
+/// Two rule files that take each other's place, for as long as this value lives.
 pub struct Publishing {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<HashMap<u32, u32>>,
@@ -46,7 +46,7 @@ impl Publishing {
         Self { stop, thread }
     }
 
-    /// Ends it: which rule of each generation refuses the discard port.
+    /// Ends the publishing, and returns the rule of each generation that refuses the discard port.
     pub fn end(self) -> HashMap<u32, u32> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()

@@ -55,7 +55,8 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Rests that long between two drains. What it is offered must never become less.
+    /// Starts a reader that rests for this time between two drains. What the ring was offered, by its account, must
+    /// never become less.
     pub fn start(mut app: Attachment<Linux>, rest: Duration) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
@@ -75,7 +76,7 @@ impl Reading {
         Self { stop, thread }
     }
 
-    /// Ends it once it has read everything.
+    /// Ends the reader once it has read everything.
     pub fn end(self) -> (Attachment<Linux>, Tally) {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()

@@ -23,7 +23,7 @@ struct Module {
     before: String,
 }
 
-/// All of a crate.
+/// Source of a crate.
 struct Source {
     name: String,
     modules: BTreeMap<At, Module>,
@@ -118,7 +118,7 @@ impl Source {
         }
     }
 
-    /// A module's path, as others write it.
+    /// Returns a module's path, as other crates write it.
     fn path(&self, at: &At) -> String {
         [std::slice::from_ref(&self.name), at].concat().join("::")
     }
@@ -310,7 +310,7 @@ fn attributes(attrs: &[Attribute], names: &[&str]) -> String {
         .collect()
 }
 
-/// Each name that a `use` takes, with the path behind it.
+/// Returns each name that a `use` takes, with the path behind it.
 fn uses(tree: &UseTree) -> Vec<(Vec<String>, String)> {
     match tree {
         UseTree::Path(it) => {
@@ -371,7 +371,7 @@ fn public_name(item: &Item) -> Option<String> {
 /// Attributes that say where an item exists, and what it promises.
 const SAID: [&str; 5] = ["cfg", "derive", "repr", "non_exhaustive", "must_use"];
 
-/// A line for an item, and one for each of its parts that others can name.
+/// Returns a line for an item, and one for each of its parts that others can name.
 fn describe(public: &str, before: &str, item: &Item) -> Vec<String> {
     let head = |attrs: &[Attribute], shown: String| {
         format!("{public}: {before}{}{shown}", attributes(attrs, &SAID))

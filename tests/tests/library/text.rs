@@ -3,7 +3,7 @@
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use quote::ToTokens;
 
-/// Tokens with a space only where it helps to read.
+/// Returns tokens as text, with a space only where it helps to read.
 pub fn text(tokens: &impl ToTokens) -> String {
     let mut written = String::new();
     write(tokens.to_token_stream(), &mut written);

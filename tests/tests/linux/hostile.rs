@@ -13,12 +13,12 @@ pub const MOST_BESIDE: usize = 253;
 /// Time that a socket lingers whose data nobody reads, in seconds.
 pub const LINGERS: u16 = 10;
 
-/// A connection inside a network namespace of its own whose end waits to be closed: data that nobody reads is unsent, and the
-/// socket lingers.
+/// Connection inside a network namespace of its own whose end waits to be closed: data that nobody reads is unsent, and
+/// the socket lingers.
 pub struct Lingering {
-    /// The end that waits. Who closes its last descriptor waits too.
+    /// End of the connection that waits. Whoever closes its last descriptor waits too.
     pub socket: TcpStream,
-    /// The other end.
+    /// Other end of the connection.
     reads_nothing: TcpStream,
 }
 

@@ -25,7 +25,7 @@ fn unique(what: &str) -> String {
     )
 }
 
-/// A folder of a test's own. Dropped, it is gone with all that is in it.
+/// Folder of a test's own. Dropping it removes it with all that is in it.
 pub struct Folder(PathBuf);
 
 impl Folder {
@@ -54,7 +54,7 @@ pub fn object(name: &str) -> PathBuf {
     folder.join(name).with_extension("bpf.o")
 }
 
-/// The sample's driver, started. Dropped, it is stopped.
+/// Started driver of the sample. Dropping it stops it.
 pub struct Host {
     pub socket: PathBuf,
     pub records_may_overlap: bool,
@@ -166,7 +166,7 @@ impl Drop for Page {
     }
 }
 
-/// Asks until it is so, and fails if it is not in time.
+/// Asks until a condition holds, and fails if it does not in time.
 pub fn within(limit: Duration, mut so: impl FnMut() -> bool) {
     let end = Instant::now() + limit;
     while !so() {
@@ -261,7 +261,7 @@ impl Child {
         panic!("the child did not say {key:?}");
     }
 
-    /// The word that it waits for.
+    /// Says to the child that it goes on.
     pub fn goes_on(&mut self) {
         self.input.write_all(b"\n").unwrap();
     }

@@ -111,7 +111,7 @@ fn an_answer_that_finds_no_room_is_counted_and_its_packet_passes_all_the_same() 
     });
 }
 
-/// A question for an address of IPv4, as it goes by TCP.
+/// Returns a question for an IPv4 address, as it goes by TCP.
 fn by_tcp(id: u16, name: &str) -> Vec<u8> {
     let mut message = id.to_be_bytes().to_vec();
     message.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);

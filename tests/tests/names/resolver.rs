@@ -88,7 +88,7 @@ pub fn liar(zone: &Protected, answer: &[u8], how: &str) -> Command {
     command
 }
 
-/// An answer that says of a name, as it stands in a message, that it has the address 192.0.2.7.
+/// Returns an answer that says of a name, as it stands in a message, that it has the address 192.0.2.7.
 pub fn answer(name: &[u8]) -> Vec<u8> {
     let header = [0, 7, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0];
     let question = [0, 1, 0, 1];

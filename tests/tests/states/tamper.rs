@@ -90,7 +90,7 @@ fn what_is_taken_off_the_kernel_is_there_again_within_ten_seconds() {
     assert!(flushed.status.success() && is_closed(&zone) && passes(&zone, true));
 }
 
-/// Whatever it is called for, it lets pass.
+/// Loads a program that lets everything pass, whatever it is attached to.
 fn passer() -> OwnedFd {
     // r0 = 1 (`NF_ACCEPT`), and its end.
     let instructions = [0xB7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];

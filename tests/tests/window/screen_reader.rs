@@ -13,7 +13,7 @@ use zbus::zvariant::OwnedObjectPath;
 
 /// Greatest time to wait for something that is to be seen.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks.
+/// Time between two looks at the tree.
 const REST: Duration = Duration::from_millis(200);
 const ACCESSIBLE: &str = "org.a11y.atspi.Accessible";
 const ROOT: &str = "/org/a11y/atspi/accessible/root";
@@ -24,7 +24,7 @@ const SELECTED: u32 = 23;
 struct Ours(Child);
 
 impl Ours {
-    /// Starts it, and hears the first line that it says on standard output.
+    /// Starts a program, and reads the first line that it prints on standard output.
     fn that_says(command: &mut Command) -> (Self, String) {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
@@ -49,7 +49,7 @@ impl Drop for Ours {
     }
 }
 
-/// A display with a window on it, and whoever reads it aloud.
+/// Display with a window on it, and a reader of its accessible tree.
 pub struct ScreenReader {
     accessibility: Connection,
     // In this order: the window goes before its display and its bus.
@@ -58,7 +58,7 @@ pub struct ScreenReader {
     _bus: Ours,
 }
 
-/// Something in the tree: whose it is, and where.
+/// Node of the accessible tree: its owner on the bus, and its path.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Node {
     owner: String,
@@ -136,7 +136,7 @@ impl ScreenReader {
         at.interface(interface).unwrap().build().unwrap()
     }
 
-    /// All that is there now. What goes while it is read is left out.
+    /// Returns all nodes that are there now. What goes while it is read is left out.
     pub fn tree(&self) -> Vec<Node> {
         let root = (
             "org.a11y.atspi.Registry".to_owned(),
@@ -202,7 +202,7 @@ impl ScreenReader {
     }
 }
 
-/// A session's bus of its own; what starts by itself on the machine's is found where Debian has it.
+/// Configuration of a session's bus of its own; what starts by itself on the machine's is found where Debian has it.
 const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>

@@ -1,4 +1,4 @@
-//! An app's page of its ring, written as no honest reader would.
+//! Position in an app's page of its ring, written as no honest reader would.
 
 use channel::Attachment;
 use channel::sys::linux::Linux;
@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 
 const PAGE: usize = 4096;
 
-/// Has an app's page say that it has read up to here.
+/// Writes into an app's page that it has read up to this position.
 pub fn pretend(app: &Attachment<Linux>, position: u64) {
     with_page(app, 0, libc::PROT_READ | libc::PROT_WRITE, |page| {
         // SAFETY: within the page, aligned, and nobody in this process holds a reference to it.

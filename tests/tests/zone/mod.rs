@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 /// Rules that the zone is judged by.
 pub const RULES: &str = include_str!("../../../firewall/rules/examples/lab.toml");
 
-/// A lab with a service in it.
+/// Lab with a service in it.
 pub struct Protected {
     pub service: Service,
     pub rules: PathBuf,
@@ -33,7 +33,7 @@ pub struct Protected {
     pub lab: Lab,
 }
 
-/// A running service, and what it says.
+/// Running service, and the lines that it prints.
 pub struct Service {
     pub process: Child,
     says: Lines<BufReader<ChildStdout>>,
@@ -50,12 +50,12 @@ impl Protected {
         Self::with_options(text, &[])
     }
 
-    /// And with more on the service's command line.
+    /// Starts a zone with more options on the service's command line.
     pub fn with_options(text: &str, options: &[&str]) -> Self {
         Self::with_log(text, options, &[], Stdio::inherit())
     }
 
-    /// And with these variables, and with a place for what it says to people.
+    /// Starts a zone with these variables as well, and with a place for the service's log.
     pub fn with_log(
         text: &str,
         options: &[&str],
@@ -144,7 +144,7 @@ impl Protected {
         serde_json::from_value(said["recovered"].clone()).unwrap()
     }
 
-    /// The next thing that the service says of `what`.
+    /// Waits for the next line of the service about `what`.
     pub fn hear(&mut self, what: &str) -> Value {
         self.service.hear(what)
     }
@@ -225,7 +225,7 @@ impl Service {
         Self { process, says }
     }
 
-    /// The next line that has `what` in it, as a whole.
+    /// Waits for the next line that has `what` in it, and returns it whole.
     fn says(&mut self, what: &str) -> Value {
         for line in self.says.by_ref() {
             // The test harness speaks on the same pipe.
@@ -237,7 +237,7 @@ impl Service {
         panic!("the service has ended");
     }
 
-    /// The next thing that it says of `what`.
+    /// Waits for the next line about `what`, and returns its value.
     pub fn hear(&mut self, what: &str) -> Value {
         self.says(what)[what].take()
     }
@@ -250,13 +250,13 @@ impl Service {
         .unwrap();
     }
 
-    /// Ends it as no service wants to end.
+    /// Kills the service, as no service wants to end.
     pub fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Asks the service to end, and waits until it has.
     pub fn stop(&mut self) {
         if matches!(self.process.try_wait(), Ok(Some(_))) {
             return;

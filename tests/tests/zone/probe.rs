@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Somebody with no rights.
+/// User with no rights.
 pub const NOBODY: u32 = 65_534;
 
 /// The zone's control socket.
@@ -119,7 +119,8 @@ pub fn ip(words: &[&str]) {
     );
 }
 
-/// Another pair of devices between the zone and the world outside: addresses `10.78.N.2` in the zone and `10.78.N.1` outside.
+/// Adds another pair of devices between the zone and the world outside: addresses `10.78.N.2` in the zone and
+/// `10.78.N.1` outside.
 pub fn add_pair(zone: &Protected, inside: &str, outside: &str, net: u8) {
     let (zone_ns, other_ns) = (
         name(&zone.lab.netns()),

@@ -67,7 +67,7 @@ impl Stream {
             .sum()
     }
 
-    /// Starts it, and waits until both connections are there.
+    /// Starts the stream, and waits until both connections are there.
     pub fn start(zone: &Protected) -> Self {
         let folder = zone.lab.folder().join("stream");
         std::fs::create_dir(&folder).unwrap();
@@ -117,7 +117,7 @@ impl Stream {
         }
     }
 
-    /// Ends it, and says what went on.
+    /// Ends the stream, and returns its counts.
     pub fn end(mut self) -> Went {
         std::fs::write(&self.stop, "").unwrap();
         let ended: Vec<_> = self

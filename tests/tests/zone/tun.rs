@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// `TUNSETIFF`, `IFF_TUN` and `IFF_NO_PI`.
+/// Request `TUNSETIFF`, and flags `IFF_TUN` and `IFF_NO_PI`.
 const SET: libc::c_ulong = 0x4004_54CA;
 const TUN: u16 = 1;
 const NOTHING_BEFORE: u16 = 0x1000;
@@ -81,7 +81,7 @@ impl Tun {
         self.0.write_all(&packet).unwrap();
     }
 
-    /// Everything of IPv4 that comes out until it has been quiet for a while.
+    /// Returns all IPv4 packets that come out until it has been quiet for a while.
     pub fn comes(&mut self) -> Vec<Came> {
         let (mut came, mut quiet) = (Vec::new(), Instant::now() + Duration::from_millis(700));
         let mut packet = [0; 2048];

@@ -15,7 +15,7 @@ const SCHEMA: &str = "firewall/cli/src/schema.json";
 /// Word that no schema has: the end of a text, with the list behind the rules.
 const BETWEEN: &str = "\0";
 
-/// Writes it, and says where.
+/// Writes the dictionary, and returns its path.
 pub fn write() -> Result<PathBuf> {
     let mut lines = String::new();
     for word in words(&schema()?) {
@@ -42,7 +42,7 @@ fn words(schema: &Value) -> BTreeSet<String> {
     words
 }
 
-/// `[default]`, `[[rule]]` and their like.
+/// Returns the heads of tables: `[default]`, `[[rule]]` and their like.
 fn tables(schema: &Value) -> impl Iterator<Item = String> {
     let properties = schema["properties"].as_object().into_iter().flatten();
     properties.filter_map(|(name, property)| match property["type"].as_str() {

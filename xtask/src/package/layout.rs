@@ -18,11 +18,11 @@ pub struct Package {
     pub name: &'static str,
     /// The programs: cargo's package and the file that it makes.
     pub programs: &'static [(&'static str, &'static str)],
-    /// Everything else too, each at its place.
+    /// All other files, each at its place.
     pub items: &'static [Item],
 }
 
-/// One file: where it is from, where it goes, and its mode.
+/// File of a package: its source, its place, and its mode.
 pub struct Item(pub From, pub &'static str, pub u32);
 
 /// Source of a file of a package.
@@ -47,7 +47,7 @@ pub struct Layout<'a> {
     pub version: &'a str,
     /// Folder in which the package is laid out.
     pub folder: &'a Path,
-    /// The time of everything in it.
+    /// Time of all files in the package, in seconds since 1970.
     pub epoch: u64,
     /// The programs that cargo built.
     pub built: &'a [PathBuf],
@@ -96,7 +96,7 @@ impl Layout<'_> {
         set_mode(&self.folder.join(to), mode)
     }
 
-    /// Pages are compressed, as Debian has them; completions are not.
+    /// Writes the manual's pages, compressed, as Debian has them, and completions, which are not.
     fn manual(&self, name: &str, to: &str, mode: u32) -> Result<()> {
         let manual = place::packages().join("manual");
         fresh(&manual)?;
@@ -242,7 +242,7 @@ fn pack(folder: &Path, archive: &Path, epoch: u64) -> Result<()> {
     .map(drop)
 }
 
-/// A text as a field of a control file holds it.
+/// Returns a text in the form that a field of a control file has.
 fn paragraphs(text: &str) -> String {
     let line = |line: &str| {
         if line.trim().is_empty() {

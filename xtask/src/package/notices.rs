@@ -47,7 +47,8 @@ pub fn of(packages: &[&str]) -> Result<String> {
     Ok(listed)
 }
 
-/// "name version" of each library, none of them ours. No packages: those of the folder.
+/// Returns "name version" of each library that these packages are linked with, none of them ours; if no package is
+/// named, those of the folder.
 fn linked(folder: &Path, packages: &[&str]) -> Result<BTreeSet<String>> {
     let mut cargo = toolchain::cargo();
     cargo.args([

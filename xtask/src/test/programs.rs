@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-/// One compiled file of tests, or a program.
+/// Compiled file of tests, or program.
 #[derive(Clone, Debug)]
 pub struct Program {
     /// Package of the program.
@@ -41,7 +41,7 @@ impl Programs {
         }
     }
 
-    /// Reads them in a file.
+    /// Reads the programs in a file of cargo's messages.
     pub fn open(list: &Path) -> Result<Self> {
         let messages = fs::read_to_string(list)
             .with_context(|| format!("what cargo compiled: {}", list.display()))?;
@@ -51,12 +51,12 @@ impl Programs {
         })
     }
 
-    /// The file that they were read in.
+    /// Returns the path of the file that the programs were read in.
     pub fn list(&self) -> Option<&Path> {
         self.list.as_deref()
     }
 
-    /// All of a package's that are no tests.
+    /// Returns the paths of all programs of a package that are no tests.
     pub fn ordinary(&self, package: &str) -> impl Iterator<Item = &Path> {
         let found = self
             .all
@@ -71,7 +71,7 @@ impl Programs {
             .filter(move |program| program.is_test && program.package == package)
     }
 
-    /// All programs of a package's tests; none is an error, for then nothing was tested.
+    /// Returns all test programs of a package; none is an error, for then nothing was tested.
     pub fn of_package(&self, package: &str) -> Result<Vec<Program>> {
         let found: Vec<Program> = self.tests(package).cloned().collect();
         if found.is_empty() {
@@ -80,7 +80,7 @@ impl Programs {
         Ok(found)
     }
 
-    /// One program of a package's tests.
+    /// Returns one test program of a package.
     pub fn one(&self, package: &str, target: &str) -> Result<Program> {
         let mut tests = self.tests(package);
         tests

@@ -21,10 +21,10 @@ use crate::toolchain;
 use crate::vm::kernel::KernelLine;
 use crate::vm::quoted;
 
-/// No step may take longer: a hang is a failure too.
+/// Greatest time of a step: a hang is a failure too.
 const LONGEST: Duration = Duration::from_secs(20 * 60);
 const PATIENCE: Duration = Duration::from_secs(3);
-/// An emulated machine's processors are slow, and it runs many files.
+/// Greatest time of a step in an emulated machine, whose processors are slow, and which runs many files.
 const EMULATED: Duration = Duration::from_secs(30 * 60);
 /// Greatest time of a step that gives way: it waits for all tests, and for whatever else the machine does.
 const BEHIND: Duration = Duration::from_secs(3 * 60 * 60);
@@ -40,7 +40,7 @@ pub enum Verdict {
     Failed(String),
     /// The step was not tried, for this reason.
     Skipped(String),
-    /// Somebody pressed Ctrl-C.
+    /// The step was interrupted: somebody pressed Ctrl-C.
     Interrupted,
 }
 
@@ -57,11 +57,11 @@ pub struct Task {
 /// Turn of a task: they come in this order, but for what only computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Turn {
-    /// First: others use what it builds.
+    /// First: others use what the task builds.
     Build,
-    /// One after the other, with this machine for itself as far as it can notice.
+    /// Then, one after the other, with this machine for itself as far as it can notice.
     Test,
-    /// Beside them, and it gives way to them.
+    /// Beside the tests, to which the task gives way.
     Compute,
     /// Last: the task boots an emulated machine, and needs little else of this one than a processor.
     Machine,
@@ -176,7 +176,7 @@ impl Task {
         }
     }
 
-    /// The name of its log.
+    /// Returns the name of the task's log.
     pub fn file_name(&self) -> String {
         let title: String = self
             .title()
@@ -186,8 +186,9 @@ impl Task {
         format!("{}-{title}.log", self.room)
     }
 
-    /// Does it; an error is a fault of the runner, a failed step is a verdict. `everywhere`: on emulated kernels too each test
-    /// runs, and not those alone that would show what is their own. `gives_way`: it has a processor while nothing else wants one.
+    /// Performs the task; an error is a fault of the runner, a failed step is a verdict. `everywhere`: on emulated
+    /// kernels too each test runs, and not those alone that would show what is their own. `gives_way`: it has a
+    /// processor while nothing else wants one.
     pub fn perform(
         &self,
         programs: &mut Programs,
@@ -285,7 +286,7 @@ fn ensure_are_there(program: &Program, tests: &[&str]) -> Result<()> {
     }
 }
 
-/// A step that runs: where its output goes, and what may end it early.
+/// Running step: the log of its output, and what may end it early.
 struct Run<'a> {
     log: File,
     interrupt: &'a Interrupt,

@@ -14,7 +14,7 @@ use crate::place;
 /// The stable release: what people have.
 pub const SUITE: &str = "trixie";
 
-/// A disk to be made: what is on it beside the essential packages, and how large it is.
+/// Disk to be made: its packages beside the essential ones, and its size.
 #[derive(Debug, Hash, PartialEq, Eq)]
 pub struct Disk {
     packages: &'static [&'static [&'static str]],
@@ -53,13 +53,13 @@ const GUESTS: [&str; 8] = [
     "busybox-static",
 ];
 
-/// A machine on its own.
+/// Disk of a machine without guests.
 pub const ALONE: Disk = Disk {
     packages: &[&PLAIN, &CONFINED],
     size: "768M",
 };
 
-/// One with Podman, libvirt's network and WireGuard.
+/// Disk of a machine with Podman, libvirt's network and WireGuard.
 pub const WITH_GUESTS: Disk = Disk {
     packages: &[&PLAIN, &GUESTS],
     size: "1536M",
@@ -88,7 +88,7 @@ pub fn copy(image: &Path, to: &Path) -> Result<()> {
     done(Command::new("cp").arg("--sparse=always").arg(image).arg(to))
 }
 
-/// Another list of packages makes another disk.
+/// Returns a number for the disk: another list of packages makes another one.
 fn fingerprint(disk: &Disk, sources: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     (disk, SCRIPT, sources).hash(&mut hasher);

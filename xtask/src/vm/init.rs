@@ -87,7 +87,7 @@ pub fn command(machine: &Machine, to_terminal: bool) -> String {
     script
 }
 
-/// One word for a shell, whatever is in it.
+/// Quotes any text as one word for a shell.
 pub fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }

@@ -17,13 +17,13 @@ pub struct KernelLine {
     pub name: &'static str,
     /// The suite of Debian whose newest kernel is meant.
     pub suite: &'static str,
-    /// Promise that the tests show on it.
+    /// Promise that the tests show on these kernels.
     pub promise: &'static str,
-    /// The kernel tests' files that run on it, in one machine.
+    /// Files of the kernel tests that run on these kernels, in one machine.
     pub files: &'static [TestFile],
 }
 
-/// A file of the kernel tests, and what of it runs on a kernel that isn't this machine's.
+/// File of the kernel tests, with those of its tests that run on a kernel that isn't this machine's.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TestFile {
     /// Name of the file, without its ending.
