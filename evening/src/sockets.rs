@@ -19,7 +19,7 @@ const EVERY: Duration = Duration::from_millis(50);
 /// The kernel's lists for the thread that reads them.
 const LISTS: [&str; 2] = ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"];
 const TCP: u8 = 6;
-/// Number of the TCP state SYN_SENT in the kernel's list.
+/// Number of the TCP state `SYN_SENT` in the kernel's list.
 const SYN_SENT: u8 = 2;
 
 /// A thread that looks.

@@ -6,7 +6,7 @@ use crate::zone::{Protected, RULES};
 use std::fs;
 use std::path::Path;
 
-/// Bit of CAP_DAC_READ_SEARCH, as `/proc` writes it.
+/// Bit of `CAP_DAC_READ_SEARCH`, as `/proc` writes it.
 const READS_ANYTHING: u64 = 1 << 2;
 /// Threads that deal with what others say, and the rights of each.
 const DEAL_WITH_OTHERS: [(&str, u64); 8] = [
