@@ -23,14 +23,14 @@ use std::time::Instant;
 
 const RECORD: usize = size_of::<LongPacket>();
 
-/// The names that are known, and the thread that learns them. Dropped, the thread ends.
+/// Names of addresses, and the thread that learns them. Dropping this ends the thread.
 pub struct AddressNames {
     shared: Arc<Shared>,
-    /// Its end is what the thread hears of. By it that thread says that something is to join a set.
+    /// Socket to the thread, which ends once this is closed, and which writes here when an address is to join a set.
     end: Option<UnixStream>,
 }
 
-/// The names, for another thread of ours. Cheap to clone.
+/// Names of addresses, for another thread of ours. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct KnownNames(Arc<Shared>);
 
@@ -45,16 +45,16 @@ impl KnownNames {
 struct Shared {
     cache: Mutex<Cache>,
     belief: Mutex<Belief>,
-    /// What is said by TCP.
+    /// Messages of DNS that come by TCP.
     streams: Mutex<Streams>,
-    /// Answers that can't be read.
+    /// Number of DNS answers that can't be read.
     unread: AtomicU64,
-    /// Why no more are learned.
+    /// Reason why no more names are learned.
     broken: Trouble,
 }
 
 impl AddressNames {
-    /// Begins to learn them. Without them the firewall guards all the same.
+    /// Starts the thread that learns names. Without names the firewall guards all the same.
     pub fn learn(driver: &Driver) -> Self {
         let shared = Arc::new(Shared::default());
         let started = start(driver, shared.clone());
@@ -65,28 +65,29 @@ impl AddressNames {
         }
     }
 
-    /// The names, for another thread.
+    /// Returns the names, for another thread.
     pub fn known(&self) -> KnownNames {
         KnownNames(self.shared.clone())
     }
 
-    /// Why no more are learned.
+    /// Returns the trouble because of which no more names are learned, if there is any.
     pub fn trouble(&self) -> &Trouble {
         &self.shared.broken
     }
 
-    /// What keeps addresses from joining sets by them, if something does.
+    /// Returns what keeps addresses from joining sets by their names, or `None` if nothing does.
     pub fn unjoined(&self) -> Option<String> {
         self.shared.belief().trouble(Instant::now())
     }
 
-    /// What wakes the main loop, which has addresses join sets, once one is to.
+    /// Returns the descriptor that wakes the main loop once an address is to join a set, or `None` if no names are
+    /// learned.
     pub fn waker(&self) -> Option<BorrowedFd<'_>> {
         let lives = !self.shared.broken.holds();
         self.end.as_ref().filter(|_| lives).map(AsFd::as_fd)
     }
 
-    /// What is to join sets since this was asked last.
+    /// Returns the addresses that are to join sets since the last call.
     pub fn joins(&self) -> Vec<Join> {
         let mut wakes = [0; 64];
         if let Some(mut end) = self.end.as_ref() {
@@ -105,38 +106,38 @@ impl AddressNames {
         self.shared.belief().take()
     }
 
-    /// From now on these sets ask for names. Returns what joins them by what is known.
+    /// Sets the names that sets ask for from now on. Returns the addresses that join them by what is known.
     pub fn want(&self, wanted: Wanted) -> Vec<Join> {
         self.shared.belief().want(wanted, Instant::now())
     }
 
-    /// Looks whom this machine asks.
+    /// Reads which resolvers this machine asks.
     pub fn look_for_resolvers(&self) {
         let own = own_resolvers();
         self.shared.belief().ask_them(own);
     }
 
-    /// So many addresses found no room in sets.
+    /// Counts addresses that found no room in sets.
     pub fn found_no_room(&self, number: u64) {
         self.shared.belief().found_no_room(number, Instant::now());
     }
 
-    /// What was not believed, or had no address join a set.
+    /// Returns the counts of answers that were not believed, and of addresses that joined no set.
     pub fn not_joined(&self) -> NotJoined {
         self.shared.belief().not_joined()
     }
 
-    /// The name that this address was asked for by last.
+    /// Returns the name that this address was asked for by last.
     pub fn name_of(&self, address: IpAddr) -> Option<Arc<str>> {
         self.shared.lock().name_of(address, Instant::now())
     }
 
-    /// What was learned after this turn, and the last turn.
+    /// Returns the names learned after this turn, and the number of the last turn.
     pub fn since(&self, turn: u64) -> (Vec<Learned>, u64) {
         self.shared.lock().since(turn, Instant::now())
     }
 
-    /// How many are kept, and how many answers could not be read.
+    /// Returns the number of names that are kept, and of answers that could not be read.
     pub fn counted(&self) -> (u64, u64) {
         let unread = self.shared.unread.load(Ordering::Relaxed);
         (self.shared.lock().len() as u64, unread)
@@ -157,7 +158,7 @@ impl Shared {
         self.broken.stands([said]);
     }
 
-    /// True: something is to join a set by it.
+    /// Learns from a record of the driver's. Returns whether an address is to join a set by it.
     fn learn(&self, record: &[u8]) -> bool {
         let now = Instant::now();
         let Some(Handed {
@@ -238,16 +239,16 @@ impl Shared {
     }
 }
 
-/// What a record of the driver's hands on.
+/// Packet of DNS from a record of the driver's.
 struct Handed<'a> {
     /// The packet, as far as it was copied.
     packet: &'a [u8],
-    /// The device that it came in by, or went out by.
+    /// Index of the device that the packet came in by, or went out by.
     device: u32,
     is_question: bool,
 }
 
-/// Which record it is, its length says; it lies anywhere.
+/// Reads a record of the driver's, whose kind follows from its length; it may be unaligned.
 fn handed(record: &[u8]) -> Option<Handed<'_>> {
     const COPIED: usize = offset_of!(AnswerPacket, copied);
     const DEVICE: usize = offset_of!(AnswerPacket, device);
@@ -275,7 +276,7 @@ const _: () = {
     assert!(offset_of!(QuestionPacket, bytes) == offset_of!(AnswerPacket, bytes));
 };
 
-/// What an answer says.
+/// Reads an answer of DNS; a panic of the parser counts as an answer that can't be read.
 fn read(message: &[u8]) -> Result<Answered, Unread> {
     catch_unwind(|| names::read(message)).unwrap_or(Err(Unread::Broken))
 }
@@ -292,7 +293,7 @@ fn start(driver: &Driver, shared: Arc<Shared>) -> Result<UnixStream> {
 }
 
 impl Driver {
-    /// What became of the answers of DNS that the zone got.
+    /// Returns what became of the answers of DNS that the zone got, as the driver counted.
     pub fn answers_seen(&self) -> Result<AnswersSeen> {
         self.value("DNS_SEEN", 0)
     }

@@ -1,4 +1,4 @@
-//! The programs that answers were given to, and by which path each was known then.
+//! Programs that answers were given to, and the path by which each was known then.
 //!
 //! The kernel knows a program by its file's number, which the file system gives to another file once this one is gone: an answer
 //! is over when the path leads to another file and nothing runs from the old one any more. What no path of ours leads to, as
@@ -8,7 +8,7 @@ use crate::programs::{Births, Running};
 use rules::Resolver;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// By the file: its file system's device and its inode.
+/// Paths of programs that were answered, by the program's file: its file system's device and its inode.
 #[derive(Debug, Default)]
 pub struct AnsweredPrograms {
     paths: BTreeMap<[u64; 2], String>,
@@ -22,7 +22,7 @@ impl AnsweredPrograms {
         self.paths.insert(program, path.to_owned());
     }
 
-    /// Those whose paths lead elsewhere and that have ended.
+    /// Returns the programs whose paths lead elsewhere by now and of which no process runs any more.
     pub fn replaced(&self, machine: &dyn Resolver) -> BTreeSet<[u64; 2]> {
         let running = Running::of(&self.births);
         let is_replaced = |(program, path): &(&[u64; 2], &String)| {
@@ -32,7 +32,7 @@ impl AnsweredPrograms {
         replaced.map(|(program, _)| *program).collect()
     }
 
-    /// Forgets these, once nothing that was answered to them holds any more.
+    /// Forgets these programs, once nothing that was answered to them holds any more.
     pub fn forget(&mut self, programs: &BTreeSet<[u64; 2]>) {
         self.paths.retain(|program, _| !programs.contains(program));
         self.births

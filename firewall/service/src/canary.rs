@@ -12,10 +12,10 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::time::Duration;
 
-/// How long one is waited for. It is there at once, or was dropped.
+/// Time that a packet is waited for. It is there at once, or was dropped.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// The sockets that send them, of each version that the zone has.
+/// Sockets that send these packets, one of each version of IP that the zone has.
 #[derive(Debug)]
 pub struct Canary {
     word: u64,
@@ -23,7 +23,7 @@ pub struct Canary {
 }
 
 impl Canary {
-    /// Sockets in the network namespace of the calling thread, whose packets carry this word.
+    /// Opens sockets in the network namespace of the calling thread, whose packets carry this word.
     pub fn open(word: u64) -> Self {
         let versions = [
             (IpAddr::from(Ipv4Addr::LOCALHOST), "ipv4", canary::V4),

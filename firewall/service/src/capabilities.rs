@@ -1,4 +1,4 @@
-//! What a thread of ours gives up before it deals with what is foreign.
+//! Dropping of capabilities by a thread of ours, before it deals with foreign input.
 
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities,
@@ -11,7 +11,8 @@ pub fn give_up() -> io::Result<()> {
     keep(CapabilitySet::empty())
 }
 
-/// The same, but for the right to read whatever there is, where the service has it.
+/// Takes every capability but the right to read any file, where the service has that, from this thread and all that it
+/// starts.
 pub fn give_up_all_but_reading() -> io::Result<()> {
     keep(CapabilitySet::DAC_READ_SEARCH)
 }

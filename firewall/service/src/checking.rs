@@ -6,16 +6,16 @@ use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// The most at a time: while the kernel checks a large one, it holds tens of MiB for it.
+/// Maximum number of programs checked at a time: while the kernel checks a large one, it holds tens of MiB for it.
 const MOST: usize = 4;
 
-/// Hands one program to the kernel.
+/// Check of one program by the kernel.
 pub type Check<'a, T> = Box<dyn FnOnce() -> Result<T> + Send + 'a>;
 
-/// What each of them gives, in their order.
+/// Runs all checks, several at a time, and returns the results in the order of the checks.
 ///
 /// # Errors
-/// That of the first in their order that failed.
+/// Returns the error of the first check, in their order, that failed.
 pub fn all<T: Send>(checks: Vec<Check<'_, T>>) -> Result<Vec<T>> {
     let at_once = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let waiting = Mutex::new(checks.into_iter().enumerate());

@@ -1,14 +1,15 @@
-//! What an AppArmor profile denies the service: root is refused a file by little else, and the kernel's error does not say by what.
+//! Hint that an AppArmor profile may deny the service a file: root is refused a file by little else, and the kernel's
+//! error does not say by what.
 
 use anyhow::Error;
 use nix::errno::Errno;
 use std::fs;
 use std::io;
 
-/// Where the kernel says which profile a process is under.
+/// File in which the kernel names the profile of this process.
 const LABEL: &str = "/proc/self/attr/current";
 
-/// What is to be said behind an error, if it may come of the profile that bounds this process.
+/// Returns a hint to add to an error that may come of the profile that bounds this process, else nothing.
 #[must_use]
 pub fn hint(cause: &Error) -> &'static str {
     let label = fs::read_to_string(LABEL).unwrap_or_default();
@@ -24,12 +25,14 @@ fn hint_under(label: &str, cause: &Error) -> &'static str {
     }
 }
 
-/// Whether a profile holds: its name and its mode stand there. One that only complains denies nothing.
+/// Returns whether the label's profile is enforced, by the mode behind its name. One that only complains denies
+/// nothing.
 fn is_enforced(label: &str) -> bool {
     label.trim_end_matches(['\n', '\0']).ends_with(" (enforce)")
 }
 
-/// Whether the kernel has refused it a file. What a missing capability refuses has another number.
+/// Returns whether the error is the kernel's refusal of a file (`EACCES`). The refusal for lack of a capability has
+/// another number.
 fn is_refusal(cause: &Error) -> bool {
     cause.chain().any(|cause| {
         let number = cause

@@ -8,7 +8,7 @@ use firewall_abi::asking::{Answer, Question, Subject, Who, Width};
 use std::collections::BTreeSet;
 
 impl Driver {
-    /// What was asked and not answered yet.
+    /// Returns the questions of the driver that are not answered yet.
     pub fn questions(&self) -> Result<Vec<(Subject, Question)>> {
         let mut asked = Vec::new();
         self.each("QUESTIONS", |subject: &Subject, question: &Question| {
@@ -24,7 +24,7 @@ impl Driver {
             .context("the driver did not take the answer")
     }
 
-    /// The answer to this, if there is one.
+    /// Returns the answer for this subject, or `None` if there is none.
     pub fn answer_to(&self, to: &Subject) -> Result<Option<Answer>> {
         self.table::<Subject, Answer>("ANSWERS")?
             .get(to)
@@ -39,7 +39,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Every answer, those that are over too.
+    /// Returns every answer, those that are over too.
     pub fn answers(&self) -> Result<Vec<(Subject, Answer)>> {
         let mut answers = Vec::new();
         self.each("ANSWERS", |to: &Subject, answer: &Answer| {
@@ -66,7 +66,8 @@ impl Driver {
         Ok(())
     }
 
-    /// Whether somebody is there whom an answer is to. A process is watched from then on: the driver notes its end.
+    /// Returns whether the program, socket or process that an answer is for exists. A process is watched from then on:
+    /// the driver notes its end.
     pub fn watch(&self, who: Who) -> Result<bool> {
         match who {
             Who::Program(_) => Ok(true),
@@ -89,7 +90,7 @@ impl Driver {
         }
     }
 
-    /// Whether somebody is there still whom an answer is to.
+    /// Returns whether the program, socket or watched process that an answer is for still exists.
     pub fn is_watched(&self, who: Who) -> Result<bool> {
         match who {
             Who::Program(_) => Ok(true),
@@ -102,7 +103,7 @@ impl Driver {
         }
     }
 
-    /// Whom answers may be to, of the processes and sockets: those that have not ended.
+    /// Returns the processes and sockets that answers may be for: those that have not ended.
     pub fn watched(&self) -> Result<BTreeSet<Who>> {
         let (mut watched, mut gone) = (BTreeSet::new(), Vec::new());
         self.each("ANSWERED_PROCESSES", |words: &[u64; 2], _: &u64| {

@@ -1,4 +1,4 @@
-//! What the driver asks people: the questions that wait, and the answers that are in force.
+//! Questions of the driver to people: those that wait, and the answers that are in force.
 //!
 //! The driver keeps both in tables of its own and wakes the service for a new question. Here they get numbers, a time in which they
 //! are to be answered, and a file for answers that hold for always.
@@ -29,13 +29,13 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 use tracing::warn;
 
-/// Answers that one user may have in force, who is not root.
+/// Maximum number of answers in force of one user who is not root.
 pub const MOST_OF_A_USER: usize = 512;
-/// How long it holds that nobody answered.
+/// Time for which it holds that nobody answered.
 pub const UNANSWERED: Duration = Duration::from_secs(60);
 
-/// Whether an answer of this width to this is about what is asked. Of what waits behind a question for another process, or for another
-/// connection, the next packet asks again.
+/// Returns whether an answer of this width to `to` decides what is asked. Of what waits behind a question for another
+/// process, or for another connection, the next packet asks again.
 fn is_about(to: Subject, width: Width, subject: &Subject, question: &Question) -> bool {
     let asks = match to.who() {
         Who::Program(_) => Some(subject.at(width)),
@@ -45,23 +45,23 @@ fn is_about(to: Subject, width: Width, subject: &Subject, question: &Question) -
     asks == Some(to)
 }
 
-/// Whether what these two users have counts as one's: they are the same, or of one block of a container's or a user's subordinate
-/// ones, of which one person has as many as there are.
+/// Returns whether two users have one share: they are the same, or of one block of a container's or a user's
+/// subordinate ones, of which one person has as many as there are.
 pub const fn have_one_share(one: u32, other: u32) -> bool {
     engine::quota::of_user(one) == engine::quota::of_user(other)
 }
 
-/// Whether this user may answer, who is not root: for what runs as them, and is known to.
+/// Returns whether a user who is not root may answer: for a program that is known and runs as that user.
 pub fn may_answer(user: u32, subject: &Subject) -> bool {
     user != NO_USER && subject.user == user && is_program(subject.program)
 }
 
-/// Whether it is a file.
+/// Returns whether a program is known by its file, and is neither the kernel nor unsure.
 fn is_program(program: [u64; 2]) -> bool {
     program != [0; 2] && program != PacketMeta::KERNEL && program != PacketMeta::UNSURE
 }
 
-/// The other end, as people write it.
+/// Returns the peer's address as people write it: an IPv4 address as such.
 pub fn address(remote: [u8; 16]) -> IpAddr {
     let address = Ipv6Addr::from(remote);
     address
@@ -77,7 +77,7 @@ const fn verdict(allow: bool) -> Verdict {
     }
 }
 
-/// An answer as the driver has it.
+/// Builds an answer as the driver has it.
 pub const fn answer(program: [u64; 2], allow: bool, reason: Reason, until_ns: u64) -> Answer {
     Answer {
         until_ns,
@@ -88,7 +88,8 @@ pub const fn answer(program: [u64; 2], allow: bool, reason: Reason, until_ns: u6
     }
 }
 
-/// Takes out what is over, and what was given to programs that are replaced; at a start also what held until then. Returns what is left.
+/// Removes the answers that are over, and those given to programs that are replaced; at a start also those that held
+/// until then. Returns the answers that are left.
 pub fn tidy(
     driver: &Driver,
     always: &mut PermanentAnswers,
@@ -120,7 +121,7 @@ pub fn tidy(
     Ok(left)
 }
 
-/// Says in the log what was not answered.
+/// Logs what was not answered.
 pub fn say_unanswered(unanswered: &Unanswered) {
     let [
         Place {

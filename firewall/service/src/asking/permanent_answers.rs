@@ -1,4 +1,4 @@
-//! The answers that hold for always: in their file, and in force.
+//! Answers that hold for always: in their file, and in force.
 
 use super::answer;
 use super::stored::{StoredAnswer, StoredAnswerKey, StoredVerdict};
@@ -17,23 +17,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tracing::warn;
 
-/// The file of answers that hold for always, in the folder for what is kept.
+/// Name of the file of answers that hold for always, in the folder for what is kept.
 const FILE: &str = "answers.json";
 
-/// The answers that hold for always, in their file. People may mend it while the service runs: it is read anew when it has changed.
+/// Answers that hold for always, in their file. People may edit it while the service runs: it is read anew when it has
+/// changed.
 #[derive(Debug, Default)]
 pub struct PermanentAnswers {
     folder: PathBuf,
     kept: Vec<StoredAnswer>,
-    /// The file as it was read or written last.
+    /// State of the file when it was read or written last.
     state: Option<FileState>,
-    /// What is in force, and of which of them: a program that was replaced while it runs is two.
+    /// Answers in force, with the kept answer that each comes from: a program that was replaced while it runs has two.
     put: BTreeMap<Subject, Put>,
-    /// Why the file can't be read. It is not written then, for what is in it would be lost.
+    /// Reason why the file can't be read. It is not written then, for its content would be lost.
     trouble: Trouble,
 }
 
-/// An answer in force: of which it is, and what it says.
+/// Answer in force: the key of the kept answer that it comes from, and its verdict.
 #[derive(Clone, Debug)]
 struct Put {
     key: StoredAnswerKey,
@@ -41,7 +42,7 @@ struct Put {
 }
 
 impl PermanentAnswers {
-    /// What is kept in this folder. A file that can't be read is left alone, answers nothing, and is trouble.
+    /// Opens the answers kept in this folder. A file that can't be read is left alone, answers nothing, and is trouble.
     pub fn open(folder: &Path) -> Self {
         let mut always = Self {
             folder: folder.to_owned(),
@@ -55,7 +56,7 @@ impl PermanentAnswers {
         self.folder.join(FILE)
     }
 
-    /// The file as it is now; none: it is not there, or can't be looked at.
+    /// Returns the state of the file now, or `None` if it is not there or can't be looked at.
     fn state_now(&self) -> Option<FileState> {
         stat(&self.path()).ok().as_ref().map(FileState::of)
     }
@@ -86,19 +87,19 @@ impl PermanentAnswers {
         }
     }
 
-    /// Reads it if somebody else has changed it, or if it could not be read.
+    /// Reads the file again if somebody else has changed it, or if it could not be read.
     fn read_again(&mut self) {
         if self.trouble.holds() || self.state != self.state_now() {
             self.read();
         }
     }
 
-    /// Why what was answered for always does not hold.
+    /// Returns the trouble because of which answers for always do not hold, if there is any.
     pub fn trouble(&self) -> &Trouble {
         &self.trouble
     }
 
-    /// An error where what was answered for always does not hold: the file is not written then.
+    /// Returns an error if the answers for always do not hold: the file is not written then.
     fn is_whole(&self) -> Result<()> {
         match self.trouble.said().first() {
             Some(trouble) => bail!("{trouble}"),
@@ -106,7 +107,7 @@ impl PermanentAnswers {
         }
     }
 
-    /// Keeps one more, in the place of what was answered to the same before.
+    /// Keeps one more answer, in the place of what was answered to the same before.
     pub fn keep(&mut self, new: StoredAnswer) -> Result<()> {
         self.read_again();
         self.is_whole()?;
@@ -129,7 +130,7 @@ impl PermanentAnswers {
         Ok(())
     }
 
-    /// Keeps these no more. Returns what is in force of them.
+    /// Removes these answers from the file. Returns the subjects for which they are in force.
     pub fn forget(&mut self, keys: &BTreeSet<StoredAnswerKey>) -> Result<BTreeSet<Subject>> {
         if keys.is_empty() {
             return Ok(BTreeSet::new());
@@ -146,17 +147,18 @@ impl PermanentAnswers {
         Ok(over.into_keys().collect())
     }
 
-    /// What is kept, each with its name for itself.
+    /// Returns the kept answers, each with its key.
     pub fn kept(&self) -> impl Iterator<Item = (StoredAnswerKey, &StoredAnswer)> {
         self.kept.iter().map(|kept| (kept.key(), kept))
     }
 
-    /// Of which of them this is in force.
+    /// Returns the key of the kept answer that is in force for this subject, if one is.
     pub fn put_for(&self, to: &Subject) -> Option<&StoredAnswerKey> {
         self.put.get(to).map(|put| &put.key)
     }
 
-    /// What is in force and not kept any more, or says something else now, because somebody has changed the file.
+    /// Returns the subjects whose answer is in force and no longer kept, or kept with another verdict, because somebody
+    /// has changed the file.
     pub fn changed(&mut self) -> Vec<Subject> {
         self.read_again();
         let kept = self.kept.iter().map(|kept| (kept.key(), kept.answer));
@@ -186,12 +188,12 @@ impl PermanentAnswers {
         Ok(())
     }
 
-    /// What is in force of it.
+    /// Returns whether a kept answer is in force for this subject.
     pub fn is_put(&self, to: &Subject) -> bool {
         self.put.contains_key(to)
     }
 
-    /// Notes that this is in force no more.
+    /// Notes that no kept answer is in force for this subject any more.
     pub fn was_taken(&mut self, to: &Subject) {
         self.put.remove(to);
     }
@@ -201,7 +203,7 @@ impl PermanentAnswers {
         self.put.retain(|to, _| !programs.contains(&to.program));
     }
 
-    /// Notes that this is in force of what is kept.
+    /// Notes that a kept answer is in force for this subject.
     pub fn was_put(&mut self, to: Subject, kept: &StoredAnswer) {
         self.put.insert(to, Put::of(kept));
     }
@@ -216,7 +218,7 @@ impl Put {
     }
 }
 
-/// All but those that allow a link-local address, what blocks first.
+/// Returns all answers but those that allow a link-local address, those that block first.
 fn that_hold(kept: &[StoredAnswer]) -> impl Iterator<Item = &StoredAnswer> {
     let (block, allow): (Vec<_>, Vec<_>) = kept
         .iter()
@@ -225,7 +227,7 @@ fn that_hold(kept: &[StoredAnswer]) -> impl Iterator<Item = &StoredAnswer> {
     block.into_iter().chain(allow)
 }
 
-/// Says in the log which answers of a file do not hold, because they allow a link-local address.
+/// Logs which answers of a file do not hold, because they allow a link-local address.
 fn say_those_of_links(kept: &[StoredAnswer]) {
     let of_links = kept.iter().filter(|kept| kept.allows_of_link());
     for (kept, remote) in of_links.filter_map(|kept| Some((kept, kept.remote?))) {
@@ -237,7 +239,7 @@ fn say_those_of_links(kept: &[StoredAnswer]) {
     }
 }
 
-/// What such a file says: each answer whole, and no two of them to the same.
+/// Parses a file of answers: each has to be complete, and no two may be for the same subject.
 fn parse(text: &str) -> Result<Vec<StoredAnswer>> {
     let kept: Vec<StoredAnswer> = serde_json::from_str(text)?;
     let mut keys = BTreeSet::new();

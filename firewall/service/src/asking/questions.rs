@@ -1,4 +1,4 @@
-//! The questions that wait for an answer: each has a number and a time, and nobody has more of them than a share.
+//! Questions that wait for an answer: each has a number and a deadline, and nobody has more of them than a share.
 //!
 //! A question is about a place: the other end, by the name that it was asked for by if it has one, so that a program which tries a
 //! name's addresses of both versions of IP has one question. A program that wants to go to many places within a minute has one question
@@ -14,80 +14,83 @@ use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Questions that wait at once.
+/// Maximum number of questions that wait at once.
 const MOST_WAITING: usize = 256;
-/// And those of one program of one user; or, of whom nobody is known for, to one port or with one address.
+/// Maximum number of waiting questions of one program of one user; where no user is known, to one port or with one
+/// address.
 const MOST_OF_A_PROGRAM: usize = 8;
-/// And those of whom nobody is known for with one network.
+/// Maximum number of waiting questions with one network where no user is known.
 const MOST_OF_A_NETWORK: usize = 32;
-/// And those of one user, whatever the programs; or of nobody.
+/// Maximum number of waiting questions of one user, whatever the programs; or where no user is known.
 const MOST_OF_ONE: usize = 64;
-/// And those of all users but root: what root's programs and what nobody is known for ask has a share of its own.
+/// Maximum number of waiting questions of all users but root: root's programs, and packets of no known user, have a
+/// share of their own.
 const MOST_OF_USERS: usize = MOST_WAITING - 2 * MOST_OF_ONE;
-/// So many places of one program are asked about one by one within [`SOON`]: what comes then is asked about together.
+/// Number of places of one program that are asked about one by one within [`SOON`]: what comes then is asked about
+/// together.
 const FEW: usize = 5;
-/// See [`FEW`].
+/// Time within which [`FEW`] places of a program are asked about one by one.
 const SOON: Duration = Duration::from_secs(60);
-/// So many moments at which programs were asked about are remembered.
+/// Maximum number of moments remembered at which programs were asked about.
 const MOST_RECENT: usize = 4096;
-/// Places that one question is about at once, waiting or decided by nobody for [`UNANSWERED`]. Each of these may be an answer in the
-/// driver's table.
+/// Maximum number of places that one question is about at once, waiting or decided by nobody for [`UNANSWERED`]. Each
+/// of these may be an answer in the driver's table.
 const MOST_PLACES: usize = 512;
-/// And those of one user's questions.
+/// Maximum number of places of one user's questions.
 const MOST_PLACES_OF_ONE: usize = 1024;
-/// And those of all users but root.
+/// Maximum number of places of the questions of all users but root.
 const MOST_PLACES_OF_USERS: usize = 3072;
-/// Addresses of one name that are asked about together.
+/// Maximum number of addresses of one name that are asked about together.
 const MOST_OF_A_NAME: usize = 8;
-/// So many places of a question a person is shown.
+/// Maximum number of places of a question that a person is shown.
 pub const MOST_LISTED: usize = 8;
-/// How often it is looked for questions that found no room.
+/// Interval between looks for questions that found no room.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// A place that is asked about.
+/// Place that a question is about.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
-    /// Its number among the question's: what comes later has a higher one.
+    /// Number of the place within its question: later places have higher numbers.
     pub number: u64,
     pub subject: Subject,
     pub question: Question,
     pub asking: Asking,
-    /// By when it is to be answered.
+    /// Time by which the place is to be answered.
     pub deadline: Instant,
-    /// Nobody answered in time; until when that holds.
+    /// Time until which it holds that nobody answered, or `None` if the place still waits.
     over: Option<Instant>,
 }
 
-/// A question that waits.
+/// Question that waits for an answer.
 #[derive(Clone, Debug)]
 pub struct Waiting {
     pub id: u64,
-    /// Whether it is about whatever its program wants, and not about one place.
+    /// `true` if the question is about any place that its program wants, and not about a single one.
     pub is_many: bool,
-    /// How many others of the same program found no room.
+    /// Number of other questions of the same program that found no room.
     pub more: u64,
-    /// Whose it is: the places of one question are one program's of one user.
+    /// Asker: the places of one question are one program's of one user.
     asker: Subject,
-    /// The name of the other end, if it is about one place and that has one.
+    /// Name of the peer, if the question is about one place and the peer has one.
     name: Option<Arc<str>>,
-    /// The oldest first.
+    /// Places of the question, the oldest first.
     places: Vec<Place>,
-    /// The number of the last one.
+    /// Number of the last place.
     last: u64,
 }
 
 impl Waiting {
-    /// The places that wait for an answer, the oldest first.
+    /// Returns the places that wait for an answer, the oldest first.
     pub fn places(&self) -> impl Iterator<Item = &Place> {
         self.places.iter().filter(|place| place.over.is_none())
     }
 
-    /// The first of them; none: nothing waits any more.
+    /// Returns the first place that waits, or `None` if none waits any more.
     pub fn first(&self) -> Option<&Place> {
         self.places().next()
     }
 
-    /// Packets that wait.
+    /// Returns the number of packets that wait.
     pub fn count(&self) -> u64 {
         self.places()
             .fold(0, |sum, place| sum.saturating_add(place.question.count))
@@ -97,7 +100,7 @@ impl Waiting {
         self.first().is_none()
     }
 
-    /// Whether a new place is one of this question's.
+    /// Returns whether a new place belongs to this question.
     fn takes(&self, new: &Subject, name: Option<&str>) -> bool {
         if self.is_many {
             return is_of_program(&self.asker, new);
@@ -130,20 +133,20 @@ pub struct Unanswered {
     pub places: Vec<Place>,
 }
 
-/// The questions that wait, the oldest first.
+/// Questions that wait, the oldest first.
 #[derive(Debug, Default)]
 pub struct Questions {
     waiting: Vec<Waiting>,
-    /// Of which programs somebody was asked within [`SOON`].
+    /// Programs that somebody was asked about within [`SOON`], each with the moment.
     recent: VecDeque<(Subject, Instant)>,
     last: u64,
-    /// When it is looked again for those that found no room, if some did.
+    /// Time of the next look for questions that found no room, if some did not.
     again: Option<Instant>,
 }
 
 impl Questions {
-    /// None yet. Each service counts from when it began, in milliseconds since the machine did: an answer that was meant for an
-    /// earlier service's question is to none of this one's.
+    /// Returns an empty list of questions. Each service counts from when it began, in milliseconds since the machine
+    /// did: an answer that was meant for an earlier service's question is to none of this one's.
     pub fn numbered_from(boot: Duration) -> Self {
         Self {
             last: u64::try_from(boot.as_millis()).unwrap_or(u64::MAX / 2),
@@ -151,7 +154,7 @@ impl Questions {
         }
     }
 
-    /// Takes in what the driver has asked. Returns the numbers of the new ones.
+    /// Takes in the questions of the driver. Returns the numbers of the new ones.
     pub fn meet(
         &mut self,
         mut asked: Vec<(Subject, Question)>,
@@ -183,7 +186,7 @@ impl Questions {
         (before + 1..=self.last).collect()
     }
 
-    /// Where each place is that is asked about.
+    /// Maps each subject that is asked about to the indices of its question and of its place.
     fn known(&self) -> BTreeMap<Subject, (usize, usize)> {
         let mut known = BTreeMap::new();
         for (at, waiting) in self.waiting.iter().enumerate() {
@@ -193,7 +196,7 @@ impl Questions {
         known
     }
 
-    /// The question that a new place is one of, a new one where there is none; none: there is no room.
+    /// Returns the question that a new place belongs to, a new one where there is none, or `None` if there is no room.
     fn question_for(
         &mut self,
         new: &Subject,
@@ -230,7 +233,7 @@ impl Questions {
         Some(self.waiting.len() - 1)
     }
 
-    /// Whether this program was asked about a few times just now, or waits for as many answers.
+    /// Returns whether this program was asked about [`FEW`] times within [`SOON`], or has as many questions that wait.
     fn was_asked_often(&self, new: &Subject) -> bool {
         let recent = self.recent.iter().map(|(subject, _)| subject);
         let recent = recent.filter(|subject| is_of_program(subject, new)).count();
@@ -240,7 +243,7 @@ impl Questions {
         recent.max(waiting) >= FEW
     }
 
-    /// Whether a question may be about one more place.
+    /// Returns whether a question may be about one more place.
     fn has_place(&self, waiting: &Waiting, new: &Subject) -> bool {
         let most = if waiting.is_many {
             MOST_PLACES
@@ -250,7 +253,7 @@ impl Questions {
         waiting.places.len() < most && self.has_place_of_one(new)
     }
 
-    /// Whether this user's questions may be about one more place.
+    /// Returns whether this user's questions may be about one more place.
     fn has_place_of_one(&self, new: &Subject) -> bool {
         let (mut of_one, mut of_users) = (0, 0);
         for waiting in &self.waiting {
@@ -274,7 +277,7 @@ impl Questions {
             .for_each(|last| last.more = last.more.saturating_add(1));
     }
 
-    /// Forgets what nobody answered where that holds no more: its time is over, or the driver asks again.
+    /// Forgets places that nobody answered where that holds no more: its time is over, or the driver asks again.
     fn forget_old(&mut self, asked: &[(Subject, Question)], now: Instant) {
         let again: BTreeSet<_> = asked.iter().map(|(subject, _)| subject).collect();
         let holds = |place: &Place| {
@@ -290,17 +293,17 @@ impl Questions {
         }
     }
 
-    /// Those that wait.
+    /// Iterates over the questions that wait.
     pub fn iter(&self) -> impl Iterator<Item = &Waiting> {
         self.waiting.iter().filter(|waiting| !waiting.is_over())
     }
 
-    /// The one with this number.
+    /// Returns the question with this number.
     pub fn get(&self, id: u64) -> Option<&Waiting> {
         self.iter().find(|waiting| waiting.id == id)
     }
 
-    /// What nobody answered in time. It waits no more.
+    /// Marks the places whose deadline has passed as unanswered, so that they wait no more, and returns them.
     pub fn overdue(&mut self, now: Instant) -> Vec<Unanswered> {
         let mut over = Vec::new();
         for waiting in &mut self.waiting {
@@ -322,12 +325,12 @@ impl Questions {
         over
     }
 
-    /// Takes out what an answer of this width to this is about.
+    /// Removes the places that an answer of this width to `to` decides.
     pub fn settle(&mut self, to: Subject, width: Width) {
         self.drop_places(|place| is_about(to, width, &place.subject, &place.question));
     }
 
-    /// Takes out this place.
+    /// Removes the place of this subject.
     pub fn drop(&mut self, subject: &Subject) {
         self.drop_places(|place| place.subject == *subject);
     }
@@ -339,7 +342,7 @@ impl Questions {
         self.waiting.retain(|waiting| !waiting.places.is_empty());
     }
 
-    /// Whether another one of this program and user may wait.
+    /// Returns whether another question of this program and user may wait.
     fn has_room(&self, new: &Subject) -> bool {
         let fewer_than = |most: usize, count: fn(&Subject, &Subject) -> bool| {
             let waiting = self.waiting.iter();
@@ -354,7 +357,7 @@ impl Questions {
             && fewer_than(MOST_OF_A_NETWORK, is_of_same_network)
     }
 
-    /// When something is to be done.
+    /// Returns the time until the next deadline, or the next look for questions that found no room.
     pub fn due(&self, now: Instant) -> Option<Duration> {
         let places = self.waiting.iter().flat_map(Waiting::places);
         let deadlines = places.map(|place| place.deadline);
@@ -363,14 +366,14 @@ impl Questions {
     }
 }
 
-/// Whether both are what one program of one user begins, or is begun with: what one answer can be about.
+/// Returns whether both subjects are of one program of one user in one direction, so that one answer can be about both.
 fn is_of_program(one: &Subject, other: &Subject) -> bool {
     one.at(Width::Anywhere) == other.at(Width::Anywhere)
 }
 
-/// Whether the questions count as one asker's: one program's of one user. Of whom nobody is known for, as of most that comes in, those to
-/// one port, and those with one address: who sends to a port from everywhere keeps no other port from being asked about, and who
-/// sends to every port nobody else.
+/// Returns whether two questions count as one asker's: one program's of one user. Where no user is known, as of most
+/// that comes in, those to one port count as one asker's, and those with one address: who sends to a port from
+/// everywhere keeps no other port from being asked about, and who sends to every port nobody else.
 fn is_same_asker(one: &Subject, other: &Subject) -> bool {
     if one.program != other.program || !have_one_share(one.user, other.user) {
         return false;
@@ -380,12 +383,13 @@ fn is_same_asker(one: &Subject, other: &Subject) -> bool {
         || one.remote == other.remote
 }
 
-/// Whether nobody is known for either, and both are with one network: who has all of its addresses keeps no other from being asked about.
+/// Returns whether no user is known for either subject, and both are with one network: who has all of its addresses
+/// keeps no other from being asked about.
 fn is_of_same_network(one: &Subject, other: &Subject) -> bool {
     (one.user, other.user) == (NO_USER, NO_USER) && network(one) == network(other)
 }
 
-/// The network of the other end, in so far as it is known: 24 bits of an IPv4 address, 64 of an IPv6 address.
+/// Returns the peer's network, as far as it is known: 24 bits of an IPv4 address, 64 of an IPv6 address.
 fn network(of: &Subject) -> Ipv6Addr {
     let remote = Ipv6Addr::from(of.remote);
     let kept = if remote.to_ipv4_mapped().is_some() {
@@ -396,7 +400,7 @@ fn network(of: &Subject) -> Ipv6Addr {
     Ipv6Addr::from_bits(remote.to_bits() >> (128 - kept) << (128 - kept))
 }
 
-/// Whether it is what a user asks who is not root.
+/// Returns whether the subject's user is known and is not root.
 const fn is_a_users(subject: &Subject) -> bool {
     subject.user != 0 && subject.user != NO_USER
 }
@@ -444,7 +448,7 @@ mod tests {
         assert!(new[0] > last, "{new:?} {last}");
     }
 
-    /// Places of one program, as many as there are numbers.
+    /// Returns places of one program, as many as there are numbers.
     fn places(numbers: std::ops::Range<u16>) -> Vec<(Subject, Question)> {
         let each = numbers.map(|number| {
             let mut place = subject(7, 1000, 1);
@@ -614,7 +618,7 @@ mod tests {
         );
     }
 
-    /// What comes in, from this address to this port.
+    /// Returns a subject that comes in, from this address to this port.
     fn comes_in(remote: [u8; 4], port: u16) -> Subject {
         Subject {
             remote: std::net::Ipv4Addr::from(remote).to_ipv6_mapped().octets(),

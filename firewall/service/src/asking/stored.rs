@@ -1,4 +1,4 @@
-//! An answer for always, as its file has it.
+//! Answer for always, as its file has it.
 
 use super::address;
 use anyhow::{Result, bail};
@@ -14,32 +14,32 @@ use std::net::IpAddr;
 #[serde(deny_unknown_fields)]
 pub struct StoredAnswer {
     pub answer: StoredVerdict,
-    /// The program's path; none: it has none, or is not known.
+    /// Path of the program, or `None` if it has none or it is not known.
     #[serde(deserialize_with = "Option::deserialize")]
     pub program: Option<String>,
-    /// The user; none: not known.
+    /// User, or `None` if not known.
     #[serde(deserialize_with = "Option::deserialize")]
     pub user: Option<u32>,
     pub direction: StoredDirection,
-    /// The other end; none: any.
+    /// Address of the peer, or `None` for any.
     #[serde(deserialize_with = "Option::deserialize")]
     pub remote: Option<IpAddr>,
-    /// The name that it had been asked for by then, if known.
+    /// Name that the peer had been asked for by then, if known.
     #[serde(deserialize_with = "Option::deserialize")]
     pub remote_name: Option<String>,
-    /// The protocol's number; none: any.
+    /// Number of the protocol, or `None` for any.
     #[serde(deserialize_with = "Option::deserialize")]
     pub protocol: Option<u8>,
-    /// The port; none: any.
+    /// Port, or `None` for any.
     #[serde(deserialize_with = "Option::deserialize")]
     pub port: Option<u16>,
-    /// Who answered.
+    /// Name of whoever answered.
     pub by: String,
-    /// When, in seconds since 1970.
+    /// Time of the answer, in seconds since 1970.
     pub at: u64,
 }
 
-/// What it says.
+/// Verdict of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StoredVerdict {
@@ -48,7 +48,7 @@ pub enum StoredVerdict {
 }
 
 impl StoredVerdict {
-    /// Its name.
+    /// Returns the verdict's name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Allow => Verdict::Allow.name(),
@@ -57,7 +57,7 @@ impl StoredVerdict {
     }
 }
 
-/// Which way what it is about begins.
+/// Direction of the connections that an answer is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum StoredDirection {
     #[serde(rename = "out")]
@@ -74,14 +74,14 @@ impl StoredDirection {
         }
     }
 
-    /// Its name.
+    /// Returns the direction's name.
     pub const fn name(self) -> &'static str {
         self.of().name()
     }
 }
 
 impl StoredAnswer {
-    /// Of an answer of this width to a program at this path.
+    /// Builds the answer for always of this width to a program at this path.
     pub fn of(
         to: &Subject,
         width: Width,
@@ -114,7 +114,7 @@ impl StoredAnswer {
         }
     }
 
-    /// An error where it says what no answer does: of two ways to write one thing, one is right.
+    /// Returns an error if it says what no answer does: of two ways to write one thing, one is right.
     pub fn check(&self) -> Result<()> {
         if self.port.is_some() && self.protocol.is_none() {
             bail!("an answer to a port names its protocol");
@@ -133,12 +133,13 @@ impl StoredAnswer {
         }
     }
 
-    /// Whether it allows an address that another machine has on each link: such an answer does not hold.
+    /// Returns whether the answer allows an address that another machine has on each link: such an answer does not
+    /// hold.
     pub fn allows_of_link(&self) -> bool {
         self.answer == StoredVerdict::Allow && self.remote.is_some_and(control::is_link_local)
     }
 
-    /// How wide it is.
+    /// Returns the answer's width.
     pub const fn width(&self) -> Width {
         match (self.remote.is_some(), self.protocol.is_some()) {
             (true, true) => Width::Endpoint,
@@ -148,7 +149,7 @@ impl StoredAnswer {
         }
     }
 
-    /// What it is to; what is answered to the same takes its place.
+    /// Returns the key of the answer: what it is to. An answer with the same key takes its place.
     pub fn key(&self) -> StoredAnswerKey {
         (
             self.program.clone(),
@@ -160,7 +161,7 @@ impl StoredAnswer {
         )
     }
 
-    /// What it is to, if its program is there, and what it says.
+    /// Returns the subject of the answer and whether it allows it, or `None` if its program is not there.
     pub fn entry(&self, resolver: &dyn Resolver) -> Option<(Subject, bool)> {
         let program = match &self.program {
             Some(path) => resolver.program(path)?,
@@ -178,7 +179,7 @@ impl StoredAnswer {
     }
 }
 
-/// See [`StoredAnswer::key`].
+/// Key of a [`StoredAnswer`], as returned by [`StoredAnswer::key`].
 pub type StoredAnswerKey = (
     Option<String>,
     Option<u32>,

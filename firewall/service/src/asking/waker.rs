@@ -1,4 +1,4 @@
-//! Where the driver wakes the service for a new question.
+//! Ring by which the driver wakes the service for a new question.
 
 use crate::driver::Driver;
 use anyhow::{Context, Result};
@@ -7,14 +7,14 @@ use channel::sys::linux::Ring;
 use firewall_abi::asking::WAKER_BYTES;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Where the driver wakes the service.
+/// Waker of the service for new questions: a ring that the driver writes to.
 pub struct DriverWaker {
     map: OwnedFd,
     ring: Ring,
 }
 
 impl DriverWaker {
-    /// The driver's.
+    /// Opens the driver's waker.
     pub fn of(driver: &Driver) -> Result<Self> {
         let map = driver.map("WAKER")?.try_clone_to_owned()?;
         let ring = Ring::new(map.as_fd(), WAKER_BYTES as u32)
@@ -22,7 +22,8 @@ impl DriverWaker {
         Ok(Self { map, ring })
     }
 
-    /// Whether it was woken since this was asked last. What was asked by then is in the table.
+    /// Returns whether the driver has woken the service since the last call. The questions asked by then are in the
+    /// table.
     pub fn is_woken(&self) -> bool {
         let woken = self.ring.producer() != self.ring.consumer();
         if woken {
