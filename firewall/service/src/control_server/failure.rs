@@ -1,10 +1,10 @@
-//! Errors of the interface, and why a request makes no sense.
+//! Errors of the interface, and reasons why a request makes no sense.
 
 use control::{INTERFACE, Refused};
 use serde_json::{Value, json};
 use varlink::Reply;
 
-/// An error of the interface.
+/// Error of the interface.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Failure {
     pub name: &'static str,
@@ -12,7 +12,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// An error that needs no more than a sentence.
+    /// Builds an error that needs no more than a sentence.
     pub fn new(name: &'static str, message: impl Into<String>) -> Self {
         Self {
             name,
@@ -20,7 +20,7 @@ impl Failure {
         }
     }
 
-    /// Of a parameter that is beyond what there is.
+    /// Builds the error for a parameter whose value is beyond the allowed range.
     pub fn out_of_range(parameter: &str, message: String) -> Self {
         Self {
             name: "OutOfRange",
@@ -28,7 +28,7 @@ impl Failure {
         }
     }
 
-    /// Of a request that is longer than it may be.
+    /// Builds the error for a request that is longer than it may be.
     pub fn too_long(most: usize) -> Self {
         let message = format!(
             "a request of yours may have {most} bytes; longer rule files are applied by root"
@@ -39,7 +39,7 @@ impl Failure {
         }
     }
 
-    /// The whole reply.
+    /// Returns the error as a whole reply.
     pub fn reply(self) -> Reply {
         Reply::error(format!("{INTERFACE}.{}", self.name), Some(self.parameters))
     }
@@ -88,7 +88,7 @@ impl From<Refused> for Failure {
     }
 }
 
-/// Why a request makes no sense.
+/// Reason why a request makes no sense.
 pub enum Misunderstood {
     Method,
     Parameter(String),

@@ -10,14 +10,14 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Somebody who is connected, and both ends of the connection.
+/// A connected peer, and both ends of its connection.
 pub struct Talk {
     peer: PeerConnection,
     requester: UnixStream,
 }
 
 impl Talk {
-    /// Somebody connects who may change the firewall, or may not.
+    /// Connects a peer that may change the firewall, or may not.
     ///
     /// # Panics
     /// The system has no sockets for it.
@@ -37,7 +37,8 @@ impl Talk {
         Self { peer, requester }
     }
 
-    /// Says this, has every request answered that is whole by then, and adds what comes back. False: it was hung up on.
+    /// Sends these bytes, has every request answered that is whole by then, and adds what comes back. Returns `false`
+    /// once the connection is hung up.
     pub fn say(&mut self, bytes: &[u8], answers: &mut Vec<u8>) -> bool {
         let said = self
             .requester
@@ -80,7 +81,7 @@ impl Talk {
     }
 }
 
-/// Stands where the firewall is: what comes here is what the interface promises to let through.
+/// Answers in the firewall's place: what comes here is what the interface promises to let through.
 fn at_nobody(request: Request, requester: Requester) -> Answered {
     assert!(
         requester.may_change || request.as_root().is_none(),

@@ -1,4 +1,4 @@
-//! How the main loop stops the control thread, and asks it whether it lives.
+//! Handle by which the main loop stops the control thread, and asks it whether it lives.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -6,20 +6,20 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The main loop's end. Dropped, it stops the thread.
+/// Main loop's end of the heartbeat. Dropping it stops the thread.
 pub struct ThreadHandle {
     call: UnixStream,
     asked: u64,
     answered: Arc<AtomicU64>,
 }
 
-/// The thread's end.
+/// Thread's end of the heartbeat.
 pub struct Heartbeat {
     call: UnixStream,
     answered: Arc<AtomicU64>,
 }
 
-/// Both ends.
+/// Creates both ends of a heartbeat.
 pub fn pair() -> io::Result<(ThreadHandle, Heartbeat)> {
     let (call, called) = UnixStream::pair()?;
     call.set_nonblocking(true)?;
@@ -38,7 +38,7 @@ pub fn pair() -> io::Result<(ThreadHandle, Heartbeat)> {
 }
 
 impl ThreadHandle {
-    /// Whether the thread has answered since it was asked last; then it is asked again.
+    /// Returns whether the thread has answered since the last call; if so, it is asked again.
     pub fn lives(&mut self) -> bool {
         // Relaxed: nothing else is handed over by it.
         let lives = self.answered.load(Ordering::Relaxed) >= self.asked;
@@ -50,7 +50,7 @@ impl ThreadHandle {
 }
 
 impl Heartbeat {
-    /// Answers what was asked. False: the thread is to end.
+    /// Answers the main loop. Returns `false` if the thread is to end.
     pub fn answer(&self) -> bool {
         let mut asked = [0; 64];
         match (&self.call).read(&mut asked) {

@@ -1,4 +1,4 @@
-//! The interface as varlink sees it: methods in, answers or named errors out.
+//! Interface as varlink sees it: methods in, answers or named errors out.
 
 use super::failure::{Failure, Misunderstood};
 use super::methods::{Answer, Request};
@@ -10,7 +10,7 @@ use std::io::BufRead;
 use std::sync::Arc;
 use varlink::{Call, CallTrait, Reply};
 
-/// The interface for one connection.
+/// Interface for one connection.
 pub struct Interface {
     pub answer: Arc<dyn Answer>,
     pub requester: Requester,
@@ -55,7 +55,7 @@ impl varlink::Interface for Interface {
 }
 
 impl Interface {
-    /// None: whether it may be done is to be found out first.
+    /// Returns the reply to a request, or `None` if polkit's permission for it has to be found out first.
     fn reply(&self, request: Request, interactive: bool) -> Option<Reply> {
         let mut requester = self.requester;
         if let Some(as_root) = request.as_root()

@@ -1,4 +1,4 @@
-//! What can be asked of the service, and what it does then: questions, which change nothing, and changes.
+//! Requests that the service takes, and what it does then: queries, which change nothing, and changes.
 //!
 //! A change says by itself whether it takes root and what the log has of it, with no "else": one that is new can't be forgotten.
 
@@ -13,22 +13,22 @@ use std::net::IpAddr;
 use std::time::Duration;
 use tracing::info;
 
-/// What is asked for.
+/// Request of a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// Answered by the main loop.
+    /// Query, answered by the main loop.
     Query(Query),
-    /// A page of the history: read from its database, on which the main loop does not wait.
+    /// Request for a page of the history: read from its database, on which the main loop does not wait.
     History {
         since: u64,
         after: u64,
         program: Option<String>,
     },
-    /// Done by the main loop.
+    /// Change, done by the main loop.
     Change(Change),
 }
 
-/// What changes nothing.
+/// Request that changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
     Status,
@@ -45,7 +45,7 @@ pub enum Query {
     Answers,
 }
 
-/// What changes something.
+/// Request that changes something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     Apply {
@@ -68,32 +68,32 @@ pub enum Change {
     },
     RefreshList {
         set: String,
-        /// Whatever was fetched last is taken that is a list.
+        /// `true` if the content fetched last is taken, whatever it is, as long as it is a list.
         take: bool,
     },
     Answer {
         id: u64,
-        /// The number of the last place that whoever answers was shown.
+        /// Number of the last place that whoever answers was shown.
         listed: Option<u64>,
         given: Given,
     },
     ForgetAnswers {
         which: Forgotten,
-        /// About others' programs too.
+        /// `true` if answers about others' programs are meant too.
         everybody: bool,
     },
 }
 
-/// An answer's parameters, or why there is none.
+/// Parameters of an answer, or the error if there is none.
 pub type Answered = Result<Value, Failure>;
 
-/// Who answers a request: the service, or a test.
+/// Function that answers a request: the service's, or a test's.
 pub trait Answer: Fn(Request, Requester) -> Answered + Send + Sync + 'static {}
 
 impl<F: Fn(Request, Requester) -> Answered + Send + Sync + 'static> Answer for F {}
 
 impl Request {
-    /// The command by which root does what takes root; none: it does not.
+    /// Returns the command by which root does it, or `None` if the request does not take root.
     pub const fn as_root(&self) -> Option<&'static str> {
         match self {
             Self::Query(_) | Self::History { .. } => None,
@@ -103,7 +103,7 @@ impl Request {
 }
 
 impl Change {
-    /// The command by which root does it; none: each may do it about what is their own.
+    /// Returns the command by which root does it, or `None` if each may do it about what is their own.
     const fn as_root(&self) -> Option<&'static str> {
         match self {
             Self::Apply { .. } => Some("sudo gatebell rules apply FILE"),
@@ -123,7 +123,7 @@ impl Change {
         }
     }
 
-    /// As the service's log has it; none: what was answered has a trail of its own.
+    /// Returns the change as the service's log has it, or `None` for an answer, which has a trail of its own.
     fn logged(&self) -> Option<String> {
         Some(match self {
             Self::Apply { name, note, .. } => match &note.what {
@@ -224,7 +224,7 @@ impl Query {
     }
 }
 
-/// Answers: what is kept from the database, everything else in the main loop.
+/// Answers a request: from the history's database if it asks for a page of it, otherwise by the main loop.
 pub fn answer(
     mailbox: &Mailbox,
     history: &HistoryReader,
@@ -276,7 +276,7 @@ fn in_main_loop(
     mailbox.ask(work).map_err(ending)?
 }
 
-/// A page of what was kept: all of it, or what this requester's own programs did.
+/// Returns a page of what was kept: all of it, or what this requester's own programs did.
 fn page(history: &HistoryReader, asked: PageRequest) -> Answered {
     let page = history.page(asked);
     page.map(|page| json!({ "history": page }))
@@ -290,7 +290,7 @@ fn in_short(addresses: &[IpAddr]) -> String {
     }
 }
 
-/// Writes down who changed something, and by whose leave.
+/// Logs who changed something, and by whose leave.
 fn log(what: &str, requester: Requester, failed: Option<&Failure>) {
     let leave = if requester.by_polkit {
         "permitted by polkit"
@@ -306,7 +306,7 @@ fn log(what: &str, requester: Requester, failed: Option<&Failure>) {
     );
 }
 
-/// Other people's apps are theirs; that everything balances is everybody's.
+/// Removes other people's apps from the accounts of a requester; whether everything balances stays for everybody.
 fn visible(mut accounts: Accounts, requester: Requester) -> Accounts {
     accounts
         .apps

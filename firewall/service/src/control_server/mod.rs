@@ -1,4 +1,4 @@
-//! The control socket: what can be asked of the running service, as varlink's `org.gatebell.Firewall`.
+//! Control socket: requests to the running service, as varlink's `org.gatebell.Firewall`.
 //!
 //! It is not the driver's device. Records and events go by that one's socket, in the bytes of `firewall_abi`; here are questions
 //! about the firewall as a whole, and changes to it, in a documented protocol that other programs speak too. docs/control.md
@@ -39,10 +39,10 @@ use std::path::Path;
 use std::thread::JoinHandle;
 use tracing::error;
 
-/// The open control socket. Dropped, it hangs up on everybody and takes the socket away.
+/// Open control socket. Dropping it hangs up on everybody and removes the socket.
 pub struct Control {
     thread: Option<JoinHandle<()>>,
-    /// Its end is what the thread hears of.
+    /// Handle of the thread, which ends once this is dropped.
     handle: Option<heartbeat::ThreadHandle>,
 }
 
@@ -55,7 +55,7 @@ impl Control {
         Self::serve(path, Polkit::default(), answer, Closer::default())
     }
 
-    /// Whether the thread does its work: it has answered since this was asked last.
+    /// Returns whether the thread does its work: it has answered since the last call.
     pub fn lives(&mut self) -> bool {
         self.handle
             .as_mut()

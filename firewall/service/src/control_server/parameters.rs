@@ -1,4 +1,4 @@
-//! A method and its parameters, as they came, to what is asked for: each checked once, here.
+//! Parsing of a method and its parameters, as they came, into a request: each is checked once, here.
 
 use super::failure::{Failure, Misunderstood};
 use super::methods::{Change, Query, Request};
@@ -12,13 +12,13 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// The longest lease that can be asked for.
+/// Maximum length of a lease, in seconds.
 const LONGEST_LEASE: u64 = 24 * 60 * 60;
-/// The longest name of a rule file.
+/// Maximum length of a rule file's name.
 const LONGEST_NAME: usize = 4096;
-/// The longest time that an answer may hold, but for always: a year.
+/// Maximum time that an answer may hold, but for always, in seconds: a year.
 const LONGEST_ANSWER: u64 = 366 * 24 * 60 * 60;
-/// So many answers may be named at once: more than there are.
+/// Maximum number of answers that may be named at once: more than there are.
 const MOST_ANSWERS: usize = 2 * MAX_ANSWERS;
 
 pub fn understand(method: &str, parameters: Option<&Value>) -> Result<Request, Misunderstood> {
@@ -71,7 +71,7 @@ pub fn understand(method: &str, parameters: Option<&Value>) -> Result<Request, M
     }
 }
 
-/// Whether somebody may be asked for a password; a request that does not say so comes from a person.
+/// Returns whether somebody may be asked for a password; a request that does not say so comes from a person.
 pub fn may_interact(parameters: Option<&Value>) -> bool {
     let said = parameters.and_then(|parameters| parameters.get("interactive"));
     said.and_then(Value::as_bool) != Some(false)
@@ -127,7 +127,7 @@ struct OfSet {
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
-/// What every change takes: see [`may_interact`].
+/// Parameters that every change takes: see [`may_interact`].
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OfAChange {
@@ -350,7 +350,7 @@ struct RefreshList {
     _interactive: Option<bool>,
 }
 
-/// Each once.
+/// Returns each address of these texts once.
 fn single_addresses(texts: &[String]) -> Result<Vec<IpAddr>, Misunderstood> {
     let range = |message| Misunderstood::Range(Failure::out_of_range("addresses", message));
     if texts.is_empty() || texts.len() > MAX_MEMBERS {
@@ -369,7 +369,7 @@ fn single_addresses(texts: &[String]) -> Result<Vec<IpAddr>, Misunderstood> {
     Ok(addresses.into_iter().collect())
 }
 
-/// Parameters as a type; none are as good as no fields. What serde says names the field.
+/// Reads parameters into a type; missing ones are as good as no fields. The error that serde reports names the field.
 fn read<T: DeserializeOwned>(parameters: Option<&Value>) -> Result<T, Misunderstood> {
     let none = json!({});
     T::deserialize(parameters.unwrap_or(&none))

@@ -1,4 +1,4 @@
-//! One connection: what came in, what has to go out, and by when.
+//! Connection of a peer: bytes received, bytes to send, and deadlines.
 
 use super::failure::Failure;
 use super::interface::Interface;
@@ -22,33 +22,33 @@ use std::time::{Duration, Instant};
 use varlink::sansio::protocol::serialize_reply;
 use varlink::{ConnectionHandler, VarlinkService};
 
-/// The longest request of root: a rule file with everything in it, as JSON.
+/// Maximum length of root's requests, in bytes: a rule file with everything in it, as JSON.
 pub const LONGEST_OF_ROOT: usize = 8 << 20;
-/// The longest request of others: a rule file that people write, whose lists are files of their own.
+/// Maximum length of others' requests, in bytes: a rule file that people write, whose lists are files of their own.
 pub const LONGEST_OF_OTHERS: usize = 256 << 10;
-/// How long a request may take to come, and an answer to go.
+/// Time that a request may take to come, and an answer to go.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A user that there is not.
+/// User number that no user has.
 const NOBODY: u32 = u32::MAX;
-/// Descriptors that the kernel lets a message carry: `SCM_MAX_FD`.
+/// Maximum number of descriptors that the kernel lets a message carry: `SCM_MAX_FD`.
 const MOST_BESIDE: usize = 253;
-/// How much is read at once.
+/// Number of bytes read at once.
 const BITE: usize = 64 << 10;
 
-/// Who asks, as the kernel noted it.
+/// Requester, as the kernel noted it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requester {
     pub user: u32,
-    /// The process that connected.
+    /// Process that connected.
     pub process: Option<u32>,
-    /// Root, or the user that the service runs as.
+    /// `true` for root, and for the user that the service runs as.
     pub may_change: bool,
-    /// Polkit permits the request in hand.
+    /// `true` if polkit permits the request in hand.
     pub by_polkit: bool,
 }
 
 impl Requester {
-    /// Whose programs' questions they see and answer; none: everybody's.
+    /// Returns the user whose programs' questions the requester sees and answers, or `None` for everybody's.
     pub const fn sees(&self) -> Option<u32> {
         if self.may_change {
             None
@@ -57,36 +57,36 @@ impl Requester {
         }
     }
 
-    /// Who that is, for people: by their name, and the one that they logged in under.
+    /// Returns the requester for people: by their name, and the one that they logged in under.
     pub fn name(&self) -> String {
         user_names::person(self.user, self.process)
     }
 }
 
-/// Somebody who is connected.
+/// Connection of a peer to the control socket.
 pub struct PeerConnection {
     pub stream: ForeignFd,
     closer: Closer,
     pub requester: Requester,
-    /// Whom polkit is asked about; none for root, and where the process that connected has ended.
+    /// Process that polkit is asked about, or `None` for root, and if the process that connected has ended.
     pub subject: Option<Arc<Subject>>,
     service: VarlinkService,
     permission: Arc<Permission>,
-    /// The request that waits for permission, and the question that is asked about it.
+    /// Request that waits for permission, and the question to polkit about it.
     waits: Option<(Vec<u8>, Option<Question>)>,
     came_in: Vec<u8>,
-    /// So many bytes of that were looked at and have no end of a message in them.
+    /// Number of received bytes that were looked at and have no end of a message in them.
     looked_at: usize,
     goes_out: Vec<u8>,
     went_out: usize,
-    /// By when the message that has begun to come or to go must be through.
+    /// Time by which the message that has begun to come or to go must be through.
     deadline: Option<Instant>,
-    /// Nothing more is read; once the answer is out, that is the end.
+    /// `true` if nothing more is read; once the answer is out, the connection ends.
     leaving: bool,
 }
 
 impl PeerConnection {
-    /// Greets somebody who has connected.
+    /// Creates the connection of a peer that has connected, for the credentials that the kernel has of it.
     pub fn new(stream: OwnedFd, closer: &Closer, answer: Arc<dyn Answer>) -> io::Result<Self> {
         let peer = getsockopt(&stream, PeerCredentials);
         let user = peer.as_ref().map_or(NOBODY, |peer| peer.uid());
@@ -109,7 +109,7 @@ impl PeerConnection {
         Ok(peer)
     }
 
-    /// The same, where it is known who that is.
+    /// Creates the connection of a peer whose credentials are known.
     pub fn who(
         requester: Requester,
         stream: ForeignFd,
@@ -148,24 +148,24 @@ impl PeerConnection {
         }
     }
 
-    /// Bytes that wait to be taken.
+    /// Returns the number of bytes that the peer has yet to take.
     pub fn owes(&self) -> usize {
         self.goes_out.len() - self.went_out
     }
 
-    /// Whether a whole request has come already.
+    /// Returns whether a whole request has come already.
     pub fn has_asked(&self) -> bool {
         self.came_in
             .get(..self.looked_at)
             .is_some_and(|seen| seen.last() == Some(&0))
     }
 
-    /// By when something must have happened.
+    /// Returns the time by which the message that is on its way must be through.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 
-    /// Takes in what has come. False: that was the end.
+    /// Reads what has come. Returns `false` at the end of the connection.
     pub fn hear(&mut self, now: Instant) -> bool {
         let mut bite = vec![0; BITE];
         match self.receive(&mut bite) {
@@ -202,20 +202,20 @@ impl PeerConnection {
         Ok(got?.bytes)
     }
 
-    /// The change that waits to be decided on, and the question that is asked about it, if it is.
+    /// Returns the change that waits for a decision, and the question about it, if it is asked.
     pub fn waits(&self) -> Option<(PermissionRequest, Option<&Question>)> {
         let (_, question) = self.waits.as_ref()?;
         Some((self.permission.wanted()?, question.as_ref()))
     }
 
-    /// The change that waits is being asked about.
+    /// Sets the question that is asked about the change that waits.
     pub fn wait_for(&mut self, question: Question) {
         if let Some((_, asked)) = &mut self.waits {
             *asked = Some(question);
         }
     }
 
-    /// Goes on with the request that waits. False: that was the end.
+    /// Goes on with the request that waits. Returns `false` at the end of the connection.
     pub fn decide(&mut self, decision: Result<(), Failure>, now: Instant) -> bool {
         let Some((request, _)) = self.waits.take() else {
             return true;
@@ -224,7 +224,8 @@ impl PeerConnection {
         self.handle(request, now)
     }
 
-    /// Answers the oldest request, or finds that it waits. False: it was none.
+    /// Answers the oldest request, or finds that it waits. Returns `false` if it was no request, or if the connection
+    /// is over.
     pub fn answer(&mut self, now: Instant) -> bool {
         let rest = self.came_in.split_off(self.looked_at);
         let request = std::mem::replace(&mut self.came_in, rest);
@@ -257,7 +258,7 @@ impl PeerConnection {
         self.tell(reply, now)
     }
 
-    /// Hands over as much of the answer as is taken. False: nobody takes it.
+    /// Sends as much of the answer as the peer takes. Returns `false` if the peer takes nothing any more.
     pub fn speak(&mut self) -> bool {
         while let Some(rest) = self
             .goes_out
@@ -278,7 +279,7 @@ impl PeerConnection {
         !self.leaving
     }
 
-    /// Says why, and goes.
+    /// Sends an error and ends the connection after it.
     fn part(&mut self, failure: Failure, now: Instant) -> bool {
         (self.came_in, self.looked_at, self.leaving) = (Vec::new(), 0, true);
         serialize_reply(&failure.reply()).is_ok_and(|reply| self.tell(reply, now))
@@ -290,7 +291,7 @@ impl PeerConnection {
         self.speak()
     }
 
-    /// Looks for the end of a message in what has not been looked at.
+    /// Looks for the end of a message in the bytes that have not been looked at.
     fn look(&mut self) {
         let unseen = self.came_in.get(self.looked_at..).unwrap_or_default();
         let end = unseen.iter().position(|byte| *byte == 0).map(|at| at + 1);
@@ -306,7 +307,7 @@ impl PeerConnection {
     }
 }
 
-/// Whether the requester wants no answer.
+/// Returns whether the requester wants no answer.
 fn is_oneway(request: &[u8]) -> bool {
     #[derive(serde::Deserialize)]
     struct Oneway {

@@ -1,19 +1,19 @@
-//! Whether somebody who is not root may change something: found out, while the request waits.
+//! Permission of somebody who is not root to change something: found out, while the request waits.
 
 use super::failure::Failure;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A change that takes root, or polkit's permission.
+/// Change that takes root, or polkit's permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PermissionRequest {
-    /// The command by which root does it.
+    /// Command by which root does it.
     pub as_root: &'static str,
-    /// Whether somebody may be asked for a password.
+    /// `true` if somebody may be asked for a password.
     pub interactive: bool,
 }
 
-/// What is decided about the request in hand of somebody who is not root. It is handled once to find out that it takes
-/// permission, and once more when that is decided; in between there is no answer.
+/// Decision about the request in hand of somebody who is not root. The request is handled once to find out that it
+/// takes permission, and once more when that is decided; in between there is no answer.
 #[derive(Debug, Default)]
 pub struct Permission(Mutex<Decision>);
 
@@ -26,7 +26,7 @@ enum Decision {
 }
 
 impl Permission {
-    /// The change that waits for a decision, if one does.
+    /// Returns the change that waits for a decision, if one does.
     pub fn wanted(&self) -> Option<PermissionRequest> {
         match *self.lock() {
             Decision::Wanted(change) => Some(change),
@@ -34,17 +34,17 @@ impl Permission {
         }
     }
 
-    /// What the same request hears when it is handled again.
+    /// Sets the decision that the request finds when it is handled again.
     pub fn decide(&self, decision: Result<(), Failure>) {
         *self.lock() = Decision::Decided(decision);
     }
 
-    /// Forgets all: a decision holds for one request.
+    /// Forgets the decision: it holds for one request.
     pub fn forget(&self) {
         *self.lock() = Decision::Nothing;
     }
 
-    /// The decision, once; none: it is wanted from here on.
+    /// Returns the decision, once, or `None`; then the change waits for one from here on.
     pub fn take(&self, change: PermissionRequest) -> Option<Result<(), Failure>> {
         let mut state = self.lock();
         match std::mem::replace(&mut *state, Decision::Wanted(change)) {

@@ -1,4 +1,4 @@
-//! What polkit is asked: whether somebody who is not root may change the firewall.
+//! Questions to polkit: whether somebody who is not root may change the firewall.
 //!
 //! The question is put by polkit's own `pkcheck`, a process that is started for it and ends with it. D-Bus is used for that and
 //! for nothing else: this process speaks none, needs no bus to run, and holds no library that parses what a bus says. A process
@@ -28,24 +28,26 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What is asked for; the package's policy file describes it.
+/// Action that polkit is asked about; the package's policy file describes it.
 const ACTION: &str = "org.gatebell.firewall.change";
-/// Where Debian's polkitd has it.
+/// Path of `pkcheck` in Debian's package of polkitd.
 const PKCHECK: &str = "/usr/bin/pkcheck";
-/// The one variable that it gets: another bus than the usual one, which whoever started the service wants it to use.
+/// The one environment variable that `pkcheck` gets: another bus than the usual one, which whoever started the service
+/// wants it to use.
 const BUS: &str = "DBUS_SYSTEM_BUS_ADDRESS";
-/// Questions at once. Each takes a thread and a process of a few threads, of which the package's unit allows 64.
+/// Maximum number of questions at once. Each takes a thread and a process of a few threads, of which the package's unit
+/// allows 64.
 const MOST: usize = 8;
-/// And at once about one user's programs.
+/// Maximum number of questions at once about one user's programs.
 pub const MOST_OF_A_USER: usize = 2;
-/// How long somebody may take to type a password: a client waits for an answer for two minutes.
+/// Time that somebody may take to type a password: a client waits for an answer for two minutes.
 const PATIENCE_WITH_A_PERSON: Duration = Duration::from_secs(100);
-/// And polkit itself, where nobody is to be asked.
+/// Time that polkit itself may take, where nobody is to be asked.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// As much is read of what `pkcheck` complains of.
+/// Maximum number of bytes read of what `pkcheck` complains of.
 const LONGEST_COMPLAINT: usize = 400;
 
-/// A process that polkit can be asked about: the one that connected, and no later one of its number.
+/// Process that polkit can be asked about: the one that connected, and no later one of its number.
 #[derive(Debug)]
 pub struct Subject {
     pidfd: OwnedFd,
@@ -55,8 +57,9 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// Who connected; none if that process has ended. Kernels before 6.5 can't say which process that was but by its number,
-    /// so there this has to be asked as soon as it connects. Its user is the one it had then: polkit compares.
+    /// Returns the process that connected, or `None` if it has ended. Kernels before 6.5 can't say which process that
+    /// was but by its number, so there this has to be asked as soon as it connects. Its user is the one it had then:
+    /// polkit compares.
     pub fn of(stream: &impl AsFd, user: u32, process: Option<u32>) -> Option<Self> {
         let process = process?;
         let pidfd = match getsockopt(&stream.as_fd(), PeerPidfd) {
@@ -79,18 +82,18 @@ impl Subject {
         living::lives(self.pidfd.as_fd())
     }
 
-    /// As `pkcheck --process` takes it.
+    /// Returns the process as `pkcheck --process` takes it.
     fn said(&self) -> String {
         format!("{},{},{}", self.process, self.started, self.user)
     }
 }
 
-/// polkit, or what a test has in its place. Cheap to clone.
+/// Client of polkit, or of what a test has in its place. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Polkit {
     program: PathBuf,
     patience: [Duration; 2],
-    /// The questions that are asked now, by user; those that were given up count until they are gone.
+    /// Number of questions asked now, by user; those that were given up count until they are gone.
     asked: Arc<Mutex<HashMap<u32, usize>>>,
 }
 
@@ -101,7 +104,7 @@ impl Default for Polkit {
 }
 
 impl Polkit {
-    /// Asked by another program, and with less patience: without a person, and with one.
+    /// Creates a client that asks by another program, with these times: without a person, and with one.
     pub fn at(program: PathBuf, patience: [Duration; 2]) -> Self {
         Self {
             program,
@@ -110,7 +113,7 @@ impl Polkit {
         }
     }
 
-    /// Asks whether this process may do that.
+    /// Asks polkit whether a process may make a change.
     pub fn ask(
         &self,
         subject: Option<&Arc<Subject>>,
@@ -162,10 +165,10 @@ impl Polkit {
     }
 }
 
-/// One of the questions that may be asked at once. Dropped, it is free again.
+/// Slot of one of the questions that may be asked at once. Dropping it frees the slot.
 struct Permit {
     asked: Arc<Mutex<HashMap<u32, usize>>>,
-    /// Whose, as a quota owner.
+    /// User, as a quota owner, whose program the question is about.
     user: u32,
 }
 
@@ -185,20 +188,20 @@ fn lock(asked: &Mutex<HashMap<u32, usize>>) -> MutexGuard<'_, HashMap<u32, usize
     asked.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A question that is being asked. Dropped, it is asked no longer.
+/// Question to polkit in progress. Dropping it ends it.
 #[derive(Debug)]
 pub struct Question {
-    /// Ready once there is a verdict; its end is what the thread hears of.
+    /// Socket to the thread: ready once there is a verdict. The thread ends when this is closed.
     told: UnixStream,
     verdict: Receiver<Verdict>,
     change: PermissionRequest,
 }
 
-/// What came of a question: why it is refused, if it is.
+/// Verdict on a question: permission, or the reason why it is refused.
 type Verdict = Result<(), String>;
 
 impl Question {
-    /// What polkit said, once it has.
+    /// Returns polkit's verdict, or `None` as long as there is none.
     pub fn verdict(&self) -> Option<Result<(), Failure>> {
         use std::sync::mpsc::TryRecvError;
         let verdict = match self.verdict.try_recv() {
@@ -217,7 +220,7 @@ impl AsFd for Question {
     }
 }
 
-/// Why not, and what to do.
+/// Builds the error that says why a change is refused, and what to do.
 fn refusal(change: PermissionRequest, why: &str) -> Failure {
     Failure::new(
         "NotPermitted",
@@ -228,7 +231,7 @@ fn refusal(change: PermissionRequest, why: &str) -> Failure {
     )
 }
 
-/// What a question's thread does.
+/// Work of a question's thread.
 struct Asking {
     program: PathBuf,
     patience: Duration,
@@ -237,7 +240,8 @@ struct Asking {
 }
 
 impl Asking {
-    /// `ours` is dropped last: its end says that there is a verdict, and that there is room for another question.
+    /// Asks polkit. `ours` is dropped last: its end says that there is a verdict, and that there is room for another
+    /// question.
     fn run(self, ours: &UnixStream, tell: &SyncSender<Verdict>, permit: Permit) {
         let verdict = self.verdict(ours);
         drop(permit);
@@ -291,7 +295,7 @@ impl Asking {
         command
     }
 
-    /// Waits until it ends; none if its time is over or nobody wants to know any more.
+    /// Waits until `pkcheck` ends. Returns `None` if its time is over or nobody wants to know any more.
     fn wait(&self, child: &mut Child, ours: &UnixStream) -> io::Result<Option<ExitStatus>> {
         let end = Instant::now() + self.patience;
         let pidfd = living::open(child.id())?;
@@ -315,7 +319,7 @@ impl Asking {
         }
     }
 
-    /// What `pkcheck` says by how it ends.
+    /// Returns the verdict that the exit status of `pkcheck` stands for.
     fn understand(&self, status: ExitStatus, complaint: &str) -> Verdict {
         match status.code() {
             // Its number may be another's by now, and polkit has answered for that one.
@@ -332,7 +336,7 @@ impl Asking {
     }
 }
 
-/// What it complains of, on one line.
+/// Reads what `pkcheck` complains of, on one line.
 fn complaint(child: &mut Child) -> String {
     let mut said = vec![0; LONGEST_COMPLAINT];
     let stderr = child.stderr.as_mut();
@@ -351,7 +355,7 @@ fn complaint(child: &mut Child) -> String {
     }
 }
 
-/// Whether there is something to read; none: it can't be said.
+/// Returns whether there is something to read, or `None` if that can't be said.
 fn is_ready(fd: BorrowedFd<'_>, within: Duration) -> Option<bool> {
     let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
     poll(&mut fds, rounded_up(within))
@@ -376,10 +380,10 @@ mod tests {
         interactive: false,
     };
 
-    /// A net under what is meant to come about.
+    /// Maximum time that a test waits for what is meant to come about.
     const LONG: Duration = Duration::from_secs(60);
 
-    /// A polkit whose `pkcheck` is this script, which lies in this folder.
+    /// Returns a client whose `pkcheck` is this script, which lies in this folder.
     fn polkit(folder: &TempDir, script: &str) -> Polkit {
         let program = folder.path().join("pkcheck");
         fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
@@ -387,7 +391,7 @@ mod tests {
         Polkit::at(program, [LONG; 2])
     }
 
-    /// A process that connected and lives until it is killed.
+    /// Starts a process that lives until it is killed, as the one that connected.
     fn somebody() -> (Child, Subject) {
         let child = Command::new("sleep").arg("60").spawn().unwrap();
         let process = child.id();

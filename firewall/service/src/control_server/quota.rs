@@ -1,31 +1,33 @@
-//! What one user may have of the control socket, so that the others have theirs.
+//! Quotas of one user on the control socket, so that the others have theirs.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// Connections at the same time; more are hung up on.
+/// Maximum number of connections at the same time; more are hung up on.
 pub const MOST_PEERS: usize = 64;
-/// So many of them are kept for root.
+/// Number of connections kept for root.
 const FOR_ROOT: usize = 8;
-/// And so many one user may have, who is not root.
+/// Maximum number of connections of one user who is not root.
 pub const MOST_OF_A_USER: usize = 8;
-/// Requests and connections that one user may make at once after some rest.
+/// Number of requests and connections that one user may make at once after some rest.
 pub const BURST: u32 = 64;
-/// And how long one more takes to become free.
+/// Time after which one more request is allowed.
 const EACH: Duration = Duration::from_millis(25);
-/// How long the first request of a new connection may have to wait, because of what its user asked before; one for which it were
-/// longer is hung up on.
+/// Maximum time that the first request of a new connection may have to wait, because of what its user asked before; one
+/// for which it were longer is hung up on.
 const CREDIT: Duration = EACH.saturating_mul(BURST);
-/// As many requests one takes that polkit has to be asked about: a process is started for each.
+/// Number of further requests that a user is charged for a request that polkit has to be asked about: a process is
+/// started for each.
 const QUESTION: u32 = 20;
-/// Users that are remembered. Those who rested long enough are forgotten.
+/// Maximum number of users that are remembered. Those who rested long enough are forgotten.
 const MOST_USERS: usize = 256;
 
-/// Everybody's share.
+/// Shares of all quota owners.
 #[derive(Debug, Default)]
 pub struct Quotas(HashMap<QuotaOwner, Share>);
 
-/// A user, or a block of users above the usual ones: a container's are all one person's, who has one share.
+/// Quota owner: a user, or a block of users above the usual ones: a container's are all one person's, who has one
+/// share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct QuotaOwner(u32);
 
@@ -35,16 +37,16 @@ impl QuotaOwner {
     }
 }
 
-/// One quota owner's.
+/// Share of one quota owner.
 #[derive(Debug)]
 struct Share {
     connections: usize,
-    /// The moment at which all of the burst is free again.
+    /// Time at which all of the burst is free again.
     rested: Instant,
 }
 
 impl Quotas {
-    /// Whether this user may have one more connection now. If so, it is counted.
+    /// Returns whether this user may have one more connection now. If so, it is counted.
     pub fn enter(&mut self, user: u32, now: Instant) -> bool {
         let all: usize = self.0.values().map(|share| share.connections).sum();
         if user == 0 {
@@ -66,14 +68,14 @@ impl Quotas {
         room
     }
 
-    /// A connection of this user is over.
+    /// Counts the end of a connection of this user.
     pub fn leave(&mut self, user: u32) {
         if let Some(share) = self.0.get_mut(&QuotaOwner::of(user)) {
             share.connections = share.connections.saturating_sub(1);
         }
     }
 
-    /// Takes one request of this user's burst, if there is one. Root's are not counted.
+    /// Takes one request of this user's burst, if there is one. Root's requests are not counted.
     pub fn take(&mut self, user: u32, now: Instant) -> bool {
         if self.wait(user, now).is_some() {
             return false;
@@ -82,12 +84,12 @@ impl Quotas {
         true
     }
 
-    /// Takes what a request costs that polkit is asked about, beside what every request does.
+    /// Charges this user for a request that polkit is asked about, beside what every request costs.
     pub fn take_question(&mut self, user: u32, now: Instant) {
         self.charge(user, QUESTION, now);
     }
 
-    /// How long this user has to wait for the next request.
+    /// Returns the time that this user has to wait for the next request, or `None` if none.
     pub fn wait(&self, user: u32, now: Instant) -> Option<Duration> {
         let busy = self
             .0
@@ -98,7 +100,7 @@ impl Quotas {
         (!over.is_zero() && user != 0).then_some(over)
     }
 
-    /// Takes so many requests, also where the burst is used up: what comes then waits for longer.
+    /// Charges this user for so many requests, also if the burst is used up: later requests then wait for longer.
     fn charge(&mut self, user: u32, requests: u32, now: Instant) {
         if user != 0 {
             let share = self.share(user, now);

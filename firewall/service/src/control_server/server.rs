@@ -19,28 +19,28 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Bytes of answers that wait for one user, not root, before that user's next request is looked at.
+/// Maximum number of bytes of answers that wait for one user, not root, before that user's next request is looked at.
 const MOST_OWED: usize = 1 << 20;
-/// How long the thread leaves an error of the system alone before it tries again.
+/// Time that the thread leaves an error of the system alone before it tries again.
 const BREATH: Duration = Duration::from_millis(100);
 
-/// The control socket and everybody who is connected.
+/// Server of the control socket and of everybody who is connected.
 pub struct Server {
     socket: Socket,
-    /// Root's own way in: nobody keeps root out by what the service has to close for others.
+    /// Root's own socket: nobody keeps root out by what the service has to close for others.
     of_root: Socket,
     heartbeat: Heartbeat,
     answer: Arc<dyn Answer>,
     polkit: Polkit,
     closer: Closer,
-    /// Until when nobody is let in: this process has no number left for a descriptor.
+    /// Time until which nobody is let in, since this process has no number left for a descriptor.
     rests: Option<Instant>,
     peers: Vec<PeerConnection>,
     quotas: Quotas,
 }
 
 impl Server {
-    /// Opens the socket. It serves until the other end of `heartbeat` is dropped.
+    /// Opens the socket, which serves until the other end of `heartbeat` is dropped.
     pub fn open(
         path: &Path,
         heartbeat: Heartbeat,
@@ -128,7 +128,7 @@ impl Server {
         })
     }
 
-    /// What a peer is waited for. Who hangs up is heard of in any case.
+    /// Returns the events that a peer is waited for. Hanging up is noticed in any case.
     fn interest(&self, peer: &PeerConnection, now: Instant) -> PollFlags {
         if peer.owes() > 0 {
             PollFlags::POLLOUT
@@ -142,7 +142,8 @@ impl Server {
         }
     }
 
-    /// The next moment at which something is to be done without anybody's doing.
+    /// Returns the time until a deadline of a peer's passes or the wait of a request is over, or `None` if nothing is
+    /// due by itself.
     fn next(&self, now: Instant) -> Option<Duration> {
         let of = |peer: &PeerConnection| {
             // Its question ends by itself, which is heard of.
@@ -161,8 +162,8 @@ impl Server {
         self.peers.iter().filter_map(of).min()
     }
 
-    /// How long a user's requests wait, because of how many there were, because of answers that wait to be taken (those have a
-    /// deadline of their own), or because of what that user sent and nobody could close yet.
+    /// Returns the time that a user's requests wait, because of how many there were, because of answers that wait to be
+    /// taken (those have a deadline of their own), or because of what that user sent and nobody could close yet.
     fn must_wait(&self, requester: Requester, now: Instant) -> Option<Duration> {
         let owed: usize = self
             .peers
@@ -195,7 +196,8 @@ impl Server {
         });
     }
 
-    /// One peer's turn: an answer goes on, or something comes, and one request is answered. False: it is over.
+    /// Gives one peer a turn: an answer goes on, or something comes, and one request is answered. Returns `false` if
+    /// the connection is over.
     fn serve(&mut self, n: usize, events: PollFlags, now: Instant) -> bool {
         if self.peers[n].deadline().is_some_and(|end| end <= now) {
             return false;
@@ -221,7 +223,8 @@ impl Server {
         self.peers[n].answer(Instant::now()) && self.ask_for_permission(n, now)
     }
 
-    /// Asks polkit about a request that waits for permission, and goes on with it once there is a verdict. False: it is over.
+    /// Asks polkit about a request that waits for permission, and goes on with it once there is a verdict. Returns
+    /// `false` if the connection is over.
     fn ask_for_permission(&mut self, n: usize, now: Instant) -> bool {
         let peer = &mut self.peers[n];
         let Some((change, question)) = peer.waits() else {
@@ -268,17 +271,17 @@ impl Server {
     }
 }
 
-/// One of the two sockets.
+/// Choice of one of the two sockets.
 #[derive(Clone, Copy, Debug)]
 enum Which {
     Roots,
     Everybodys,
 }
 
-/// What a wait found.
+/// Result of a wait.
 struct Ready {
     called: bool,
-    /// Whether somebody knocks at root's socket, and at everybody's.
+    /// `true` if a connection waits at root's socket, and at everybody's.
     arrivals: [bool; 2],
     peers: Vec<PollFlags>,
 }

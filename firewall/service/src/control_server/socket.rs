@@ -1,4 +1,4 @@
-//! The control socket's file: who can connect.
+//! Control socket's file, with the permissions by which people can connect.
 
 use channel::sys::linux::socket::pass_descriptors;
 use nix::sys::socket::{
@@ -12,10 +12,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-/// Connections that the kernel keeps until the thread gets to them.
+/// Number of connections that the kernel keeps until the thread accepts them.
 const WAITING: i32 = 32;
 
-/// A listening socket; dropped, its name is taken away.
+/// Listening socket. Dropping it removes its name.
 pub struct Socket {
     pub listener: UnixListener,
     path: PathBuf,

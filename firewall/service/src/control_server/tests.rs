@@ -1,4 +1,4 @@
-//! The socket by hand, with answers made up: what a kernel's tables would say is another test's.
+//! Tests of the socket by hand, with made-up answers: what a kernel's tables would say is another test's.
 
 mod description;
 mod made_up;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// A control socket of this test's own.
+/// Control socket of this test's own.
 struct Served {
     control: Option<Control>,
     path: PathBuf,
@@ -57,7 +57,7 @@ impl Served {
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// Says this, and returns the answer up to its end, or what there is when the service hangs up.
+/// Sends bytes, and returns the answer up to its end, or what there is when the service hangs up.
 fn say(stream: &mut UnixStream, bytes: &[u8]) -> Vec<u8> {
     // It may be hung up on before it has said everything.
     let _unheard = stream.write_all(bytes);
@@ -322,7 +322,7 @@ fn the_socket_goes_with_the_service_and_has_one() {
     drop(Control::serve(&name, Polkit::default(), made_up, Closer::default()).unwrap());
 }
 
-/// Sends this with as many descriptors beside it as there may be, all of them the same file's.
+/// Sends bytes with as many descriptors beside them as there may be, all of them the same file's.
 fn send_with_descriptors(stream: &UnixStream, bytes: &[u8], file: &OwnedFd) -> io::Result<usize> {
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
     let mut room = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(253))];

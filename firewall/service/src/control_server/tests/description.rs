@@ -1,4 +1,4 @@
-//! The committed description, held against what is really understood and sent, method by method.
+//! Tests that hold the committed description against what is really understood and sent, method by method.
 
 use super::super::failure::Failure;
 use super::super::interface::Interface;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use varlink::{ConnectionHandler, VarlinkService};
 use zlink_idl::{Field, Type};
 
-/// Each method that there is, not those alone that somebody thought of.
+/// Tries each method that there is, not those alone that somebody thought of.
 #[test]
 fn who_is_not_root_may_ask_and_change_nothing() {
     let requester = Requester {
@@ -65,7 +65,8 @@ fn who_is_not_root_may_ask_and_change_nothing() {
     assert_eq!(refused, BTreeSet::from(changes.map(str::to_owned)));
 }
 
-/// The committed description, which is the contract, and what is really sent: the same fields under the same names.
+/// Compares the committed description, which is the contract, with what is really sent: the same fields under the same
+/// names.
 #[test]
 fn the_description_names_every_field_method_and_error_that_there_is() {
     let description = zlink_idl::Interface::try_from(DESCRIPTION).unwrap();
@@ -76,7 +77,8 @@ fn the_description_names_every_field_method_and_error_that_there_is() {
     errors_are_as_described(&description);
 }
 
-/// Types, methods and errors share their names: readers of varlink take two of one name for an error, or for each other.
+/// Checks that each name is used once: types, methods and errors share their names, and readers of varlink take two of
+/// one name for an error, or for each other.
 fn names_are_used_once(description: &zlink_idl::Interface<'_>) {
     let types = description
         .custom_types()
@@ -151,7 +153,7 @@ fn types_are_as_described(description: &zlink_idl::Interface<'_>) {
     }
 }
 
-/// Texts that cross: words of a kind, by which views choose their own, in the language of who reads them.
+/// Fields whose texts are words of a kind, by which views choose their own, in the language of who reads them.
 const KINDS: [&str; 20] = [
     "Status.fail_mode",
     "TroubleStatus.cause",
@@ -174,7 +176,7 @@ const KINDS: [&str; 20] = [
     "HeldAnswer.id",
     "NetworkSign.asked",
 ];
-/// What things are called, where they are, and what a person wrote: the same in every language.
+/// Fields whose texts are names, places, and what a person wrote: the same in every language.
 const NAMES: [&str; 50] = [
     "Status.netns",
     "Status.cgroup",
@@ -227,7 +229,7 @@ const NAMES: [&str; 50] = [
     "SetMember.address",
     "SetMember.name",
 ];
-/// Sentences in English, and why they are.
+/// Fields whose texts are sentences in English, with the reasons.
 const SENTENCES: [(&str, &str); 6] = [
     (
         "TroubleStatus.detail",
@@ -255,7 +257,7 @@ const SENTENCES: [(&str, &str); 6] = [
     ),
 ];
 
-/// Whoever adds a text says what it is, and for a sentence why it is no kind with what belongs to it.
+/// Checks that each text is one of these, and each sentence has a reason why it is no kind with what belongs to it.
 #[test]
 fn no_sentence_crosses_for_a_person_but_for_those_that_are_listed_with_a_reason() {
     let description = zlink_idl::Interface::try_from(DESCRIPTION).unwrap();
@@ -293,7 +295,7 @@ fn no_sentence_crosses_for_a_person_but_for_those_that_are_listed_with_a_reason(
     assert_eq!(found, listed);
 }
 
-/// The names of those fields that are texts.
+/// Returns the names of those fields that are texts.
 fn texts<'a>(fields: impl Iterator<Item = &'a Field<'a>>) -> Vec<&'a str> {
     fn is_text(described: &Type<'_>) -> bool {
         match described {
@@ -406,7 +408,7 @@ fn keys(value: &Value) -> BTreeSet<&str> {
         .collect()
 }
 
-/// The reply to one request, without a socket.
+/// Returns the reply to one request, without a socket.
 fn answered(
     answer: impl Fn(Request, Requester) -> Answered + Send + Sync + 'static,
     requester: Requester,
@@ -430,7 +432,7 @@ fn answered(
     parsed(&reply)
 }
 
-/// What each method that takes parameters is given here.
+/// Returns the parameters that each method that takes any is given here.
 fn given(method: &str) -> Option<Value> {
     let given = [
         (

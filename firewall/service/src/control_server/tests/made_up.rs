@@ -1,4 +1,4 @@
-//! Answers that are made up, one of each type.
+//! Made-up answers, one of each type.
 
 use super::super::methods::{Answered, Change, Query, Request};
 use super::super::peer::Requester;
@@ -10,7 +10,7 @@ use control::{
 };
 use serde_json::{Value, json};
 
-/// In the place of the service.
+/// Answers a request in the service's place.
 pub fn made_up(request: Request, _: Requester) -> Answered {
     match request {
         Request::Query(query) => Ok(answered(query)),
