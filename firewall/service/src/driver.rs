@@ -1,4 +1,4 @@
-//! The driver's object and its tables: loaded, or taken over from an earlier service; filled, read, attached.
+//! Driver's object and its tables: loaded, or taken over from an earlier service; filled, read, attached.
 
 use crate::escape::plain;
 use crate::hooks::Stack;
@@ -30,48 +30,48 @@ use std::time::Duration;
 use tracing::{debug, warn};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// How many generations of rules there may be: the confirmed one, and a candidate.
+/// Maximum number of generations of rules: the confirmed one, and a candidate.
 const GENERATIONS: u32 = 2;
 
-/// The loaded driver. What it attached stays when it is dropped.
+/// Loaded driver. What it attached stays when it is dropped.
 pub struct Driver {
     object: Ebpf,
-    /// Its programs of netfilter, which aya does not know.
+    /// Driver's programs of netfilter, which aya does not know.
     judges: Vec<LoadedProgram>,
-    /// Whether tables of an earlier service were there, and rules had ever been in them.
+    /// `true` if tables of an earlier service were there, and rules had ever been in them.
     adopted: bool,
-    /// What the tables take, since they were last changed.
+    /// Memory that the tables take, or `None` if they have changed since it was last computed.
     taken: Cell<Option<TableMemory>>,
-    /// Where the next sweep goes on with those that carry something.
+    /// Index of the connection at which the next sweep goes on, among those that have carried something.
     told: Cell<usize>,
-    /// What the service's own packets carry.
+    /// Word that the service's own packets carry.
     canary_word: u64,
-    /// Links that can't be kept for when the service ends.
+    /// Links that can't be kept beyond the end of the service, each with its name.
     held: Vec<(String, OwnedFd)>,
-    /// What was put into the tables by which it judges.
+    /// Record of what was put into the tables by which the driver judges.
     written: Written,
 }
 
-/// Connections of which a sweep has it told what they have carried: what a ring of the history's has room for. The next one goes on
-/// with the others; until then they go on counting.
+/// Maximum number of connections that a sweep reports the carried bytes of, for which a ring of the history's has room.
+/// The next sweep goes on with the others; until then they go on counting.
 const MOST_TOLD: usize = 4096;
 
-/// Tables in which pages are put, and how many places each has.
+/// Tables in which pages are put, each with its number of places.
 const TABLES: [(&str, u32); 2] = [("RULES", GENERATIONS), ("SETS", SETS_TABLES)];
 
 /// Bytes of kernel memory that tables take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableMemory {
-    /// The driver's own.
+    /// Bytes of the driver's own tables.
     pub own: u64,
-    /// Those of all generations.
+    /// Bytes of the rules of all generations.
     pub rules: u64,
-    /// Their sets'.
+    /// Bytes of the sets of all generations.
     pub sets: u64,
 }
 
 impl TableMemory {
-    /// All together.
+    /// Returns the sum of all bytes.
     pub const fn sum(self) -> u64 {
         self.own + self.rules + self.sets
     }
@@ -132,23 +132,23 @@ impl Driver {
         Ok(driver)
     }
 
-    /// Whether rules were ever published in these tables. All else is in them by then; until then a service that was killed may have
-    /// left them empty.
+    /// Returns whether rules were ever published in these tables. All else is in them by then; until then a service
+    /// that was killed may have left them empty.
     fn had_rules(&self) -> Result<bool> {
         Ok(self.lease()?.last_generation != 0 || self.head(generation_index::CONFIRMED)?.is_some())
     }
 
-    /// Whether an earlier service left its tables, with what it knew in them.
+    /// Returns whether an earlier service left its tables, with what it knew in them.
     pub const fn adopted(&self) -> bool {
         self.adopted
     }
 
-    /// The object, for the device server to find its parts in.
+    /// Returns the driver's object, for the device server to find its parts in.
     pub fn object(&mut self) -> &mut Ebpf {
         &mut self.object
     }
 
-    /// Tells the driver what the zone is, who serves it, and by which sockets that answers.
+    /// Tells the driver the zone, who serves it, and the sockets by which the service answers.
     fn serve(&self, zone: &Zone, answering: [u64; 2]) -> Result<()> {
         self.objects("ZONE")?
             .put(0, &zone.cgroup)
@@ -168,7 +168,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Has what is rejected be answered by these sockets.
+    /// Tells the driver the sockets by which rejected packets are answered.
     pub fn answer_by(&self, answering: [u64; 2]) -> Result<()> {
         let service: Service = self.value("SERVICE", 0)?;
         self.set_service(Service {
@@ -211,12 +211,13 @@ impl Driver {
         hooks::judge(&table, stack)
     }
 
-    /// What the service's own packets carry.
+    /// Returns the word that the service's own packets carry.
     pub const fn canary_word(&self) -> u64 {
         self.canary_word
     }
 
-    /// Looks whether all of it is where it was put, and puts it there again, as it does with hooks that are silent. Returns what was gone.
+    /// Looks whether all hooks and tables are where they were put, and puts them there again, as it does with hooks
+    /// that are silent. Returns what was gone.
     pub fn heal(&mut self, pins: &Pins, zone: &Zone, silent: &[String]) -> Result<Vec<String>> {
         let mut gone = self.heal_tables()?;
         let table = self.object.map("JUDGES").and_then(data);
@@ -232,7 +233,8 @@ impl Driver {
         Ok(gone)
     }
 
-    /// Puts back what was put into the tables by which it judges, and is not there any more.
+    /// Puts back what was put into the tables by which the driver judges, and is not there any more. Returns what was
+    /// gone.
     fn heal_tables(&self) -> Result<Vec<String>> {
         let mut gone = Vec::new();
         for (table, places) in TABLES {
@@ -257,7 +259,7 @@ impl Driver {
         Ok(gone)
     }
 
-    /// What the driver counted.
+    /// Returns the driver's counters of verdicts, summed over the processors.
     pub fn verdicts(&self) -> Result<Verdicts> {
         let mut sum = Verdicts::default();
         self.each("VERDICTS", |_: &u32, line: &Verdicts| sum = sum.plus(*line))?;
@@ -332,7 +334,7 @@ impl Driver {
         Ok(())
     }
 
-    /// The path of a program, as the driver or we have seen it.
+    /// Returns the path of a program, as the driver or we have seen it.
     pub fn program(&self, id: [u64; 2]) -> Result<Option<String>> {
         let path = self.paths()?.get(&id).context("reading PROGRAMS")?;
         let name = |path: [u8; PATH_BYTES]| {
@@ -355,7 +357,7 @@ impl Driver {
         self.table("PROGRAMS")
     }
 
-    /// Tells the driver whose this socket is. False: it knows.
+    /// Tells the driver whose this socket is. Returns `false` if the driver knew.
     pub fn name_socket(&self, socket: &impl AsFd, owner: &Owner) -> Result<bool> {
         let number = socket.as_fd().as_raw_fd();
         self.table::<i32, Owner>("OWNERS")?
@@ -363,7 +365,7 @@ impl Driver {
             .context("naming a socket's owner")
     }
 
-    /// What the generation at this index says of itself; none: there is none.
+    /// Returns the head of the generation at this index, or `None` if there is none.
     pub fn head(&self, index: u32) -> Result<Option<Head>> {
         let Some(rules) = self.rules(index)? else {
             return Ok(None);
@@ -391,7 +393,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Takes the generation at this index away. Nothing there is as good.
+    /// Removes the generation at this index. It succeeds if there is none.
     pub fn drop_rules(&self, index: u32) -> Result<()> {
         self.taken.set(None);
         self.objects("RULES")?
@@ -407,7 +409,7 @@ impl Driver {
             .context("the kernel did not take the sets")
     }
 
-    /// How often each rule of the generation at this index has decided, in their order.
+    /// Returns the number of decisions of each rule of the generation at this index, in the rules' order.
     pub fn hits(&self, index: u32) -> Result<Vec<u64>> {
         let (Some(head), Some(rules)) = (self.head(index)?, self.rules(index)?) else {
             return Ok(Vec::new());
@@ -430,20 +432,20 @@ impl Driver {
         Ok(())
     }
 
-    /// The lease, as it was put where the driver compares it with its clock.
+    /// Returns the lease, as it was put where the driver compares it with its clock.
     pub fn lease(&self) -> Result<Lease> {
         let written = self.written.lease.get();
         written.map_or_else(|| self.value("LEASE", 0), Ok)
     }
 
-    /// Says until when the candidate is in force.
+    /// Sets the lease: until when the candidate is in force.
     pub fn set_lease(&self, lease: Lease) -> Result<()> {
         self.set("LEASE", 0, &lease)?;
         self.written.lease.set(Some(lease));
         Ok(())
     }
 
-    /// Bytes of kernel memory that the tables take.
+    /// Returns the bytes of kernel memory that the tables take.
     pub fn memory(&self) -> TableMemory {
         let taken = self.taken.get().unwrap_or_else(|| TableMemory {
             own: self
@@ -478,7 +480,7 @@ impl Driver {
         Ok(())
     }
 
-    /// The pages of the generation at this index.
+    /// Opens the pages of the generation at this index, or returns `None` if there is none.
     fn rules(&self, index: u32) -> Result<Option<TypedMap<OwnedFd, u32, Page>>> {
         let rules = self.objects("RULES")?.map(index);
         let rules = rules.context("reading the rules")?;
@@ -488,7 +490,7 @@ impl Driver {
             .context("reading the rules")
     }
 
-    /// One value of a table without keys.
+    /// Returns one value of a table without keys.
     pub fn value<T>(&self, name: &str, key: u32) -> Result<T>
     where
         T: FromBytes + IntoBytes + Immutable,
@@ -507,7 +509,7 @@ impl Driver {
             .with_context(|| format!("writing {name}"))
     }
 
-    /// Every entry of a table.
+    /// Calls a function with each entry of a table.
     pub fn each<K, V>(&self, name: &str, meet: impl FnMut(&K, &V)) -> Result<()>
     where
         K: FromBytes + IntoBytes + Immutable,
@@ -518,7 +520,7 @@ impl Driver {
             .with_context(|| format!("reading {name}"))
     }
 
-    /// A map as what this release knows it to be.
+    /// Opens a map as the type that this release knows it to be.
     pub fn table<K, V>(&self, name: &str) -> Result<TypedMap<BorrowedFd<'_>, K, V>>
     where
         K: IntoBytes + Immutable,
@@ -531,7 +533,7 @@ impl Driver {
         ObjectMap::open(self.map(name)?).with_context(|| other_release(name))
     }
 
-    /// A table by its name.
+    /// Returns a table by its name.
     pub fn map(&self, name: &str) -> Result<BorrowedFd<'_>> {
         let map = self.object.map(name).and_then(data);
         Ok(map.with_context(|| other_release(name))?.fd().as_fd())
@@ -542,12 +544,12 @@ fn other_release(name: &str) -> String {
     format!("the driver's object has no such map {name}: another release?")
 }
 
-/// Nanoseconds of the clock that includes sleep, by which the driver measures leases.
+/// Returns the nanoseconds of the clock that includes sleep, by which the driver measures leases.
 pub fn now_ns() -> Result<u64> {
     Ok(nanoseconds(clock_gettime(ClockId::CLOCK_BOOTTIME)?))
 }
 
-/// This kernel's ticks: what a coarse clock is exact to.
+/// Returns this kernel's ticks: the precision of a coarse clock.
 fn ticks() -> Result<Ticks> {
     let length =
         clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).context("the kernel has no coarse clock")?;
@@ -558,7 +560,7 @@ fn nanoseconds(time: TimeSpec) -> u64 {
     time.tv_sec().cast_unsigned() * 1_000_000_000 + time.tv_nsec().cast_unsigned()
 }
 
-/// How long this connection may still be silent; 0: it was for too long.
+/// Returns the nanoseconds that a connection may still be silent, or 0 if it was silent for too long.
 fn until_idle_ns(key: &FlowKey, entry: &FlowEntry, now: u64) -> u64 {
     let longest = engine::connection::longest_silence_ns(key.protocol, entry);
     longest
@@ -566,7 +568,7 @@ fn until_idle_ns(key: &FlowKey, entry: &FlowEntry, now: u64) -> u64 {
         .saturating_sub(now.saturating_sub(entry.stamp_ns))
 }
 
-/// What is behind a map, of the kinds that the driver has.
+/// Returns the data behind a map, or `None` for a map of a kind that the driver does not have.
 pub fn data(map: &Map) -> Option<&MapData> {
     match map {
         Map::Array(data)
@@ -582,18 +584,18 @@ pub fn data(map: &Map) -> Option<&MapData> {
     }
 }
 
-/// Bytes of kernel memory that a table of so many pages takes.
+/// Returns the bytes of kernel memory that a table of so many pages takes.
 pub const fn needed(pages: usize) -> u64 {
-    /// What the kernel keeps beside.
+    /// Bytes that the kernel keeps beside the pages.
     const BESIDE: u64 = 8192;
     (pages * PAGE_BYTES) as u64 + BESIDE
 }
 
-/// What a kernel is told that lacks something.
+/// Message for a kernel that lacks something.
 const TOO_OLD: &str = "this kernel does not have what Gatebell needs: take Linux 6.6 or later, with CONFIG_DEBUG_INFO_BTF and \
                        CONFIG_NETFILTER_BPF_LINK, as Debian 13, Ubuntu 24.04 and Debian 12's backports have it; nothing was changed";
 
-/// The names of the maps that are kept. What an earlier service left and does not fit is put aside first.
+/// Returns the names of the maps that are kept. What an earlier service left and does not fit is put aside first.
 fn kept(object: &[u8], pins: &Pins) -> Result<Vec<String>> {
     let object = aya_obj::Object::parse(object).context("the driver's file is no BPF object")?;
     let mut names = Vec::new();
@@ -621,8 +623,9 @@ fn kept(object: &[u8], pins: &Pins) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The next batch of so many, which were told of up to there: numbers, of which those beyond begin anew. The kernel walks a table
-/// in the same order each time, so who always began with the first would never come to the last.
+/// Returns the next batch of connections to report, beginning behind those reported last, as indices of which those
+/// beyond the end begin anew. The kernel walks a table in the same order each time, so who always began with the first
+/// would never come to the last.
 fn next_batch(number: usize, told: usize) -> Range<usize> {
     let start = if told < number { told } else { 0 };
     start..start + number.min(MOST_TOLD)

@@ -1,12 +1,12 @@
-//! Foreign text, for logs and terminals: a program's path or a process's name may hold anything but a zero.
+//! Escaping of foreign text, for logs and terminals: a program's path or a process's name may hold anything but a zero.
 
-/// Without what a terminal obeys or what begins a line. What can't be seen, or turns the direction in which text is read, is written by
-/// its number: two paths that look the same are not.
+/// Returns bytes as text without what a terminal obeys or what begins a line. What can't be seen, or turns the
+/// direction in which text is read, is written by its number: two paths that look the same are not.
 pub fn plain(text: &[u8]) -> String {
     shown(&String::from_utf8_lossy(text))
 }
 
-/// The same of text.
+/// Returns text without what a terminal obeys or what begins a line, as [`plain`] does.
 pub fn shown(text: &str) -> String {
     rules::clean(text)
 }

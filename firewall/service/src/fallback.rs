@@ -1,4 +1,5 @@
-//! What judges where no driver can: a table of nftables that does what the built-in minimum says, and is there only then.
+//! Fallback where no driver can judge: a table of nftables that does what the built-in minimum says, and is there only
+//! then.
 //!
 //! Rules that hold here:
 //! - It is put in force as a whole, in the place of the one before, and taken out as a whole once a driver judges.
@@ -19,14 +20,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// Where it is put in force, and how.
+/// Network namespace of the fallback, the program that puts it in force, and the folder for its state.
 #[derive(Clone, Debug)]
 pub struct FallbackTarget {
-    /// The network namespace; none: the one that the process is started in.
+    /// Network namespace, or `None` for the one that the process is started in.
     pub netns: Option<PathBuf>,
-    /// The program of nftables.
+    /// Path of the program of nftables.
     pub nft: PathBuf,
-    /// The service's folder.
+    /// Service's folder.
     pub folder: PathBuf,
 }
 
@@ -75,7 +76,7 @@ impl FallbackTarget {
         fs::set_permissions(&file, Permissions::from_mode(0o644)).with_context(failed)
     }
 
-    /// Takes the table out of the process's network namespace, if it is there. Returns what was.
+    /// Removes the table from the process's network namespace, if it is there. Returns what was removed.
     pub fn take_out(&self) -> Result<Vec<String>> {
         let mut taken = Vec::new();
         if self.is_in_force()? {
@@ -88,7 +89,7 @@ impl FallbackTarget {
         Ok(taken)
     }
 
-    /// The same in the network namespace in which it was put in force.
+    /// Removes the table from the network namespace in which it was put in force. Returns what was removed.
     pub fn take_out_there(&self) -> Result<Vec<String>> {
         let left = Fallback::read(&self.folder).and_then(|fallback| fallback.netns);
         let Some(netns) = self.netns.clone().or(left) else {
@@ -125,7 +126,7 @@ impl FallbackTarget {
     }
 }
 
-/// The built-in minimum, as nftables has it.
+/// Returns the built-in minimum as a script of nftables.
 fn script() -> Result<String> {
     let rules = fallback_rules::minimum_rules().context("the built-in minimum is none")?;
     Ok(table(&rules))
@@ -147,7 +148,7 @@ fn table(rules: &Rules) -> String {
     )
 }
 
-/// What a rule takes, one line for each protocol.
+/// Returns the lines of nftables for a rule, one for each protocol.
 fn lines_of(rule: &Rule) -> Vec<String> {
     let end = |name: &str, addresses: &[rules::Addresses]| {
         addresses.first().map(|first| {

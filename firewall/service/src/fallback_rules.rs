@@ -1,16 +1,17 @@
-//! What holds where the rule file can't be read or is no good, and the kernel has no rules either: the last good rules, else a
-//! minimum that is compiled into this program.
+//! Rules in force where the rule file can't be read or is no good, and the kernel has no rules either: the last good
+//! rules, else a minimum that is compiled into this program.
 
 use crate::keeper::{Keeper, ago};
 use crate::last_good::{Compiled, LastGood};
 use rules::{NoResolver, Rules};
 
-/// Names nothing that stands outside of it.
+/// Rule file of the built-in minimum. It names nothing that stands outside of it.
 const MINIMUM: &str = include_str!("minimum.toml");
-/// What it is called.
+/// Name of the built-in minimum.
 const MINIMUM_NAME: &str = "the built-in minimum";
 
-/// Rules to be put in force in the rule file's place, best first, and what is said of each.
+/// Returns rules to be put in force in the rule file's place, best first, each with what is said of it; and why others
+/// can't be used.
 pub fn candidates(keeper: &Keeper) -> (Vec<(LastGood, String)>, Vec<String>) {
     let (mut candidates, mut unusable) = (Vec::new(), Vec::new());
     match keeper.last_good() {
@@ -33,7 +34,8 @@ pub fn candidates(keeper: &Keeper) -> (Vec<(LastGood, String)>, Vec<String>) {
     (candidates, unusable)
 }
 
-/// Tables of another layout are of no use; their text is. What it names outside is looked for once they are in force.
+/// Compiles the last good rules anew: tables of another layout are of no use; their text is. What it names outside is
+/// looked for once they are in force.
 fn compiled_anew(good: LastGood) -> Option<LastGood> {
     let rules = rules::parse(&good.name, &good.text, &NoResolver).ok()?;
     Some(LastGood {
@@ -43,7 +45,7 @@ fn compiled_anew(good: LastGood) -> Option<LastGood> {
     })
 }
 
-/// The built-in minimum.
+/// Returns the built-in minimum.
 pub fn minimum_rules() -> Option<Rules> {
     rules::parse(MINIMUM_NAME, MINIMUM, &NoResolver).ok()
 }

@@ -1,4 +1,4 @@
-//! The firewall as a whole: driver, device server, rules and devices, and what can be asked of it.
+//! Firewall as a whole: driver, device server, rules and devices, and the requests it answers.
 //!
 //! A [`Firewall`] lives on the service's main loop. Other threads have a [`Mailbox`]: they hand in work and wait for what comes
 //! back.
@@ -57,41 +57,41 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tracing::{error, info, warn};
 
-/// What a service is told when it starts.
+/// Configuration of a service, provided when it starts.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The zone's network namespace; none: the one that the service is started in.
+    /// Zone's network namespace, or `None` for the one that the service is started in.
     pub netns: Option<PathBuf>,
-    /// The zone's control group.
+    /// Zone's control group.
     pub cgroup: PathBuf,
-    /// The rule file.
+    /// Path of the rule file.
     pub rules: PathBuf,
-    /// The driver's object.
+    /// Path of the driver's object.
     pub driver: PathBuf,
-    /// Where the kernel keeps the driver.
+    /// Folder in which the kernel keeps the driver's pins.
     pub pins: PathBuf,
-    /// Where the service writes down what the next one has to know.
+    /// Folder in which the service writes down what the next one has to know.
     pub state: PathBuf,
-    /// Where it keeps, on a disk, what was good.
+    /// Folder on a disk in which the service keeps what was good.
     pub kept: PathBuf,
-    /// Where who fetches lists leaves them.
+    /// Folder in which the fetcher leaves lists.
     pub fetched: PathBuf,
-    /// The socket at which apps attach.
+    /// Path of the socket at which apps attach.
     pub socket: PathBuf,
-    /// Where `gatebell` finds the service.
+    /// Path of the control socket at which `gatebell` finds the service.
     pub control: PathBuf,
-    /// Bytes of kernel memory that it may take.
+    /// Maximum number of bytes of kernel memory that the service may take.
     pub kernel_memory: u64,
-    /// How much is kept of what happened; none: nothing is.
+    /// Bounds of the history that is kept, or `None` if none is.
     pub history: Option<Bounds>,
-    /// The program of nftables, for where no driver judges.
+    /// Path of the program of nftables, for where no driver judges.
     pub nft: PathBuf,
-    /// Where systemd starts who answers what is rejected; none: the service does.
+    /// Path at which systemd starts the process that answers rejected packets, or `None` if the service does it itself.
     pub rejected: Option<PathBuf>,
 }
 
 impl Config {
-    /// Where to look for what such a service leaves.
+    /// Returns the places to look in for what such a service leaves.
     #[must_use]
     pub fn locations(&self) -> Locations {
         Locations {
@@ -103,7 +103,7 @@ impl Config {
         }
     }
 
-    /// Where it is found, by whomever.
+    /// Returns the sockets by which anybody finds the service.
     fn sockets(&self) -> Vec<PathBuf> {
         vec![
             self.socket.clone(),
@@ -122,85 +122,86 @@ impl Config {
     }
 }
 
-/// The firewall: driver, device server, rules and devices.
+/// Firewall: driver, device server, rules and devices.
 pub struct Firewall {
     config: Config,
     state: State,
     driver: Driver,
     pins: Pins,
     zone: Zone,
-    /// Sends the packets by which it is seen whether hooks judge.
+    /// Sender of the packets that show whether hooks judge.
     canary: Canary,
-    /// Sees whether any that is forwarded comes by them.
+    /// Check whether any forwarded packet comes by the hooks.
     forwarded: Forwarded,
-    /// When it was last looked whether all hooks are where they were put.
+    /// Time at which it was last looked whether all hooks are where they were put.
     hooks_looked: Instant,
     rulebook: Rulebook,
-    /// What is known of the rule file.
+    /// State of the rule file, as far as it is known.
     rule_file: rule_file::RuleFile,
-    /// What was said of the rules that are tried out, or were last.
+    /// Note on the rules that are tried out, or were last.
     tried_out: Option<ChangeNote>,
-    /// The names of the rules of each generation that records may still speak of.
+    /// Names of the rules of each generation that records may still speak of.
     rule_names: KnownGenerations,
-    /// Word of changes of the files of programs that rules name.
+    /// Watch on the files of programs that rules name.
     programs: ProgramWatch,
-    /// Word of changes of the routes by which networks are known.
+    /// Watch on the routes by which networks are known.
     routes: RouteWatch,
-    /// The programs that rules named when the service before this one ended.
+    /// Programs that rules named when the service before this one ended.
     earlier_programs: Vec<Program>,
-    /// When those are looked at that run from files which their paths have left: soon, for once one has ended its file's number may be
-    /// given to anybody's.
+    /// Time of the next look at processes that run from files which their paths have left: soon, for once one has ended
+    /// its file's number may be given to anybody's.
     former_due: Instant,
-    /// None: no app can attach.
+    /// Device server at which apps attach, or `None` if it could not be opened and no app can attach.
     device_server: Option<DeviceServer>,
-    /// How many connections the last sweep left.
+    /// Number of connections that the last sweep left.
     flows: u64,
     last_sweep: Option<LastLook>,
-    /// When the service started, in seconds since 1970.
+    /// Time at which the service started, in seconds since 1970.
     started: u64,
-    /// The thread that follows the lists that rules subscribe to, and which those are.
+    /// Thread that follows the lists that rules subscribe to, and which those are.
     subscriptions: Subscriptions,
     lists: lists::Lists,
-    /// Writes what was good to a disk.
+    /// Writer of what was good to a disk.
     keeper: Arc<Keeper>,
-    /// What has joined sets.
+    /// Addresses that have joined sets.
     members: Members,
-    /// What people are asked.
+    /// Questions to people.
     questions: Questions,
-    /// Wakes the main loop for a question; whether it has, since questions were last read from the driver's table; and when that was.
+    /// Waker of the main loop for a question; whether it has woken it, since questions were last read from the driver's
+    /// table; and when that was.
     driver_waker: DriverWaker,
     is_woken: bool,
     questions_read: Option<LastLook>,
-    /// The answers for always in their file, and all that the driver has.
+    /// Answers for always in their file, and all answers that the driver has.
     permanent: PermanentAnswers,
     held_answers: HeldAnswers,
     /// Answers that were taken back, and when the rules were last asked again about what they had allowed.
     taken_back: TakenBack,
     reclassified: Option<LastLook>,
-    /// The programs that answers are about, and when their files were looked at last.
+    /// Programs that answers are about, and when their files were looked at last.
     answered_programs: AnsweredPrograms,
     answered_looked: Option<LastLook>,
-    /// The names by which addresses were asked for.
+    /// Names by which addresses were asked for.
     addresses: address_names::AddressNames,
-    /// The generation whose sets have the names that they ask for.
+    /// Generation whose sets have the names that they ask for.
     names_followed: Option<u32>,
-    /// When the rules were compiled last because of what joined sets by names.
+    /// Time at which the rules were last compiled because of addresses that joined sets by names.
     named_compiled: Option<Instant>,
-    /// The process that answers what was rejected.
+    /// Process that answers rejected packets.
     rejected: RejectAnswerer,
-    /// The threads that keep what happens. Behind the device server, which lets go of it.
+    /// Threads that keep what happens. Behind the device server, which lets go of it.
     recorder: Recorder,
-    /// When what is no good or missing is looked for again.
+    /// Timer of the next look for what is no good or missing.
     retry: RetryTimer,
-    /// What the rules that are not as they should be were read with last.
+    /// Reading of the rules that are not as they should be, as it was last.
     last_reading: RefCell<LastReading>,
-    /// What is not as it should be.
+    /// Troubles: what is not as it should be.
     troubles: Troubles,
 }
 
 impl Firewall {
-    /// Starts it: takes over what an earlier service left in the kernel, or begins anew. When this returns, packets are
-    /// judged.
+    /// Starts the firewall: takes over what an earlier service left in the kernel, or begins anew. When this returns,
+    /// packets are judged.
     pub(crate) fn start(config: Config) -> Result<Self> {
         let (locations, mut entered) = (config.locations(), config.netns.is_none());
         Self::enter_and_begin(config, &mut entered).map_err(|error| {
@@ -337,7 +338,7 @@ impl Firewall {
         Ok(firewall)
     }
 
-    /// A driver judges: what did before goes.
+    /// Removes the fallback, as a driver judges.
     fn take_out_fallback(&mut self) {
         let taken = self.config.locations().fallback().take_out();
         let taken = taken.with_context(|| {
@@ -350,7 +351,7 @@ impl Firewall {
         }
     }
 
-    /// Does what there is to do, or waits for it at most this long. `beside` wakes it too.
+    /// Does what there is to do, or waits for it at most this long. A descriptor of `beside` ends the wait too.
     pub(crate) fn turn(&mut self, timeout: Duration, beside: &[BorrowedFd<'_>]) -> Result<()> {
         let again = self.is_troubled().then(|| self.retry.rest());
         // What is taken out of the kernel, nobody tells us of.
@@ -432,7 +433,8 @@ impl Firewall {
         Ok(())
     }
 
-    /// What answers for the service passes, by whichever sockets it has now.
+    /// Tells the driver the sockets of the process that answers rejected packets, where they are new, so that its
+    /// packets pass.
     fn meet_who_answers(&mut self) {
         if self.rejected.meet() {
             let put = self.driver.answer_by(self.rejected.sockets());
@@ -443,8 +445,8 @@ impl Firewall {
         }
     }
 
-    /// Whether something that stands outside may have come to be right by itself: a disk that is mounted later, a user who is
-    /// known only once the network is there.
+    /// Returns whether something outside may have come to be right by itself: a disk that is mounted later, a user who
+    /// is known only once the network is there.
     fn is_troubled(&self) -> bool {
         let causes = [Cause::StandIn, Cause::Missing, Cause::Programs];
         causes.into_iter().any(|cause| self.troubles.holds(cause))
@@ -466,7 +468,7 @@ impl Firewall {
         swept
     }
 
-    /// Has it told what connections have carried, for somebody who looks.
+    /// Has the driver report what connections have carried, for somebody who looks.
     pub(crate) fn tell_carried(&mut self) {
         let now = Instant::now();
         if self.last_sweep.is_none_or(|last| last.may_be_followed(now)) {
@@ -499,8 +501,8 @@ impl Firewall {
         }
     }
 
-    /// The hooks by which a packet of our own does not come. Where rules judge what stays on the machine, there is none: it would be one
-    /// of theirs.
+    /// Returns the hooks by which a packet of our own does not come. Where rules judge what stays on the machine, there
+    /// is none: it would be one of theirs.
     fn silent_hooks(&self) -> Result<Vec<String>> {
         let head = self.driver.head(self.rulebook.index_in_force())?;
         if head.is_none_or(|head| head.needs & NEEDS_LOOPBACK != 0) {
@@ -517,7 +519,7 @@ impl Firewall {
         self.keep_members(true);
     }
 
-    /// Who reads what was kept, for a thread that may wait for it.
+    /// Returns a reader of the history, for a thread that may wait for it.
     pub(crate) fn history(&self) -> HistoryReader {
         self.recorder.reader()
     }
@@ -531,14 +533,15 @@ impl Firewall {
         });
     }
 
-    /// What should not fail and did: said, and shown in the status until the same thing succeeds.
+    /// Notes the result of something that should not fail: a failure is logged, and shown in the status until the same
+    /// thing succeeds.
     fn noted<T>(&mut self, cause: Cause, result: Result<T>) -> Option<T> {
         self.troubles.note(cause, &result);
         result.ok()
     }
 }
 
-/// The devices of the network namespace that the main loop is in. Where the kernel does not say, none.
+/// Returns the devices of the network namespace that the main loop is in, or none where the kernel does not say.
 fn devices() -> Vec<Device> {
     let listed = if_nameindex().into_iter().flat_map(|devices| {
         devices
@@ -561,7 +564,7 @@ fn open_to_group(socket: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The device server, its socket in a folder that is made if it is not there.
+/// Opens the device server, its socket in a folder that is made if it is not there.
 fn open_device_server(driver: &mut Driver, socket: &Path) -> Result<DeviceServer> {
     if let Some(folder) = socket.parent() {
         if !folder.exists() {
@@ -581,7 +584,7 @@ fn open_device_server(driver: &mut Driver, socket: &Path) -> Result<DeviceServer
     Ok(server)
 }
 
-/// Waits for one of these.
+/// Waits until one of these descriptors is ready, or the time is over.
 fn wait(timeout: Duration, wakers: &[BorrowedFd<'_>]) -> Result<()> {
     let mut fds: Vec<_> = wakers
         .iter()
@@ -598,7 +601,7 @@ fn bad_file(wrong: &Refused) -> String {
     format!("the rule file is no good; mend it and reload: {wrong}")
 }
 
-/// What the rules name and could not be had.
+/// Returns what the rules name and could not be had.
 fn missing(rules: &Rules) -> Vec<String> {
     rules.troubles().iter().map(ToString::to_string).collect()
 }
@@ -608,7 +611,7 @@ fn now() -> u64 {
     now.unwrap_or_default().as_secs()
 }
 
-/// When to look again: soon at first, then more and more seldom.
+/// Timer of looks for what is missing: soon at first, then more and more seldom.
 struct RetryTimer {
     due: Instant,
     rest: Duration,
