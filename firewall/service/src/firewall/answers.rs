@@ -1,4 +1,4 @@
-//! The answers that hold: which they are, and how they are taken back.
+//! Answers that hold: which they are, and how they are taken back.
 
 use super::Firewall;
 use crate::asking::{self, StoredAnswerKey};
@@ -16,17 +16,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use tracing::info;
 
-/// An answer, and where it is to be taken out.
+/// Answer to show, with the places from which it is to be removed.
 struct Found {
     shown: HeldAnswer,
-    /// What the driver has of it.
+    /// Subjects of the answer in the driver's table.
     held: BTreeSet<Subject>,
-    /// What is kept of it for always.
+    /// Key of the answer if it is kept for always.
     kept: Option<StoredAnswerKey>,
 }
 
 impl Firewall {
-    /// The answers that hold or are kept: those that this user may give, or all.
+    /// Returns the answers that hold or are kept: those that this user may give, or all.
     pub fn answers(&self, of: Option<u32>) -> Vec<HeldAnswer> {
         self.found_answers(of).map_or_else(
             |_| Vec::new(),
@@ -79,7 +79,7 @@ impl Firewall {
         }
     }
 
-    /// When that is; none: there is none.
+    /// Returns the time until the rules are asked again about answers taken back, or `None` if there are none.
     pub(super) fn taken_back_due(&self, now: Instant) -> Option<Duration> {
         let rest = self
             .reclassified
@@ -87,7 +87,7 @@ impl Firewall {
         (!self.taken_back.is_empty()).then_some(rest)
     }
 
-    /// The answers that hold or are kept, sorted by program, direction and endpoint.
+    /// Returns the answers that hold or are kept, sorted by program, direction and endpoint.
     fn found_answers(&self, of: Option<u32>) -> Result<Vec<Found>> {
         let now_ns = driver::now_ns()?;
         let always: BTreeMap<_, _> = self.permanent.kept().collect();
@@ -129,7 +129,7 @@ impl Firewall {
     }
 }
 
-/// Those of them that are meant.
+/// Returns the answers that are meant.
 fn chosen(found: Vec<Found>, which: &Forgotten) -> Result<Vec<Found>, Refused> {
     match which {
         Forgotten::All => Ok(found),
@@ -179,7 +179,7 @@ fn order(answer: &HeldAnswer) -> Order<'_> {
     )
 }
 
-/// An answer that the driver has.
+/// Returns an answer that the driver has, to show.
 fn shown(
     to: &Subject,
     held: &AnswerInForce,
@@ -238,7 +238,7 @@ fn shown(
     }
 }
 
-/// An answer for always whose program is not there.
+/// Returns an answer for always whose program is not there, to show.
 fn shown_of_kept(kept: &asking::StoredAnswer) -> HeldAnswer {
     HeldAnswer {
         id: held_answers::id(kept),
@@ -270,7 +270,7 @@ const fn verdict(allow: bool) -> &'static str {
     }
 }
 
-/// An answer, as the log has it.
+/// Returns an answer in words, as the log has it.
 fn in_words(answer: &HeldAnswer) -> String {
     let known =
         |number: Option<u32>| number.map_or("unknown".to_owned(), |known| known.to_string());

@@ -10,26 +10,27 @@ use rules::{Rules, Set};
 use std::collections::BTreeMap;
 use tracing::info;
 
-/// How many lists are waited for at once, that rules ask for which are not in force.
+/// Maximum number of lists waited for at once, that rules ask for which are not in force.
 const MOST_AWAITED: usize = 64;
 
-/// Which lists are followed.
+/// Lists that are followed.
 #[derive(Default)]
 pub(super) struct Lists {
-    /// The generations whose lists are; none: it is to be looked again.
+    /// Generations whose lists are followed, confirmed and in force, or `None` if they are to be looked at again.
     of: Option<[Option<u32>; 2]>,
-    /// Those of rules that are not in force because these have never been fetched.
+    /// Lists of rules that are not in force because these lists have never been fetched.
     awaited: Vec<Followed>,
-    /// Whether the rule file is to be read again once those are there.
+    /// `true` if the rule file is to be read again once the awaited lists are there.
     reload_then: bool,
-    /// When somebody asked for a list, by its address.
+    /// Times at which somebody asked for a list, by its address.
     asked: BTreeMap<String, u64>,
-    /// What was written down for who fetches.
+    /// List of what to fetch, as it was written down for the fetcher.
     wanted: Option<String>,
 }
 
 impl Firewall {
-    /// Has the lists be followed of the rules that the kernel has, where these are others by now, and of those that are waited for.
+    /// Follows the lists of the rules that the kernel has, where these are others by now, and the lists that are waited
+    /// for.
     pub(super) fn follow_lists(&mut self) {
         let (confirmed, in_force) = (self.rulebook.confirmed(), self.rulebook.in_force());
         let of = [confirmed, in_force].map(|held| held.map(|held| held.generation));
@@ -85,7 +86,7 @@ impl Firewall {
         }
     }
 
-    /// Takes in what is new of the lists.
+    /// Takes in the news of the lists.
     pub(super) fn take_list_news(&mut self) {
         let Some(news) = self.subscriptions.news() else {
             return;
@@ -128,8 +129,8 @@ impl Firewall {
         }
     }
 
-    /// Rules whose lists have never been fetched would block everything that these might hold, maybe the way to them too. While other
-    /// rules hold, those go on holding, and the lists are fetched.
+    /// Refuses rules whose lists have never been fetched, and has the lists fetched: such rules would block everything
+    /// that the lists might hold, maybe the way to them too. The rules that hold go on holding meanwhile.
     pub(super) fn await_lists(&mut self, rules: &Rules) -> Result<(), Refused> {
         let missing: Vec<_> = rules
             .sets()
@@ -170,19 +171,20 @@ impl Firewall {
         Err(Refused::ListsAwaited(said))
     }
 
-    /// The rule file's lists are waited for: it is read again once they are there.
+    /// Has the rule file read again once its lists are there.
     pub(super) fn reload_with_lists(&mut self) {
         self.lists.reload_then = true;
     }
 
-    /// Other rules are in force now: nobody waits for lists any more.
+    /// Ends the wait for lists, as other rules are in force now.
     pub(super) fn no_list_is_awaited(&mut self) {
         self.lists.awaited.clear();
         self.lists.reload_then = false;
         self.lists.of = None;
     }
 
-    /// Has the list of this set fetched now; with `take` whatever was fetched last is taken that is a list.
+    /// Fetches the list of this set now; with `take`, the content fetched last is taken whatever it is, as long as it
+    /// is a list.
     pub fn refresh_list(&mut self, set: &str, take: bool) -> Result<SubscribedList, Refused> {
         self.follow_lists();
         let urls = self.subscriptions.urls(set);

@@ -12,8 +12,8 @@ use std::time::Duration;
 use tracing::info;
 
 impl Firewall {
-    /// Listens for changes while rules ask for networks. Returns when it is to be looked where the machine is, if it is: who has just begun
-    /// to listen looks at once.
+    /// Listens for changes while rules ask for networks. Returns the time until the next look at where the machine is,
+    /// if one is due: who has just begun to listen looks at once.
     pub(super) fn follow_networks(&mut self) -> Option<Duration> {
         let listens = self.routes.listen(self.rulebook.asks_networks());
         self.noted(
@@ -23,15 +23,15 @@ impl Firewall {
         self.routes.due()
     }
 
-    /// Has the rules be on that are right where the machine is now, if something has changed.
+    /// Switches on the rules that are right where the machine is now, and the others off, if something has changed.
     pub(super) fn meet_networks(&mut self) {
         if self.routes.takes_turn() {
             self.switch_networks(&Surroundings::default());
         }
     }
 
-    /// What an earlier service left in the kernel may be what was right in another network. That is judged before anybody is told that the
-    /// service is ready, and before hooks are attached that are not yet.
+    /// Switches the rules that an earlier service left in the kernel, which may have been right in another network.
+    /// That happens before anybody is told that the service is ready, and before hooks are attached that are not yet.
     pub(super) fn first_networks(&mut self) {
         if self.rulebook.asks_networks() {
             self.switch_networks(&Surroundings::default());
@@ -54,7 +54,7 @@ impl Firewall {
         }
     }
 
-    /// Has what rules name be as it is now: see [`crate::rulebook::Rulebook::renew`].
+    /// Renews what rules name, as it is now: see [`crate::rulebook::Rulebook::renew`].
     pub(super) fn renewed(&mut self, here: &Surroundings) -> Renewed {
         let before = self.networks_in_force();
         let budget = self.budget();
@@ -77,7 +77,7 @@ impl Firewall {
         renewed
     }
 
-    /// The networks of the rules in force, and the routes by which they are known.
+    /// Returns the networks of the rules in force, and the routes by which they are known.
     #[must_use]
     pub fn networks(&mut self) -> Networks {
         let here = Surroundings::default();
@@ -98,7 +98,7 @@ impl Firewall {
         }
     }
 
-    /// Each network of the rules in force: whether it is there now, and which rules are on for it.
+    /// Returns each network of the rules in force: whether it is there now, and which rules are on for it.
     pub(super) fn network_status(&self, here: &Surroundings) -> Vec<NetworkStatus> {
         let held = self.rulebook.in_force();
         let Some(placed) = held.and_then(|held| held.networks()) else {
@@ -110,7 +110,7 @@ impl Firewall {
             .collect()
     }
 
-    /// Which networks are there by the rules in force, and which of their rules are on.
+    /// Returns the networks of the rules in force that are there, and which of their rules are on.
     fn networks_in_force(&self) -> InForceNetworks {
         let held = self.rulebook.in_force();
         let Some(placed) = held.and_then(|held| held.networks()) else {
@@ -129,14 +129,14 @@ impl Firewall {
     }
 }
 
-/// What is said of a switch.
+/// Networks that are there, and the effect of each rule for networks.
 #[derive(Default, PartialEq, Eq)]
 struct InForceNetworks {
     there: Vec<String>,
     rules: Vec<(String, Effect)>,
 }
 
-/// What a switch is in one line.
+/// Returns a switch of networks in one line.
 fn said(before: &InForceNetworks, after: &InForceNetworks) -> String {
     let there = if after.there.is_empty() {
         "none of the rules' networks is there now".to_owned()

@@ -1,4 +1,4 @@
-//! What people are asked: questions are taken in, shown and answered, and what nobody answers in time is settled.
+//! Questions to people: taken in, shown and answered, and settled if nobody answers in time.
 
 use super::{Firewall, now};
 use crate::asking::{self, Place, StoredAnswer, Waiting};
@@ -18,13 +18,13 @@ use std::time::{Duration, Instant};
 use tracing::{error, info};
 
 impl Firewall {
-    /// Answers for always, before there are rules that ask; those until a restart are over with it.
+    /// Puts answers for always in force, before there are rules that ask; those until a restart are over with it.
     pub(super) fn first_answers(&mut self) {
         self.tidy_answers(true);
         self.meet_questions();
     }
 
-    /// Puts in force what is kept for always, and takes out what is over.
+    /// Puts answers kept for always in force, and removes those that are over.
     pub(super) fn tidy_answers(&mut self, starts: bool) {
         let (put, replaced) = self.look_at_answered_programs();
         let tidied = put.and_then(|()| driver::now_ns()).and_then(|now| {
@@ -42,8 +42,8 @@ impl Firewall {
         }
     }
 
-    /// Puts in force what is kept for always, and finds programs that were replaced. On a disk that is slow to open their paths this takes a
-    /// part of the time alone.
+    /// Puts answers kept for always in force, and finds programs that were replaced. On a disk that is slow to open
+    /// their paths this takes a part of the time alone.
     fn look_at_answered_programs(&mut self) -> (Result<()>, BTreeSet<[u64; 2]>) {
         let begun = Instant::now();
         let looked = self.answered_looked;
@@ -66,7 +66,7 @@ impl Firewall {
         (put, replaced)
     }
 
-    /// Takes in what the driver asks, and says of what nobody answers what becomes of it.
+    /// Takes in the questions of the driver, and settles and logs those that nobody answered in time.
     pub(super) fn ask_people(&mut self) {
         let now = Instant::now();
         self.is_woken |= self.driver_waker.is_woken();
@@ -100,7 +100,7 @@ impl Firewall {
         self.driver.forget_question(&place.subject)
     }
 
-    /// When the main loop has to look for questions.
+    /// Returns the time until the main loop has to look for questions.
     pub(super) fn questions_due(&self, now: Instant) -> Option<Duration> {
         let rest = self
             .questions_read
@@ -110,8 +110,8 @@ impl Firewall {
         rung.into_iter().chain(due).min()
     }
 
-    /// Unless it was just done: then what is new is met once that has paid. Whoever asks much, or looks often, does not keep the
-    /// main loop busy.
+    /// Takes in the driver's questions, unless that was just done: then new ones are taken in once that has paid.
+    /// Whoever asks much, or looks often, does not keep the main loop busy.
     fn meet_questions(&mut self) {
         let begun = Instant::now();
         if self
@@ -166,7 +166,7 @@ impl Firewall {
         }
     }
 
-    /// None: nothing of it waits any more.
+    /// Returns a question to show, or `None` if none of its places waits any more.
     fn shown(&self, waiting: &Waiting) -> Option<Question> {
         let Place {
             subject,
@@ -238,7 +238,7 @@ impl Firewall {
         }
     }
 
-    /// What waits for an answer: what this user may answer, or all.
+    /// Returns the questions that wait for an answer: those that this user may answer, or all.
     pub fn questions(&mut self, of: Option<u32>) -> Vec<Question> {
         self.meet_questions();
         let waiting = self.questions.iter();
@@ -309,7 +309,7 @@ impl Firewall {
         Ok(asked)
     }
 
-    /// Whether a user's answers leave room for these.
+    /// Returns an error if a user's answers leave no room for these.
     fn may_hold(&self, answered: &[(Subject, Place)], user: u32) -> Result<(), Refused> {
         let held = self.driver.answers().map_err(refused)?;
         let is_new = |held: &Subject| answered.iter().all(|(to, _)| to != held);
@@ -327,7 +327,7 @@ impl Firewall {
         Ok(())
     }
 
-    /// Puts it in force for all of these, or for none.
+    /// Puts an answer in force for all of these, or for none.
     fn give(
         &mut self,
         answered: &[(Subject, Place)],
@@ -365,7 +365,7 @@ impl Firewall {
         Ok(())
     }
 
-    /// Returns what was answered before.
+    /// Puts an answer in force for one subject. Returns the answer that was in force before.
     fn give_one(
         &mut self,
         (to, place): (Subject, &Place),
@@ -410,7 +410,7 @@ impl Firewall {
         Ok(before)
     }
 
-    /// That nobody had answered holds no longer where somebody has by now, however wide.
+    /// Removes the answers that stand for nobody's having answered where somebody has answered by now, however wide.
     fn takes_the_place_of_none(&mut self, to: &Subject, width: Width) {
         let covered = |held: &Subject, answer: &Answer| {
             answer.reason == Reason::Unanswered as u8 && held != to && held.at(width) == *to
@@ -429,7 +429,8 @@ impl Firewall {
         }
     }
 
-    /// Whom this answer is to, and what about: each once, with a place that it is about. Who has ended meanwhile is asked for no more.
+    /// Returns the subjects of an answer, each once, with a place that it is about. Who has ended meanwhile is asked
+    /// for no more.
     fn whom(&mut self, places: &[Place], given: Given) -> Result<Vec<(Subject, Place)>, Refused> {
         let (mut answered, mut ended) = (Vec::new(), None);
         for place in places {
@@ -467,7 +468,7 @@ impl Firewall {
         }
     }
 
-    /// Undoes an answer that was kept, if it was for always.
+    /// Undoes an answer that was put in force, and no longer keeps it if it was for always.
     fn undo(&mut self, to: &Subject, before: Option<Answer>) {
         let kept = self.permanent.put_for(to).cloned();
         let forgotten = self.permanent.forget(&kept.into_iter().collect());
@@ -487,7 +488,7 @@ impl Firewall {
         self.noted(Cause::Answers, back.context("taking an answer back"));
     }
 
-    /// The path of the program that asks, if it leads to it.
+    /// Returns the path of the program that asks, if the path leads to it.
     fn path_to(&self, program: [u64; 2], asked: &Question) -> Option<String> {
         let machine = SystemResolver::beside(&self.config.rules);
         let path = asked.program.clone()?;
@@ -527,7 +528,7 @@ impl Firewall {
     }
 }
 
-/// The places that an answer is about; to anywhere it is about the first as about any.
+/// Returns the places that an answer is about; an answer to anywhere is about the first as about any.
 fn meant(waiting: &Waiting, listed: Option<u64>, given: Given) -> Result<Vec<Place>, Refused> {
     let places = waiting.places().copied();
     if given.width == Width::Anywhere {
@@ -551,12 +552,12 @@ fn meant(waiting: &Waiting, listed: Option<u64>, given: Given) -> Result<Vec<Pla
     Ok(shown)
 }
 
-/// The rule that asked; none: the default did.
+/// Returns the rule that asked, or `None` if the default policy did.
 const fn known_rule(rule: u32) -> Option<u32> {
     if rule == NO_RULE { None } else { Some(rule) }
 }
 
-/// A process's name, as people read it.
+/// Returns a process's name, as people read it.
 fn task_name(words: [u64; 2]) -> String {
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
     let end = bytes.iter().position(|byte| *byte == 0);

@@ -1,4 +1,4 @@
-//! What can be asked of the firewall: its status, what it counted, what it holds.
+//! Reports of the firewall: its status, its counters, and what it holds.
 
 use super::{Firewall, devices};
 use crate::named_sets::NotJoined;
@@ -17,7 +17,7 @@ use firewall_abi::rejected::RejectedSeen;
 use std::time::Instant;
 
 impl Firewall {
-    /// How it is.
+    /// Returns the firewall's status.
     #[must_use]
     pub fn status(&mut self) -> Status {
         let nothing = InForce {
@@ -54,7 +54,7 @@ impl Firewall {
         }
     }
 
-    /// What keeps addresses from joining sets by their names, and what is wrong with lists, comes and goes with time: it is looked at.
+    /// Updates the troubles of joining sets by names and of lists, which come and go with time.
     pub(super) fn look_at_sets(&mut self) {
         self.troubles
             .of(Cause::NamedSets)
@@ -70,7 +70,7 @@ impl Firewall {
         }
     }
 
-    /// What the driver counted. The connections are those of now, or of a moment ago if counting them takes long.
+    /// Returns the driver's counters. The connections are those of now, or of a moment ago if counting them takes long.
     pub fn stats(&mut self) -> Result<Stats, Refused> {
         let now = Instant::now();
         if self.last_sweep.is_none_or(|last| last.may_be_followed(now)) {
@@ -126,7 +126,7 @@ impl Firewall {
         })
     }
 
-    /// The names of addresses that were learned after this turn.
+    /// Returns the names of addresses that were learned after this turn.
     #[must_use]
     pub fn address_names(&self, since: u64) -> AddressNames {
         let (learned, turn) = self.addresses.since(since);
@@ -141,7 +141,7 @@ impl Firewall {
         }
     }
 
-    /// How often each rule has decided.
+    /// Returns the number of decisions of each rule in force.
     pub fn hits(&mut self) -> Result<Hits, Refused> {
         let generation = self.rulebook.in_force().map_or(0, |held| held.generation);
         let hits = self
@@ -151,7 +151,7 @@ impl Firewall {
         Ok(Hits { generation, hits })
     }
 
-    /// Every app's books.
+    /// Returns the accounts of every app.
     #[must_use]
     pub fn accounts(&mut self) -> Accounts {
         let Some(server) = &self.device_server else {
@@ -193,7 +193,7 @@ impl Firewall {
         }
     }
 
-    /// The text of the rules that are judged by now: the candidate's while a lease runs.
+    /// Returns the text of the rules that are in force: the candidate's while a lease runs.
     #[must_use]
     pub fn rules(&mut self) -> RuleText {
         let folder = self.config.rule_folder();
@@ -213,14 +213,14 @@ impl Firewall {
         }
     }
 
-    /// The names of this generation's rules, if they are known.
+    /// Returns the names of this generation's rules, if they are known.
     #[must_use]
     pub fn rule_names(&mut self, generation: u32) -> Option<RuleNames> {
         self.keep_names();
         self.rule_names.get(generation).cloned()
     }
 
-    /// The path of a program that a record names: its file system's device and its inode.
+    /// Returns the path of a program that a record names: its file system's device and its inode.
     #[must_use]
     pub fn program(&mut self, id: [u64; 2]) -> Option<String> {
         self.driver.program(id).ok().flatten()
@@ -246,7 +246,7 @@ impl Firewall {
             .unwrap_or_default()
     }
 
-    /// What rings leave to tables.
+    /// Returns the kernel memory that rings leave to tables.
     pub(super) fn budget(&mut self) -> MemoryBudget {
         let (whole, rings) = (self.config.kernel_memory, self.rings());
         MemoryBudget {
@@ -255,8 +255,8 @@ impl Firewall {
         }
     }
 
-    /// What tables leave to rings. Others than root have a share of their own, so that they can't keep root from changing the
-    /// rules.
+    /// Returns the kernel memory that tables leave to rings. Others than root have a share of their own, so that they
+    /// can't keep root from changing the rules.
     pub(super) fn room(&self) -> Room {
         let whole = self.config.kernel_memory;
         let all = whole.saturating_sub(self.driver.memory().sum());

@@ -1,4 +1,4 @@
-//! How rules come into force: of the file, by request, on a lease, and what is written down of that.
+//! Coming of rules into force: from the file, by request, on a lease, and the record that is written of it.
 
 use super::rule_file::{confirmed_change, keep, replaced_by_hand};
 use super::{Firewall, bad_file, missing, now};
@@ -17,8 +17,8 @@ use store::NewChange;
 use tracing::{error, info, warn};
 
 impl Firewall {
-    /// The rule file's; or what the kernel has, if the file is no good; or what was good last; or the built-in minimum. Whatever
-    /// is wrong, something holds.
+    /// Puts the first rules in force: the rule file's; or those that the kernel has, if the file is no good; or the
+    /// last good ones; or the built-in minimum. Whatever is wrong, something holds.
     pub(super) fn first_rules(&mut self) -> Result<()> {
         if self.reload().is_ok() {
             return Ok(());
@@ -64,7 +64,7 @@ impl Firewall {
         Err(failed.unwrap_or_else(|| anyhow!("there are no rules at all")))
     }
 
-    /// Looks again for what was no good or missing.
+    /// Looks again for rules and files that were no good or missing.
     pub(super) fn look_again(&mut self) {
         if self.troubles.holds(Cause::Programs) {
             self.renew();
@@ -328,7 +328,7 @@ impl Firewall {
         Ok(applied)
     }
 
-    /// Keeps the names of what is in force, of which nobody here has read the text yet.
+    /// Keeps the names of the rules in force, where nobody here has read the text yet.
     pub(super) fn keep_names(&mut self) {
         let (confirmed, in_force) = (self.rulebook.confirmed(), self.rulebook.in_force());
         for held in confirmed.into_iter().chain(in_force) {
@@ -362,8 +362,9 @@ impl Firewall {
         }
     }
 
-    /// The kernel has them by now; the disk is to have them after the next start too. The change's number, if the state
-    /// before is kept, and a warning where somebody had written that by hand.
+    /// Writes the rules to the rule file: the kernel has them by now, and the disk is to have them after the next start
+    /// too. Returns the change's number, if the state before is kept, and a warning where somebody had written that by
+    /// hand.
     pub(super) fn write_file(
         &mut self,
         text: &str,
@@ -410,8 +411,8 @@ impl Firewall {
         Ok((change, warning))
     }
 
-    /// What an error means for the peer that asked, given the generation that was confirmed before: the kernel may have the rules
-    /// although what came after failed.
+    /// Returns an error as the peer that asked gets it, given the generation that was confirmed before: the kernel may
+    /// have the rules although a later step failed.
     pub(super) fn how_far(&self, before: Option<u32>, error: Refused) -> Refused {
         let now = self.rulebook.confirmed().map(|held| held.generation);
         if now == before {
@@ -430,7 +431,8 @@ impl Firewall {
         }
     }
 
-    /// What was confirmed, where its text can't be read any more: that is a warning, for everything is done.
+    /// Returns the result for confirmed rules whose text can't be read any more: that is a warning, for everything is
+    /// done.
     pub(super) fn confirmed_unread(&mut self, held: &LoadedRules, unreadable: &Refused) -> Applied {
         self.keep_names();
         self.programs.follow(self.rulebook.programs());
@@ -446,7 +448,7 @@ impl Firewall {
         }
     }
 
-    /// A program that rules name may be another file by now.
+    /// Renews what the rules name, as a program may be another file by now.
     pub(super) fn renew(&mut self) {
         let Renewed { generation, failed } = self.renewed(&Surroundings::default());
         let followed = failed.map_or(Ok(()), Err);

@@ -1,4 +1,4 @@
-//! The rule file on the disk: what is known of it, and how it is replaced without losing what somebody wrote there.
+//! Rule file on the disk: what is known of it, and how it is replaced without losing what somebody wrote there.
 
 use anyhow::{Context, Result, anyhow};
 use control::ChangeNote;
@@ -6,44 +6,44 @@ use std::path::Path;
 use std::{fs, io};
 use store::{History, NewChange};
 
-/// What is known of the file.
+/// State of the rule file, as far as it is known.
 #[derive(Debug, Default)]
 pub struct RuleFile {
-    /// What was read from it or written to it last, and was in force then.
+    /// Text that was read from the file or written to it last, and was in force then.
     known: Option<String>,
-    /// The change that is in force and could not be written to it.
+    /// Change that is in force and could not be written to the file.
     unwritten: Option<Unwritten>,
 }
 
-/// A change that could not be written to the file.
+/// Change that could not be written to the file.
 #[derive(Debug)]
 struct Unwritten {
     change: NewChange,
-    /// The number under which what the file holds is kept, if it is. It is kept once, however often the change is tried.
+    /// Number under which the file's content is kept, if it is. It is kept once, however often the change is tried.
     kept: Option<u64>,
 }
 
-/// A file that was replaced, or holds the text already.
+/// Result of replacing a file: it was replaced, or held the text already.
 #[derive(Debug)]
 pub struct Replaced {
-    /// The number of the change whose earlier state was kept, or why none was; none: there was nothing to keep.
+    /// Number of the change whose earlier state was kept, or why none was; `None` if there was nothing to keep.
     pub kept: Option<Result<u64>>,
-    /// Whether it held what was never in force, as after a change by hand. That is kept then.
+    /// `true` if the file held text that was never in force, as after a change by hand. That is kept then.
     pub was_by_hand: bool,
 }
 
 impl RuleFile {
-    /// This is in the file, and in force.
+    /// Notes that this text is in the file, and in force.
     pub fn holds(&mut self, text: &str) {
         (self.known, self.unwritten) = (Some(text.to_owned()), None);
     }
 
-    /// Whether the rules in force could not be written to it, so that it holds those before.
+    /// Returns whether the rules in force could not be written to the file, so that it holds those before.
     pub fn is_unwritten(&self) -> bool {
         self.unwritten.is_some()
     }
 
-    /// The change that could not be written and is still to be: nobody else has written to the file since.
+    /// Returns the change that could not be written and is still to be: nobody else has written to the file since.
     pub fn owed(&self, path: &Path) -> Option<NewChange> {
         let known = self.known.as_ref().map(String::as_bytes);
         let is_as_known = fs::read(path).map_or(true, |there| Some(&there[..]) == known);
@@ -51,7 +51,8 @@ impl RuleFile {
         unwritten.map(|unwritten| unwritten.change.clone())
     }
 
-    /// Replaces what the file holds by what is in force, and keeps what it held. One that holds it already is left as it is.
+    /// Replaces the file's content by the text in force, and keeps what it held. One that holds it already is left as
+    /// it is.
     ///
     /// # Errors
     /// It can't be written; or somebody wrote there what can't be kept, and it is left as it is.
@@ -98,7 +99,7 @@ impl RuleFile {
     }
 }
 
-/// What whoever asked is told of the change by hand that theirs replaced.
+/// Returns the warning for whoever asked, that their change replaced one made by hand.
 pub fn replaced_by_hand(path: &Path) -> String {
     format!(
         "{} held what was not in force, as after a change by hand: it is replaced, and kept; to have it back: `sudo gatebell rules undo`",
@@ -106,14 +107,15 @@ pub fn replaced_by_hand(path: &Path) -> String {
     )
 }
 
-/// Keeps what the file held before a change, for who wants it back. The change's number.
+/// Keeps what the file held before a change, for who wants it back. Returns the change's number.
 pub fn keep(path: &Path, before: &str, change: NewChange) -> Result<u64> {
     // Nobody is waited for: this thread has a firewall to run.
     let kept = History::beside(path).try_hold()?.keep(before, change)?;
     Ok(kept.number)
 }
 
-/// What the rule file's earlier states say of rules that were tried out and are confirmed now: what was said of them then.
+/// Returns the change to be kept with the rule file's earlier state, for rules that were tried out and are confirmed
+/// now: what was said of them then.
 pub fn confirmed_change(tried_out: Option<ChangeNote>, file: &str, by: String) -> NewChange {
     let ChangeNote { what, undoes, .. } = tried_out.unwrap_or_default();
     NewChange {

@@ -1,4 +1,4 @@
-//! Sets while the rules are in force: who joins one, who leaves it.
+//! Sets while the rules are in force: addresses that join one, and addresses that leave it.
 
 use super::{Firewall, Refused};
 use crate::driver::now_ns;
@@ -16,10 +16,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tracing::info;
 
-/// How often at most the rules are compiled anew because addresses join several sets by their names.
+/// Minimum interval between compilations of the rules because addresses join several sets by their names.
 const COMPILED_BY_NAMES: Duration = Duration::from_secs(10);
 
-/// Now, by both clocks.
+/// Returns the time now, by both clocks.
 pub(super) fn now() -> Result<Now> {
     let unix = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -31,7 +31,7 @@ pub(super) fn now() -> Result<Now> {
 }
 
 impl Firewall {
-    /// Has these addresses join a set, for so long or until they are removed.
+    /// Adds addresses to a set, for so long or until they are removed.
     pub fn add_to_set(
         &mut self,
         set: &str,
@@ -66,7 +66,7 @@ impl Firewall {
         })
     }
 
-    /// Takes these addresses out of a set that they have joined.
+    /// Removes addresses from a set that they have joined.
     pub fn remove_from_set(
         &mut self,
         set: &str,
@@ -98,7 +98,7 @@ impl Firewall {
         })
     }
 
-    /// Who has joined this set, or any.
+    /// Returns the addresses that have joined this set, or any set.
     pub fn set_members(&mut self, set: Option<&str>) -> Result<Vec<SetMember>, Refused> {
         let now_ns = now_ns().map_err(refused)?;
         let members = self.members.list(set, now_ns);
@@ -109,7 +109,7 @@ impl Firewall {
         Ok(members)
     }
 
-    /// The sets that the rules in force have.
+    /// Returns the sets that the rules in force have.
     fn listed_in_force(&self) -> Result<Arc<[Set]>, Refused> {
         let held = self.rulebook.in_force();
         match held.and_then(|held| held.listed.clone()) {
@@ -118,8 +118,8 @@ impl Firewall {
         }
     }
 
-    /// Has sets that ask for names be those of the rules in force, where these are others by now: what is known of their names joins
-    /// them, and what no set asks for any more leaves.
+    /// Follows the sets of the rules in force that ask for names, where these are others by now: what is known of their
+    /// names joins them, and what no set asks for any more leaves.
     pub(super) fn follow_names(&mut self) {
         let generation = self.rulebook.in_force().map(|held| held.generation);
         if self.names_followed == generation {
@@ -195,14 +195,14 @@ impl Firewall {
         self.keep_members(false);
     }
 
-    /// The set of this name that the rules in force have.
+    /// Returns the set of this name that the rules in force have.
     fn set_in_force(&mut self, name: &str) -> Result<Set, Refused> {
         let listed = self.listed_in_force()?;
         let set = listed.iter().find(|set| set.id == name).cloned();
         set.ok_or_else(|| no_such_set(name, &listed))
     }
 
-    /// The sets of rules that an earlier service compiled.
+    /// Reads the sets of rules that an earlier service compiled.
     fn read_listed(&self, held: Option<&LoadedRules>) -> Result<Arc<[Set]>, Refused> {
         let Some((name, text)) = held.and_then(|held| held.text.as_ref()) else {
             return Err(Refused::System(control::NO_TEXT.to_owned()));
@@ -210,7 +210,8 @@ impl Firewall {
         Ok(self.read(name, text)?.sets().cloned().collect())
     }
 
-    /// Has the driver know what has become of these. A generation that it took: some address is in sets that none was in at once.
+    /// Tells the driver the membership of these addresses. Returns a generation that it took, if some address is in
+    /// sets that none was in at once.
     fn put_members(&mut self, addresses: &[IpAddr]) -> Result<Option<u32>, Refused> {
         let lacks = self.members.any_lacking(addresses, &self.rulebook.tables());
         let mut generation = None;
@@ -249,7 +250,7 @@ impl Firewall {
         self.noted(Cause::Members, put.context("undoing a change of a set"));
     }
 
-    /// Has the driver know what was on disk, and nothing else.
+    /// Tells the driver the members that were on disk, and nothing else.
     pub(super) fn first_members(&mut self) {
         // What fails is tried again with what is tidied. A firewall without it guards, and none does not.
         let put = self
@@ -259,7 +260,7 @@ impl Firewall {
         self.noted(Cause::Members, put);
     }
 
-    /// Takes out what is over.
+    /// Removes members whose time is over.
     pub(super) fn tidy_members(&mut self) {
         let is_wrong = self.troubles.holds(Cause::Members);
         if self.members.is_empty() && !is_wrong {
@@ -280,7 +281,7 @@ impl Firewall {
         );
     }
 
-    /// Writes down what has joined sets, at once or when it is time to, and has the rules asked again about its connections.
+    /// Writes members down, at once or when it is time to, and has the rules asked again about their connections.
     pub(super) fn keep_members(&mut self, at_once: bool) {
         if self.members.due().is_none() {
             return;
@@ -295,7 +296,7 @@ impl Firewall {
     }
 }
 
-/// What is said of a set that the rules do not have.
+/// Builds the error for a set that the rules do not have.
 fn no_such_set(set: &str, sets: &[Set]) -> Refused {
     let names: Vec<_> = sets.iter().map(|set| format!("`{}`", set.id)).collect();
     let known = match &names[..] {
@@ -309,7 +310,7 @@ fn no_such_set(set: &str, sets: &[Set]) -> Refused {
     ))
 }
 
-/// What is said of an address that the rule file has in a set.
+/// Builds the error for removing an address that the rule file itself has in a set.
 fn stays(set: &Set, rule_file: &str, address: IpAddr) -> Refused {
     let list = set
         .file
