@@ -86,7 +86,8 @@ pub struct Config {
     pub history: Option<Bounds>,
     /// Path of the program of nftables, for where no driver judges.
     pub nft: PathBuf,
-    /// Path at which systemd starts the process that answers rejected packets, or `None` if the service does it itself.
+    /// Path of the socket at which systemd starts the process that answers rejected packets, or `None` if the service
+    /// starts it itself.
     pub rejected: Option<PathBuf>,
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// Maximum length of a lease, in seconds.
 const LONGEST_LEASE: u64 = 24 * 60 * 60;
-/// Maximum length of a rule file's name.
+/// Maximum length of a rule file's name, and of a change's description, in bytes.
 const LONGEST_NAME: usize = 4096;
 /// Maximum time that an answer may hold, but for always, in seconds: a year.
 const LONGEST_ANSWER: u64 = 366 * 24 * 60 * 60;
