@@ -44,12 +44,12 @@ pub fn check(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether nobody but root and we can change what is in this folder itself.
+/// Returns whether only root and the service's user can change what is in this folder itself.
 pub fn is_ours(about: &Metadata) -> bool {
     wrong(about, true).is_none()
 }
 
-/// Who else can change it. In a folder like /tmp nobody can move what is another's.
+/// Returns who else can change the folder. In a folder like /tmp nobody can move what is another's.
 fn wrong(about: &Metadata, is_itself: bool) -> Option<String> {
     const STICKY: u32 = 0o1000;
     const OTHERS_WRITE: u32 = 0o002;

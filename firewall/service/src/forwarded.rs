@@ -1,4 +1,4 @@
-//! Which packets the kernel forwards of which none comes by the driver: no canary goes there.
+//! Check for packets that the kernel forwards past the driver's hooks: no canary goes there.
 //!
 //! The kernel counts what it forwards; since Linux 6.7 before anybody is asked about it, and with what others refuse ahead of us or what
 //! is too large to go on. So that nothing was judged while something was counted proves nothing: the hook is attached anew, at a place of
@@ -13,7 +13,7 @@ use crate::driver::Driver;
 use anyhow::Result;
 use std::fs;
 
-/// What the kernel has counted in this network namespace, by version: the file, what it is called there, and the hook.
+/// Counters of forwarded packets in this network namespace, by IP version: file, counter's name there, and hook.
 const COUNTED: [(&str, &str, &str); 2] = [
     (
         "/proc/thread-self/net/snmp",
@@ -27,19 +27,19 @@ const COUNTED: [(&str, &str, &str); 2] = [
     ),
 ];
 
-/// What was seen of what is forwarded.
+/// Detector of hooks that see none of the packets that the kernel forwards.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Forwarded {
-    /// At the look before; none: there was none.
+    /// Counters at the look before, or `None` at the first.
     before: Option<Look>,
 }
 
 /// One look at the counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Look {
-    /// What the kernel has counted of each version.
+    /// Packets that the kernel has counted, by IP version.
     counted: [u64; 2],
-    /// What the driver has judged.
+    /// Packets that the driver has judged, of both versions.
     judged: u64,
 }
 

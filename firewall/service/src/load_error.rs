@@ -1,4 +1,4 @@
-//! How a driver is spoken of that the kernel refuses: its verifier explains itself in up to thousands of lines, of which the
+//! Message for a driver that the kernel refuses: its verifier explains itself in up to thousands of lines, of which the
 //! last say why.
 
 use anyhow::Error;
@@ -8,12 +8,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// So many lines of the verifier's are said; all of them are kept.
+/// Number of the verifier's last lines that are shown; all of them are kept.
 const LINES: usize = 20;
-/// What they are kept as, in the service's folder.
+/// Name of the file for the verifier's whole log, in the service's folder.
 pub const KEPT: &str = "verifier.log";
 
-/// Why the service failed, for people. What the verifier has to say goes, all of it, into a file in `folder`.
+/// Describes for people why the service failed. The verifier's whole log goes into a file in `folder`.
 pub fn said(failed: &Error, folder: &Path) -> String {
     let mut causes = Vec::new();
     for cause in failed.chain() {
@@ -30,7 +30,7 @@ pub fn said(failed: &Error, folder: &Path) -> String {
     format!("{failed:#}")
 }
 
-/// What the kernel said, if this is how it refused a program.
+/// Returns the kernel's error and the verifier's log, if this is how the kernel refused a program.
 fn refused<'a>(cause: &'a (dyn StdError + 'static)) -> Option<(&'a io::Error, String)> {
     let error = cause.downcast_ref::<ProgramError>();
     // The device server's error has it in a box.

@@ -309,7 +309,7 @@ fn in_short(firewall: &mut Firewall) -> String {
     line
 }
 
-/// What the driver counted, and the sums over all directions.
+/// Returns the driver's counters, and their sums over all directions, as JSON under this name.
 fn counted(what: &str, firewall: &mut Firewall) -> Result<Value> {
     let stats = firewall.stats()?;
     let mut counted = json!(stats);

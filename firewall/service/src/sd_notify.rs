@@ -1,11 +1,11 @@
-//! What the service manager is told: systemd, or nobody.
+//! Notifications to the service manager: systemd, or nobody.
 
 use sd_notify::{NotifyState, notify};
 use std::time::{Duration, Instant};
 
 /// The service manager, if one started us.
 pub struct Manager {
-    /// How often it wants to hear that we live, and when it is to hear so next.
+    /// Interval at which the manager wants to hear that the service lives, and the moment of the next report.
     watchdog: Option<(Duration, Instant)>,
 }
 
@@ -36,7 +36,7 @@ impl Manager {
         tell(&[NotifyState::Status(status)]);
     }
 
-    /// When it wants to hear of us.
+    /// Returns the moment at which the manager wants to hear of the service, or `None` if it does not.
     pub fn due(&self) -> Option<Instant> {
         self.watchdog.map(|(_, due)| due)
     }

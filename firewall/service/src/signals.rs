@@ -1,4 +1,4 @@
-//! What signals ask for, and a descriptor that wakes the main loop.
+//! Requests by signals, and a descriptor that wakes the main loop.
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use std::io::Read;

@@ -20,10 +20,10 @@ use std::os::fd::OwnedFd;
 use std::os::linux::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// What came of it.
+/// Result of telling the driver who holds sockets that are older than the driver.
 #[derive(Default)]
 pub struct NamedSockets {
-    /// How many sockets the driver was told of.
+    /// Number of sockets that the driver was told of.
     pub sockets: usize,
     /// Processes whose sockets nobody may look at, not even we: those have no program.
     pub closed: Vec<u32>,
@@ -102,7 +102,7 @@ fn taken(process: u32, number: i32) -> io::Result<Option<File>> {
     Ok(speaks_ip.then(|| socket.into()))
 }
 
-/// What the driver would have noted, had the process made the socket now.
+/// Returns the owner that the driver would have noted, had the process made the socket now.
 fn holder_of(process: u32, machine: &SystemResolver) -> Owner {
     let name = fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
     Owner {

@@ -1,4 +1,4 @@
-//! What a service writes down of itself while it runs, for the one after it and for `recover`: a folder below `/run`.
+//! State that a running service writes down for the next one and for `recover`: a folder below `/run`.
 //!
 //! - `lock` is held by the service that lives, and by no other. It says which process that is, and when it began.
 //! - `zone.json` says what it guards and where its parts are.
@@ -21,16 +21,16 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Where a service is, and what it guards.
+/// Places of a service and of the zone that it guards.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WrittenZone {
     /// The zone's network namespace; none: the one that it was started in.
     pub netns: Option<PathBuf>,
     /// The zone's control group.
     pub cgroup: PathBuf,
-    /// Where the kernel keeps the driver.
+    /// Folder in which the kernel keeps the driver's pins.
     pub pins: PathBuf,
-    /// Where it is found: the device's socket, and the control socket.
+    /// Paths at which clients find the service: the device's socket and the control socket.
     pub sockets: Vec<PathBuf>,
 }
 
@@ -38,12 +38,12 @@ pub struct WrittenZone {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptText {
     pub generation: u32,
-    /// What the file was called.
+    /// Name that the rule file had.
     pub name: String,
     pub text: String,
 }
 
-/// Which of the two texts.
+/// Slot of a rule text: the confirmed one or the candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleSlot {
     Confirmed,
@@ -53,9 +53,9 @@ pub enum RuleSlot {
 /// The folder, held by the service that lives.
 pub struct State {
     folder: PathBuf,
-    /// None: the folder can't be used, and nothing is held.
+    /// Lock of the folder, or `None` if the folder can't be used and nothing is held.
     lock: Option<Flock<File>>,
-    /// What could not be written, by where it belongs.
+    /// Errors of what could not be written, by the path that it belongs to.
     unwritten: Mutex<BTreeMap<PathBuf, String>>,
     trouble: Trouble,
 }

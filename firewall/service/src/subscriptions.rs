@@ -29,7 +29,7 @@ use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use store::lists::{Wanted, WantedList};
 
-/// Where who fetches leaves its copies, unless the command line says otherwise.
+/// Folder in which the program that fetches lists leaves its copies, unless the command line says otherwise.
 pub const FOLDER: &str = "/var/lib/gatebell-lists";
 /// A copy that is older than its refresh by this is trouble.
 const LATE: u64 = 24 * 60 * 60;
@@ -50,7 +50,7 @@ pub struct RulesInForce {
     pub text: String,
 }
 
-/// What the thread has for the main loop, and waits for an answer to.
+/// News that the thread has for the main loop, and waits for an answer to.
 pub enum News {
     /// The rules in force, read with a new copy.
     Rules(RulesInForce, Box<Rules>),
@@ -58,17 +58,17 @@ pub enum News {
     Copy,
 }
 
-/// What has become of that.
+/// Answer of the main loop to news.
 pub enum Became {
-    /// It is taken; the generation that is in force with it.
+    /// The news is taken; the value is the generation that is in force with it.
     Taken(Option<u32>),
     /// Other rules are in force by now: it is to be read again.
     Outdated,
-    /// It can't be taken; why.
+    /// The news can't be taken; the value is the reason.
     Refused(String),
 }
 
-/// Who follows the lists. Dropped, the thread ends.
+/// Handle of the thread that follows the lists. Dropped, the thread ends.
 pub struct Subscriptions {
     shared: Arc<Shared>,
     waker: Option<UnixStream>,
@@ -93,14 +93,14 @@ struct Inner {
     broken: Option<String>,
 }
 
-/// What is known of a list.
+/// State of a list that a set subscribes to.
 #[derive(Clone, Debug, Default)]
 struct ListState {
-    /// What was read last, and when.
+    /// State of the file that was read last, and the moment of that reading.
     read: Option<(FileState, Instant)>,
-    /// Somebody asked for it: what comes next is read at once.
+    /// `true` if somebody asked for the list: the next copy is read at once.
     is_owed: bool,
-    /// Whether the service has a copy, and of when it is, as far as who fetched it says.
+    /// `true` if the service has a copy; the next field says of when it is, as far as the program that fetched it says.
     has_copy: bool,
     fetched: Option<u64>,
     tried: Option<u64>,
@@ -108,9 +108,9 @@ struct ListState {
     unreadable: u64,
     added: u64,
     removed: u64,
-    /// Why the last try to fetch it failed.
+    /// Reason why the last try to fetch the list failed.
     failed: Option<FetchFailure>,
-    /// Why what was fetched last is not taken.
+    /// Reason why what was fetched last is not taken.
     refused: Option<String>,
 }
 
@@ -150,12 +150,12 @@ impl Subscriptions {
         }
     }
 
-    /// What wakes the main loop, which takes the news.
+    /// Returns the descriptor that wakes the main loop, which takes the news.
     pub fn waker(&self) -> Option<BorrowedFd<'_>> {
         self.waker.as_ref().map(AsFd::as_fd)
     }
 
-    /// From now on these are the lists, and these the rules in force; none: none that may be replaced now.
+    /// Sets the lists to follow and the rules in force, or `None` if there are none that may be replaced now.
     pub fn follow(&self, followed: Vec<Followed>, rules: Option<RulesInForce>) {
         let mut inner = self.shared.lock();
         let Inner { states, .. } = &mut *inner;
@@ -171,7 +171,7 @@ impl Subscriptions {
         self.shared.changed.notify_all();
     }
 
-    /// What is new. It has to be answered.
+    /// Takes the news, which has to be answered.
     pub fn news(&self) -> Option<News> {
         let mut wakes = [0; 16];
         if let Some(mut waker) = self.waker.as_ref() {
@@ -180,20 +180,20 @@ impl Subscriptions {
         self.shared.lock().news.take()
     }
 
-    /// What has become of the news.
+    /// Answers the news.
     pub fn answer(&self, became: Became) {
         self.shared.lock().answer = Some(became);
         self.shared.changed.notify_all();
     }
 
-    /// Where the lists of this set are.
+    /// Returns the addresses (URLs) of the lists of this set.
     pub fn urls(&self, set: &str) -> Vec<String> {
         let inner = self.shared.lock();
         let of_set = inner.followed.iter().filter(|one| one.set == set);
         of_set.map(|one| one.list.url.clone()).collect()
     }
 
-    /// How each list is.
+    /// Returns the state of each list.
     pub fn lists(&self) -> Vec<SubscribedList> {
         let inner = self.shared.lock();
         let now = now();
@@ -204,7 +204,7 @@ impl Subscriptions {
         lists.collect()
     }
 
-    /// Why no list is taken, if none is.
+    /// Returns why no list is taken, or `None` if lists are taken.
     pub fn broken(&self) -> Option<String> {
         self.shared.lock().broken.clone()
     }
@@ -220,7 +220,7 @@ impl Drop for Subscriptions {
     }
 }
 
-/// What is to be fetched, as who fetches reads it: each list once, as often as the most impatient set wants it.
+/// Returns the text that tells the fetching program what to fetch: each list once, as often as the most impatient set wants it.
 pub fn wanted(followed: &[Followed], asked: &BTreeMap<String, u64>) -> Option<String> {
     let mut lists: BTreeMap<&str, WantedList> = BTreeMap::new();
     for Followed { list, .. } in followed {

@@ -1,4 +1,4 @@
-//! Where the machine is, by its default routes: which of the rules' networks are there.
+//! Location of the machine, by its default routes: which of the rules' networks are there.
 
 use rules::{
     DefaultRoute, GatewayHardware, Network, NetworkRules, Presence, Rules, Sighting,
@@ -12,13 +12,13 @@ use tracing::debug;
 pub struct Surroundings(OnceCell<Result<Vec<DefaultRoute>, String>>);
 
 impl Surroundings {
-    /// Where the kernel tells this.
+    /// Returns surroundings for which the kernel told these routes, or this error.
     #[cfg(test)]
     pub fn told(routes: Result<Vec<DefaultRoute>, String>) -> Self {
         Self(OnceCell::from(routes))
     }
 
-    /// The routes; where the kernel does not tell, why.
+    /// Returns the default routes, or why the kernel does not tell them.
     pub fn routes(&self) -> Result<&[DefaultRoute], &str> {
         let routes = self
             .0
@@ -26,7 +26,7 @@ impl Surroundings {
         routes.as_deref().map_err(String::as_str)
     }
 
-    /// Whether this network is there, and why.
+    /// Returns whether this network is there, and why.
     pub fn seen(&self, network: &Network) -> Sighting {
         match self.routes() {
             Ok(routes) => network.seen(routes),
@@ -34,7 +34,7 @@ impl Surroundings {
         }
     }
 
-    /// Which of these are there.
+    /// Returns for each of these networks whether it is there.
     pub fn presences(&self, named: &NetworkRules) -> Vec<Presence> {
         let networks = named.networks.iter();
         networks

@@ -1,4 +1,4 @@
-//! When the connections are looked through for those that nobody uses any more.
+//! Schedule of the sweeps: a sweep looks through the connections for those that nobody uses any more.
 //!
 //! While there are many, or some were forgotten, every five seconds. A table that is nearly empty is left alone until the first
 //! of its entries can have grown old, at most a minute, so that an idle service takes no processor time. What else wakes the
@@ -11,28 +11,28 @@
 use firewall_abi::firewall::MAX_FLOWS;
 use std::time::{Duration, Instant};
 
-/// How often, as long as there is something to do.
+/// Time between two sweeps as long as there is something to do.
 pub const EVERY: Duration = Duration::from_secs(5);
-/// And how long it may be left alone.
+/// Longest time that the table of connections is left alone.
 const REST: Duration = Duration::from_secs(60);
-/// So many connections are few.
+/// Largest number of connections that counts as few.
 const FEW: u64 = MAX_FLOWS as u64 / 64;
 
-/// What looking through them found.
+/// Result of a sweep through the connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Connections that were forgotten.
     pub forgotten: u64,
-    /// Those that have carried something since the sweep before.
+    /// Connections that have carried something since the sweep before.
     pub carrying: u64,
-    /// Those that are left.
+    /// Connections that are left.
     pub left: u64,
-    /// When the first of them can be forgotten, if it stays silent.
+    /// Time until the first of the connections left can be forgotten if it stays silent, or `None` if there is none.
     pub soonest: Option<Duration>,
 }
 
 impl Swept {
-    /// How long there is nothing to do, if nothing wakes us.
+    /// Returns the time until the next sweep has something to do, if nothing wakes the service.
     pub fn rest(&self) -> Duration {
         if self.forgotten > 0 || self.carrying > 0 || self.left > FEW {
             return EVERY;
@@ -41,7 +41,7 @@ impl Swept {
     }
 }
 
-/// When they are looked through next.
+/// Moment of the next sweep.
 #[derive(Clone, Copy, Debug)]
 pub struct NextSweep(Instant);
 
@@ -51,18 +51,18 @@ impl NextSweep {
         Self(now + rest)
     }
 
-    /// When that is.
+    /// Returns the moment of the next sweep.
     pub const fn at(self) -> Instant {
         self.0
     }
 
-    /// Whether it is time, whatever has woken us.
+    /// Returns whether the next sweep is due, whatever has woken the service.
     pub fn is_due(self, now: Instant) -> bool {
         self.0 <= now
     }
 }
 
-/// When one of the kernel's tables was looked through last, and what that took: a full one takes a part of a second.
+/// End of the last look through one of the kernel's tables, and its duration: a full table takes a part of a second.
 #[derive(Clone, Copy, Debug)]
 pub struct LastLook {
     ended: Instant,
@@ -70,10 +70,10 @@ pub struct LastLook {
 }
 
 impl LastLook {
-    /// Of the main loop's time this part at most goes into looking through one because others ask for it.
+    /// Largest part of the main loop's time that looks at others' request take: one in so many.
     const SHARE: u32 = 20;
 
-    /// One that took from `begun` to `ended`.
+    /// Returns the look that took from `begun` to `ended`.
     pub fn new(begun: Instant, ended: Instant) -> Self {
         Self {
             ended,
@@ -81,12 +81,12 @@ impl LastLook {
         }
     }
 
-    /// Whether another one may follow because somebody asks; if not, what this one found is still about right.
+    /// Returns whether another look may follow because somebody asks; if not, this one's result is still about right.
     pub fn may_be_followed(self, now: Instant) -> bool {
         self.rest(now).is_zero()
     }
 
-    /// How long until then.
+    /// Returns the time until another look may follow.
     pub fn rest(self, now: Instant) -> Duration {
         let passed = now.saturating_duration_since(self.ended);
         (self.took * (Self::SHARE - 1)).saturating_sub(passed)

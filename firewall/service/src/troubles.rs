@@ -1,4 +1,4 @@
-//! What is not as it should be: said in the log when it comes to be, and shown in the status until it is over.
+//! Troubles of the service: each is logged when it begins, and shown in the status until it is over.
 //!
 //! There is one way for it: a [`Trouble`] for each thing that can fail, held by the part that finds out, on whichever thread, and known to the
 //! status by its [`Cause`]. It stands until the same thing succeeds. What else succeeds meanwhile says nothing about it.
@@ -10,12 +10,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::error;
 
-/// What is wrong with one thing.
+/// One fault, as the log and the status show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
     /// The set that it is about, if it is about one.
     pub about: Option<String>,
-    /// What it is, in a sentence that says what to do, but for what views know by the cause.
+    /// Description of the fault in a sentence that says what to do, except for what views know by the cause.
     pub detail: String,
 }
 
@@ -35,7 +35,7 @@ impl From<TroubleStatus> for Wrong {
     }
 }
 
-/// As the log has it.
+/// Formats the fault as the log has it.
 impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.about {
@@ -45,12 +45,12 @@ impl fmt::Display for Wrong {
     }
 }
 
-/// What is wrong with one thing. Its clones are one and the same.
+/// Current faults of one thing that can fail. Its clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Trouble(Arc<Mutex<Vec<Wrong>>>);
 
 impl Trouble {
-    /// This is wrong now, and nothing else. What was not wrong before is said in the log.
+    /// Replaces the current faults by these, and logs those that are new.
     pub fn stands(&self, now: impl IntoIterator<Item = impl Into<Wrong>>) {
         let now: Vec<Wrong> = now.into_iter().map(Into::into).collect();
         let mut before = self.lock();
@@ -60,17 +60,17 @@ impl Trouble {
         *before = now;
     }
 
-    /// Nothing is wrong any more. Returns whether something was.
+    /// Ends the trouble. Returns whether there was a fault.
     pub fn is_over(&self) -> bool {
         !std::mem::take(&mut *self.lock()).is_empty()
     }
 
-    /// Whether something is wrong.
+    /// Returns whether there is a fault now.
     pub fn holds(&self) -> bool {
         !self.lock().is_empty()
     }
 
-    /// What is wrong.
+    /// Returns the current faults.
     pub fn said(&self) -> Vec<Wrong> {
         self.lock().clone()
     }
@@ -85,24 +85,24 @@ impl Trouble {
 pub struct Troubles(BTreeMap<Cause, Trouble>);
 
 impl Troubles {
-    /// What is wrong with this is said by its owner from now on.
+    /// Registers a trouble, whose owner reports its faults from now on, under its cause.
     pub fn hear_of(&mut self, cause: Cause, trouble: &Trouble) {
         self.0.insert(cause, trouble.clone());
     }
 
-    /// What is wrong with this.
+    /// Returns the trouble of this cause, without faults if it is new.
     pub fn of(&mut self, cause: Cause) -> &Trouble {
         self.0.entry(cause).or_default()
     }
 
-    /// What has become of this: where it failed it stands, else it is over.
+    /// Records a result under this cause: an error is its only fault, success ends the trouble.
     pub fn note<T>(&mut self, cause: Cause, result: &anyhow::Result<T>) {
         let failed = result.as_ref().err();
         self.of(cause)
             .stands(failed.map(|failed| format!("{failed:#}")));
     }
 
-    /// Whether something is wrong with this.
+    /// Returns whether there is a fault of this cause now.
     pub fn holds(&self, cause: Cause) -> bool {
         self.0.get(&cause).is_some_and(Trouble::holds)
     }

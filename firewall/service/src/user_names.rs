@@ -15,14 +15,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::error;
 
-/// How long a name in the rules is waited for,
+/// Longest wait for a name in the rules.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// and how long one that is only shown.
+/// Longest wait for a name that is only shown.
 const SHORT_PATIENCE: Duration = Duration::from_millis(100);
 /// Names that wait at once, and that are remembered.
 const MOST: usize = 1024;
 
-/// What is asked.
+/// Question to the system about a user.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Asked {
     /// The number of this name's user.
@@ -31,7 +31,7 @@ enum Asked {
     Name(u32),
 }
 
-/// What the system says: of a number its name, or nobody's; of a name its number, or why there is none.
+/// Answer of the system: for a number its name, or `None`; for a name its number, or why there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Said {
     Number(Result<u32, String>),
@@ -58,13 +58,13 @@ impl Shared {
     }
 }
 
-/// Who asks the system.
+/// Handle of the thread that asks the system.
 struct UserNames {
     shared: Arc<Shared>,
     ask: SyncSender<Asked>,
 }
 
-/// The number of the user with this name.
+/// Returns the number of the user with this name.
 ///
 /// # Errors
 /// There is none, or it is not known in time; the text says what would be right.
@@ -116,7 +116,7 @@ impl UserNames {
         Self { shared, ask }
     }
 
-    /// What the system says, or has said last if it does not in this time; none: nothing yet.
+    /// Returns the system's answer, or its last one if it does not answer in this time; `None` if it has not answered yet.
     fn look_up(&self, asked: Asked, patience: Duration) -> Option<Said> {
         let end = Instant::now() + patience;
         let mut state = self.shared.state();

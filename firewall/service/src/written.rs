@@ -1,4 +1,5 @@
-//! What the service has put into the tables by which the driver judges, to be held against what stands there: who may, can write there too.
+//! Record of what the service has put into the driver's tables, to be compared with what stands there: whoever may,
+//! can write there too.
 //!
 //! What is in a generation, or in a table of sets, nobody can change: it is frozen as it is published. What can be changed is which of
 //! them stand in the driver's tables, until when the one that is tried out is in force, and whom the driver takes for the service.
@@ -10,23 +11,23 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// What was put there last.
+/// Last content that the service has put into the driver's tables.
 #[derive(Debug, Default)]
 pub struct Written {
     pages: RefCell<BTreeMap<(&'static str, u32), OwnedFd>>,
-    /// None: nothing yet, and what an earlier service left stands there.
+    /// Service entry written last; `None`: none yet, and an earlier service's entry stands there.
     pub service: Cell<Option<Service>>,
-    /// Likewise.
+    /// Lease written last; `None`: none yet, and an earlier service's entry stands there.
     pub lease: Cell<Option<Lease>>,
 }
 
 impl Written {
-    /// Pages were put at this place of this table.
+    /// Notes that these pages were put at this place of this table.
     pub fn put(&self, table: &'static str, place: u32, pages: OwnedFd) {
         self.pages.borrow_mut().insert((table, place), pages);
     }
 
-    /// Nothing is at this place any more.
+    /// Notes that nothing is at this place of this table any more.
     pub fn removed(&self, table: &'static str, place: u32) {
         self.pages.borrow_mut().remove(&(table, place));
     }

@@ -1,4 +1,4 @@
-//! What is protected: a network namespace and a control group.
+//! Protected zone: a network namespace and a control group.
 
 use anyhow::{Context, Result, bail};
 use channel::sys::linux::socket;
@@ -11,15 +11,15 @@ use std::path::{Path, PathBuf};
 /// The zone; the process has entered its network namespace.
 pub struct Zone {
     pub cgroup: File,
-    /// Its network namespace, by the kernel's number for it, which no other ever has.
+    /// The kernel's cookie of the zone's network namespace, which no other namespace ever has.
     pub cookie: u64,
 }
 
-/// Where the kernel lists its tracepoints.
+/// Folder in which the kernel lists its tracepoints.
 const TRACEPOINTS: &str = "/sys/kernel/tracing";
 
 impl Zone {
-    /// Its control group's folder, whatever becomes of the path that it was named by.
+    /// Returns the path of the zone's control group by its open descriptor, whatever becomes of the path it was named by.
     pub fn folder(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.cgroup.as_raw_fd()).into()
     }

@@ -1,4 +1,4 @@
-//! What is known of the tables of sets that the driver has, and which combinations of sets they lack.
+//! Knowledge of the driver's tables of sets, and of the combinations of sets that they lack.
 
 use super::Members;
 use super::membership::Membership;
@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// What is known of a table of sets that the driver has.
+/// Known content of a table of sets that the driver has.
 #[derive(Debug)]
 pub struct KnownSets {
     table: Arc<Sets>,
@@ -17,24 +17,24 @@ pub struct KnownSets {
 }
 
 impl KnownSets {
-    /// Of these rules; none if they ask for no set.
+    /// Returns the sets of these rules, or `None` if the rules ask for no set.
     pub fn of(rules: &Rules) -> Option<Arc<Self>> {
         let table = rules.members()?.clone();
         let names = rules.sets().map(|set| set.id.clone()).collect();
         Some(Arc::new(Self { table, names }))
     }
 
-    /// Whether what is in a set here is so there.
+    /// Returns whether both tables hold the same in sets of the same names.
     pub fn is_like(&self, other: &Self) -> bool {
         self.table.content == other.table.content && self.names == other.names
     }
 
-    /// Whether this is known of the table with this content.
+    /// Returns whether this describes the table with this content hash.
     pub fn is_of(&self, content: u64) -> bool {
         self.table.content == content
     }
 
-    /// Whether the rules' file, or a list that it names, holds the address in this set.
+    /// Returns whether the rules' file, or a list that it names, holds the address in this set.
     pub fn holds(&self, set: &str, address: IpAddr) -> bool {
         let named = |number: &u32| self.names.get(*number as usize);
         self.table
@@ -59,7 +59,7 @@ impl KnownSets {
     }
 }
 
-/// What is known of each table of sets that the driver has, by its place.
+/// Known content of each table of sets that the driver has, by its place.
 pub type KnownTables = [Option<Arc<KnownSets>>; SETS_TABLES as usize];
 
 impl Members {
@@ -86,7 +86,7 @@ impl Members {
         }
     }
 
-    /// Whether one of these addresses is in a combination that a table has no class for.
+    /// Returns whether one of these addresses is in a combination that a table has no class for.
     pub fn any_lacking(&self, addresses: &[IpAddr], tables: &KnownTables) -> bool {
         let lacks = |known: &Arc<KnownSets>| {
             addresses.iter().any(|address| {

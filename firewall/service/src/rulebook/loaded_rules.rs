@@ -14,9 +14,9 @@ use std::time::Instant;
 #[derive(Clone, Debug)]
 pub struct LoadedRules {
     pub generation: u32,
-    /// How many rules there are.
+    /// Number of rules.
     pub count: u32,
-    /// What becomes of packets while no service is there.
+    /// Fail mode: what becomes of packets while no service is there.
     pub fail_mode: FailMode,
     /// The name and the content of the file; none: that is not known.
     pub text: Option<(String, String)>,
@@ -28,25 +28,25 @@ pub struct LoadedRules {
     pub listed: Option<Arc<[Set]>>,
     /// The index of the table of sets that it asks.
     pub(super) sets: u32,
-    /// Its tables were good last and are put back as they are, from when all that it names could be had. Its rules of networks are on
-    /// their safe side.
+    /// `true` if the rules' tables were good last and are put back as they are, from when all that they name could be had.
+    /// Their rules of networks are on their safe side.
     pub(super) was_complete: bool,
-    /// When it was last looked at and not compiled anew, although other rules of networks would be right, because not all that it names
-    /// can be had now.
+    /// Moment of the last look at which the rules were not compiled anew, although other rules of networks would be right,
+    /// because not all that they name could be had.
     pub(super) left_at: Option<Instant>,
-    /// Its text could not be read any more when the machine came into another network: other tables stand in for its own, with each
-    /// rule of a network on its safe side.
+    /// `true` if the rules' text could not be read any more when the machine came into another network: other tables stand
+    /// in for their own, with each rule of a network on its safe side.
     pub(super) is_stood_in_for: bool,
     /// The last reading of its text for compiling it anew.
     pub(super) last_reading: LastReading,
-    /// Why it is on its safe side although it could be read.
+    /// Reason why the rules are on their safe side although their text could be read.
     pub(super) unplaced: Option<Unplaced>,
 }
 
-/// There was no room for the rules that are right somewhere.
+/// Lack of room for the rules that are right somewhere.
 #[derive(Clone, Debug)]
 pub(super) struct Unplaced {
-    /// Where.
+    /// Presence of each network at that place.
     pub presences: Vec<Presence>,
     pub since: Instant,
     pub why: String,
@@ -77,7 +77,7 @@ impl LoadedRules {
         }
     }
 
-    /// Whether a program that they name is another file by now, or one that it was has ended.
+    /// Returns whether a program that the rules name is another file by now, or a former one of theirs has ended.
     pub(super) fn is_outdated(&self, machine: &dyn Resolver, births: &Births) -> bool {
         self.programs
             .iter()
@@ -93,7 +93,7 @@ impl LoadedRules {
         self.networks.as_deref()
     }
 
-    /// Whether its rules ask for networks, or may.
+    /// Returns whether the rules ask for networks, or may.
     pub(super) fn asks_networks(&self) -> bool {
         match &self.networks {
             Some(placed) => !placed.named.rules.is_empty(),
@@ -101,7 +101,7 @@ impl LoadedRules {
         }
     }
 
-    /// Whether rules of its would be on or off here that are not.
+    /// Returns whether rules would be on or off here that are not.
     pub(super) fn is_elsewhere(&self, here: &Surroundings) -> bool {
         let Some(placed) = &self.networks else {
             return self.may_name_networks();
@@ -110,7 +110,7 @@ impl LoadedRules {
         !named.rules.is_empty() && named.effects(&here.presences(named)) != named.effects(presences)
     }
 
-    /// Whether its rules of networks open nothing wherever the machine is.
+    /// Returns whether the rules of networks open nothing wherever the machine is.
     pub(super) fn is_on_the_safe_side(&self) -> bool {
         self.is_stood_in_for
             || self.networks.as_ref().is_some_and(|placed| {
@@ -125,7 +125,7 @@ impl LoadedRules {
         self.listed = self.listed.take().or_else(|| unreadable.listed.clone());
     }
 
-    /// Whether a text of which nothing is known has the word.
+    /// Returns whether a text, of whose networks nothing is known, contains the word "network".
     fn may_name_networks(&self) -> bool {
         let text = self.text.as_ref();
         text.is_some_and(|(_, text)| text.contains("network"))
@@ -162,7 +162,7 @@ pub struct PlacedNetworks {
 }
 
 impl PlacedNetworks {
-    /// Those of a text whose tables were compiled where nothing was known of them, which the text alone says; none: it can't be read.
+    /// Reads the networks of a text whose tables were compiled with every network unknown; `None` if the text can't be read.
     pub(super) fn nowhere(name: &str, text: &str) -> Option<Self> {
         let rules = rules::parse(name, text, &NoResolver).ok()?;
         Some(Self {
@@ -190,7 +190,7 @@ pub(super) mod tests {
     pub const HOME: &str = "[[network]]\nid = 'home'\ngateway = '192.0.2.1'\n\
         [[rule]]\nid = 'a'\naction = 'allow'\nnetwork = 'home'\n";
 
-    /// As the last good rules are loaded.
+    /// Returns rules with this text, as the last good rules are loaded.
     pub fn last_good(text: &str) -> LoadedRules {
         LoadedRules {
             generation: 1,

@@ -16,12 +16,12 @@ pub(super) struct SetTables([Option<SetTable>; SETS_TABLES as usize]);
 struct SetTable {
     /// The hash of its content.
     content: u64,
-    /// None: it was compiled by an earlier service, and only the driver reads it.
+    /// Sets of the table, or `None` if an earlier service compiled it: only the driver reads it.
     known: Option<Arc<KnownSets>>,
 }
 
 impl SetTable {
-    /// Whether rules with these tables can ask this table too: an address that joins a set of theirs joins this one's.
+    /// Returns whether rules with these tables can ask this table too: an address that joins a set of theirs joins this one's.
     fn serves(&self, compiled: &Compiled, known: Option<&Arc<KnownSets>>) -> bool {
         let content = compiled.sets.as_ref().map(|(content, _)| *content);
         let is_known = match (&self.known, known) {
@@ -65,7 +65,7 @@ impl SetTables {
         Ok(index)
     }
 
-    /// Where a table is that serves rules with these tables.
+    /// Returns the index of the table that serves rules with these tables.
     pub(super) fn index_of(
         &self,
         compiled: &Compiled,
@@ -89,12 +89,12 @@ impl SetTables {
         Ok(())
     }
 
-    /// What is known of each table.
+    /// Returns the known sets of each table.
     pub(super) fn known(&self) -> KnownTables {
         std::array::from_fn(|index| self.known_at(index as u32))
     }
 
-    /// What is known of the table there.
+    /// Returns the known sets of the table at this index.
     pub(super) fn known_at(&self, index: u32) -> Option<Arc<KnownSets>> {
         let table = self.0.get(index as usize)?.as_ref()?;
         table.known.clone()

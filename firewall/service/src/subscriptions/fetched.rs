@@ -1,4 +1,4 @@
-//! What lies in the folder of who fetches, read as foreign bytes, and whether it may be the same list.
+//! Files in the folder of the program that fetches lists, read as foreign bytes; and the check whether one may be the same list.
 
 use super::now;
 use crate::foreign_folder::ForeignFolder;
@@ -16,7 +16,7 @@ pub struct Fetched {
     pub content: ListContent,
 }
 
-/// What became of the last try.
+/// Reads the result of the last try to fetch a list.
 pub fn tried(folder: &ForeignFolder, name: &str, url: &str) -> Result<Option<Tried>, String> {
     let Some((_, text)) = folder.read(&format!("{name}.{TRIED}"), LONGEST_HEAD as u64)? else {
         return Ok(None);
@@ -25,7 +25,7 @@ pub fn tried(folder: &ForeignFolder, name: &str, url: &str) -> Result<Option<Tri
     Ok(tried.filter(|tried| tried.url == url))
 }
 
-/// What a file of who fetches says.
+/// Parses a fetched file: its head and its list.
 pub fn understood(url: &str, mut bytes: Vec<u8>) -> Result<Fetched, String> {
     let head = bytes
         .iter()
@@ -67,7 +67,7 @@ pub fn said(why: &str) -> String {
     rules::clean(&line)
 }
 
-/// Why a list with so many entries now is not taken in the place of one with so many before.
+/// Refuses a list with so many entries now in the place of one with so many before, if too many were lost.
 pub fn lost_too_many(before: usize, now: usize) -> Result<(), String> {
     match (before, now) {
         (1.., 0) => Err(format!(
