@@ -22,7 +22,7 @@ pub struct ForeignFolder {
     owner: u32,
 }
 
-/// What tells one file from another one that took its place.
+/// Identity of a file's content: tells the file from another one that took its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileState {
     inode: u64,
@@ -31,7 +31,7 @@ pub struct FileState {
 }
 
 impl FileState {
-    /// By what the kernel says of a file.
+    /// Returns the identity of the file with this status.
     pub const fn of(about: &FileStat) -> Self {
         Self {
             inode: about.st_ino,
@@ -42,7 +42,7 @@ impl FileState {
 }
 
 impl ForeignFolder {
-    /// The folder at this path; none: there is none yet.
+    /// Opens the folder at this path, or returns `None` if there is none yet.
     ///
     /// # Errors
     /// Others could put another one in its place, or a program answers for it.
@@ -70,12 +70,12 @@ impl ForeignFolder {
         }))
     }
 
-    /// How this file is; none: there is none, or nothing that is read.
+    /// Returns the identity of this file, or `None` if there is none, or nothing that is read.
     pub fn state(&self, name: &str) -> Option<FileState> {
         self.open_file(name).ok().flatten().map(|(_, state)| state)
     }
 
-    /// What this file holds, and how it is; none: there is none.
+    /// Reads this file and its identity, or returns `None` if there is none.
     ///
     /// # Errors
     /// It is nothing that is read; the text says why.

@@ -13,18 +13,18 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// What is known of an answer beside what the driver has.
+/// Note about an answer: facts that the driver does not have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
-    /// Who gave it.
+    /// Person or program that gave the answer.
     pub by: String,
-    /// When, in seconds since 1970.
+    /// Time of the answer, in seconds since 1970.
     pub at: u64,
     /// The process that had asked; 0: not known.
     pub pid: u32,
-    /// Its name.
+    /// Name of that process.
     pub name: String,
-    /// What the other end had been asked for by.
+    /// Name by which the other end had been asked for.
     pub remote_name: Option<String>,
 }
 
@@ -34,22 +34,22 @@ pub struct AnswerInForce {
     pub answer: Answer,
     /// The program's path, if known.
     pub program: Option<String>,
-    /// None: nobody gave it, or that was an earlier service's, which did not write it down any more.
+    /// Note about the answer; `None`: nobody gave it, or an earlier service took it and wrote nothing down.
     pub note: Option<Note>,
 }
 
-/// All of them.
+/// Answers that are in force.
 #[derive(Debug, Default)]
 pub struct HeldAnswers {
     held: BTreeMap<Subject, AnswerInForce>,
-    /// What an earlier service wrote down, until it is held against what the driver has.
+    /// Notes of an earlier service, until they are compared with the driver's answers.
     earlier: BTreeMap<Subject, Note>,
-    /// Whether something is not written down yet.
+    /// `true` if something is not written down yet.
     changed: bool,
 }
 
 impl HeldAnswers {
-    /// None yet; what an earlier service wrote down of those that are found.
+    /// Returns no answers yet, with an earlier service's notes for those that are found.
     pub fn after(written: Option<&str>) -> Self {
         let written = written.and_then(|text| serde_json::from_str::<Vec<Written>>(text).ok());
         let notes = written.unwrap_or_default().into_iter();
@@ -98,7 +98,7 @@ impl HeldAnswers {
         self.held.iter()
     }
 
-    /// What is to be written down for the next service, if that has changed.
+    /// Returns the text to write down for the next service, or `None` if that has not changed.
     pub fn unwritten(&mut self) -> Option<String> {
         if !std::mem::take(&mut self.changed) {
             return None;
@@ -157,7 +157,7 @@ impl Written {
     }
 }
 
-/// How wide an answer to this is.
+/// Returns the width of an answer to this subject.
 pub fn width(to: &Subject) -> Width {
     match (to.remote != [0; 16], to.protocol != 0) {
         (true, true) => Width::Endpoint,
@@ -196,12 +196,12 @@ impl TakenBack {
         }
     }
 
-    /// Whether there are none.
+    /// Returns whether no answers were taken back.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether one of them may have allowed this connection.
+    /// Returns whether one of the answers taken back may have allowed this connection.
     fn may_have_allowed(&self, key: &FlowKey, entry: &FlowEntry) -> bool {
         if entry.reason != Reason::Answer as u8 {
             return false;
@@ -224,7 +224,7 @@ impl TakenBack {
     }
 }
 
-/// What was asked about the connection's first packet.
+/// Returns the subject of the question about the connection's first packet.
 fn began_with(key: &FlowKey, entry: &FlowEntry) -> Subject {
     let began = Subject {
         remote: key.remote,

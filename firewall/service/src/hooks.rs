@@ -29,8 +29,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use zerocopy::IntoBytes;
 
-/// Where packets are judged: `NF_INET_`, the program that stands there, and the one that it goes on with, whose index in the
-/// table is its index here.
+/// Hooks of the IP stack where packets are judged: `NF_INET_`, the program at the hook, and the one it goes on with, whose
+/// index in the table is its index here.
 const STACK: [(u32, &str, &str); 3] = [
     (1, "enter_local_in", "zone_local_in"),
     (2, "enter_forward", "zone_forward"),
@@ -54,16 +54,16 @@ const SOCKETS: [&str; 4] = [
     "socket_bound6",
     "socket_released",
 ];
-/// The one that judges what depends on who gets it.
+/// Program that judges what depends on the receiver.
 const RECEIVER: &str = "zone_socket";
-/// Those that see who calls another.
+/// Programs that see connects and sends.
 const CALLS: [&str; 4] = ["connects4", "connects6", "sends4", "sends6"];
 const TRACEPOINTS: [(&str, &str); 2] = [
     ("program_started", "sched_process_exec"),
     ("process_ended", "sched_process_exit"),
 ];
 
-/// How we attach to a control group: nobody else's program there goes before ours.
+/// Mode in which the service attaches to a control group: nobody else's program there goes before ours.
 const ALONE: CgroupAttachMode = CgroupAttachMode::Single;
 /// Programs that are attached nowhere: the service runs them. This one reads the clock by which connections grow old,
 const READ_CLOCK: &str = "read_clock";
@@ -167,11 +167,11 @@ pub fn watch_processes(object: &mut Ebpf, pins: &Pins) -> Result<()> {
     Ok(())
 }
 
-/// What stands in the IP stack, and is kept there.
+/// Programs at the hooks of the IP stack, with the pins of their links.
 pub struct Stack<'a> {
-    /// Those that stand there, and whom they go on with.
+    /// Programs at the hooks, and those that they go on with.
     pub programs: &'a [LoadedProgram],
-    /// Where their links are kept.
+    /// Folder in which the programs' links are pinned.
     pub pins: &'a Pins,
     /// Links that could not be kept. They hold as long as the service does.
     pub held: &'a mut Vec<(String, OwnedFd)>,
@@ -190,7 +190,7 @@ pub fn judge(table: &ObjectMap<impl AsFd>, stack: Stack<'_>) -> Result<()> {
     stand_in_stack(stack).map(drop)
 }
 
-/// What stands in the table, by index.
+/// Returns the index and name of each program in the table.
 fn table_of_programs() -> impl Iterator<Item = (u32, &'static str)> {
     let judges = STACK.iter().map(|(_, _, judge)| *judge);
     (0..).zip(judges.chain([DNS_ANSWER, DNS_QUESTION, REJECTED]))
@@ -297,7 +297,7 @@ fn stand_in_stack(stack: Stack<'_>) -> Result<Vec<String>> {
     }
 }
 
-/// What it means that links can't be kept.
+/// Consequence for people if links can't be kept.
 const UNKEPT: &str = "what judges ends with the service";
 
 /// Attaches a program at a place; none: it is taken.
@@ -318,10 +318,10 @@ pub fn leave_stack(pins: &Pins) -> Result<()> {
     Ok(())
 }
 
-/// What may be the matter when nothing can be attached there.
+/// Likely cause if nothing can be attached to netfilter.
 const NO_NETFILTER: &str = "Gatebell needs Linux 6.6 or later with CONFIG_NETFILTER_BPF_LINK";
 
-/// Where a hook was put; none: it is not kept.
+/// Returns the place of a hook, or `None` if its link is not kept.
 fn place_of(pins: &Pins, name: &str) -> Result<Option<NetfilterPlace>> {
     let failed = || format!("looking at the hook {name}");
     let Some(link) = pins.link(name).with_context(failed)? else {
@@ -346,7 +346,7 @@ fn found<'a>(programs: &'a [LoadedProgram], name: &str) -> Result<&'a LoadedProg
     program.with_context(missing)
 }
 
-/// What time it is on the driver's clock of connections: see [`firewall_abi::firewall::Ticks`].
+/// Returns the time of the driver's clock of connections: see [`firewall_abi::firewall::Ticks`].
 pub fn clock_ns(object: &Ebpf) -> Result<u64> {
     let failed = "asking the driver what time it is";
     let clock: &SchedClassifier = object.program(READ_CLOCK).context(failed)?.try_into()?;

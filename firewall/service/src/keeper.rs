@@ -20,7 +20,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Where what was good is kept, unless the command line says otherwise.
+/// Folder in which what was good is kept, unless the command line says otherwise.
 pub const FOLDER: &str = "/var/lib/gatebell";
 /// The last good rules, in the folder for what is kept.
 const RULES: &str = "last-good";
@@ -30,10 +30,10 @@ const LISTS: &str = "lists";
 /// The folder for copies of lists that were fetched, which members of the group may read.
 const FETCHED: &str = "fetched";
 
-/// When what could not be written is tried again.
+/// Time after which a failed write is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
 
-/// Where good things are kept. Dropped, all that was handed in is on the disk.
+/// Handle of the thread that keeps good things. Dropped, all that was handed in is on the disk.
 pub struct Keeper {
     folder: PathBuf,
     jobs: Option<Sender<Job>>,
@@ -48,7 +48,7 @@ enum Job {
 }
 
 impl Job {
-    /// Whether this is newer of the same, so that the other one need not be written any more.
+    /// Returns whether this job is a newer one of the same, so that the other one need not be written any more.
     fn replaces(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Rules(_), Self::Rules(_)) | (Self::Members(_), Self::Members(_)) => true,
@@ -59,7 +59,7 @@ impl Job {
 }
 
 impl Keeper {
-    /// What is kept in this folder.
+    /// Opens this folder for what is kept, and starts the thread that writes there.
     pub fn open(folder: &Path) -> Self {
         Self::trying_again(folder, AGAIN)
     }
@@ -94,7 +94,7 @@ impl Keeper {
         self.hand_in(Job::Members(text));
     }
 
-    /// What is kept of the last good rules.
+    /// Reads the last good rules.
     ///
     /// # Errors
     /// Why there are none; the text says what is to be done.
@@ -130,7 +130,7 @@ impl Keeper {
         )?)
     }
 
-    /// Why something is not kept that should be.
+    /// Returns the trouble that says why something is not kept that should be.
     pub fn trouble(&self) -> &Trouble {
         &self.trouble
     }
@@ -186,7 +186,7 @@ fn write_all(folder: &Path, work: &Receiver<Job>, trouble: &Trouble, again: Dura
     }
 }
 
-/// What is said of the first failure.
+/// Formats the message about the first failure.
 fn unkept(cause: &anyhow::Error) -> String {
     format!(
         "what holds now is not kept for the next start: {cause:#}; make room or mend the folder: it is tried again by itself"
@@ -219,7 +219,7 @@ fn write(folder: &Path, job: &Job) -> anyhow::Result<()> {
     }
 }
 
-/// This machine, and for lists that are none today the copies of when they were.
+/// Resolver of this machine that has, for lists that are unreadable today, the copies from when they were good.
 pub struct KeptLists<'a> {
     machine: SystemResolver,
     folder: PathBuf,
@@ -327,7 +327,7 @@ impl Resolver for KeptLists<'_> {
     }
 }
 
-/// How long ago that was, for people.
+/// Formats the time passed since then, given in seconds since 1970, for people.
 pub fn ago(seconds: u64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let passed = now.unwrap_or_default().as_secs().saturating_sub(seconds);

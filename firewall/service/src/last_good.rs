@@ -17,19 +17,19 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 pub struct Compiled {
     /// The generation's; the first is its head.
     pub pages: Vec<Page>,
-    /// The sets', and what says that two tables of sets are the same.
+    /// Pages of the sets, with the hash that says that two tables of sets are the same.
     pub sets: Option<(u64, Vec<Page>)>,
 }
 
 /// Rules that were good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastGood {
-    /// What the file was called.
+    /// Name that the rule file had.
     pub name: String,
     pub text: String,
     /// Seconds since 1970 at which they were put in force.
     pub since: u64,
-    /// Whether something that they name could not be had by then.
+    /// `true` if something that the rules name could not be had by then.
     pub troubled: bool,
     /// The programs that the rules name.
     pub programs: Vec<Program>,
@@ -37,13 +37,13 @@ pub struct LastGood {
     pub compiled: Result<Compiled, String>,
 }
 
-/// What stands first in the file.
+/// First bytes of the file.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 struct Start {
     magic: [u8; 8],
     format: u32,
-    /// Of all that follows this struct.
+    /// Checksum of all that follows this struct.
     checksum: u32,
     /// The layout of the tables.
     version: u32,
@@ -70,12 +70,12 @@ struct About {
     since: u64,
     troubled: bool,
     programs: Vec<KeptProgram>,
-    /// Of the sets.
+    /// Hash of the sets' content.
     content: u64,
 }
 
 impl Compiled {
-    /// Of these rules, as a generation with this number.
+    /// Takes the pages of a table that was compiled from rules.
     pub fn of(table: Table) -> Self {
         Self {
             pages: table.pages,
@@ -83,7 +83,7 @@ impl Compiled {
         }
     }
 
-    /// What stands before the other pages.
+    /// Returns the head of the generation, which stands before the other pages.
     pub fn head(&self) -> Head {
         let first = self.pages.first();
         first
@@ -91,14 +91,14 @@ impl Compiled {
             .unwrap_or_default()
     }
 
-    /// Changes what stands there.
+    /// Replaces the head.
     pub fn set_head(&mut self, head: Head) {
         if let Some(first) = self.pages.first_mut() {
             *first = *HeadPage::from(head).words();
         }
     }
 
-    /// Why this can be no generation, if it can't.
+    /// Returns why this can be no generation, or `None` if it can.
     fn wrong(&self) -> Option<&'static str> {
         let head = self.head();
         if head.generation == 0 || head.pages as usize != self.pages.len() {
@@ -168,7 +168,7 @@ pub fn written(good: &LastGood) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// What the file says.
+/// Parses the file with the last good rules.
 ///
 /// # Errors
 /// Why nothing of it is believed.

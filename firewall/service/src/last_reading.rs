@@ -1,5 +1,5 @@
-//! What rules were read with last: whether another reading would come to the same is known by looking at what they name, and not by
-//! reading it. A list of half a million lines takes the main loop longer to read than others may have to wait for it.
+//! Memory of the last reading of rules: whether another reading would come to the same is known by looking at what they
+//! name, without
 
 use rules::{Errors, FileMark, Resolver, Rules, SetFile};
 use std::cell::RefCell;
@@ -14,7 +14,7 @@ pub struct LastReading(Option<Arc<Reading>>);
 struct Reading {
     text: String,
     asked: Asked,
-    /// What the rules name and could not be had; or why there are none.
+    /// Troubles of the rules that were read: what they name and could not be had; or the errors for which there are none.
     outcome: Result<Vec<String>, Errors>,
 }
 
@@ -49,23 +49,23 @@ impl LastReading {
         read
     }
 
-    /// What rules lack that were read from this text, if another reading would find the same.
+    /// Returns what rules lack that were read from this text, if another reading would find the same.
     pub fn lacks(&self, text: &str, machine: &dyn Resolver) -> Option<&[String]> {
         let outcome = self.again(text, machine)?;
         outcome.as_deref().ok()
     }
 
-    /// What the last reading came to, if it was of this text and another one would come to the same.
+    /// Returns the outcome of the last reading, if it was of this text and another one would come to the same.
     fn again(&self, text: &str, machine: &dyn Resolver) -> Option<&Result<Vec<String>, Errors>> {
         let last = self.0.as_ref().filter(|last| last.text == text)?;
         last.asked.holds(machine).then_some(&last.outcome)
     }
 }
 
-/// What was asked, and answered.
+/// Questions to the machine, with their answers.
 #[derive(Clone, Debug, Default)]
 struct Asked {
-    /// None: what the file was can't be told.
+    /// Marks of files; `None`: what the file was can't be told.
     files: BTreeMap<String, Option<FileMark>>,
     fetched: BTreeMap<String, Option<FileMark>>,
     users: BTreeMap<String, Result<u32, String>>,
@@ -75,7 +75,7 @@ struct Asked {
 }
 
 impl Asked {
-    /// Whether this machine would answer all of it as it was answered.
+    /// Returns whether this machine would answer every question as it was answered.
     fn holds(&self, machine: &dyn Resolver) -> bool {
         let is_known =
             |before: &Option<FileMark>, now: Option<FileMark>| before.is_some() && *before == now;

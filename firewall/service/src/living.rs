@@ -9,27 +9,27 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// The kernel's ticks that `/proc` counts in, in nanoseconds (`USER_HZ`).
 const TICK_NS: u64 = 1_000_000_000 / 100;
 
-/// A descriptor of the process that has this number now.
+/// Opens a descriptor of the process that has this number now.
 pub fn open(process: u32) -> io::Result<OwnedFd> {
     let pid = i32::try_from(process).ok().and_then(Pid::from_raw);
     let pid = pid.ok_or(io::ErrorKind::InvalidInput)?;
     Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
 
-/// Whether the process of this descriptor has not ended: as long as it has not, its number is no other's.
+/// Returns whether the process of this descriptor has not ended: as long as it has not, its number is no other's.
 pub fn lives(process: BorrowedFd<'_>) -> bool {
     let mut ended = [PollFd::new(process, PollFlags::POLLIN)];
     poll(&mut ended, PollTimeout::ZERO) == Ok(0)
 }
 
-/// A descriptor of the process that has this number and started then, in ticks since the kernel did; none: it has ended.
+/// Opens a descriptor of the process with this number and start, in ticks since the kernel's, or returns `None` if it ended.
 pub fn open_started(process: u32, start: u64) -> Option<OwnedFd> {
     let opened = open(process).ok()?;
     let same = start_of(process) == Some(start);
     (same && lives(opened.as_fd())).then_some(opened)
 }
 
-/// When a process started, in ticks since the kernel did.
+/// Returns the start of a process, in ticks since the kernel's start.
 pub fn start_of(process: u32) -> Option<u64> {
     start_in(&fs::read(format!("/proc/{process}/stat")).ok()?)
 }
@@ -41,8 +41,8 @@ fn start_in(stat: &[u8]) -> Option<u64> {
     fields.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
-/// Whether this process lives, which began at this time of the clock that includes sleep. False: it has ended, and its number may be
-/// another's.
+/// Returns whether this process lives, which began at this time of the clock that includes sleep. If not, its number may
+/// be another's.
 pub fn is_alive(process: u32, began_ns: u64) -> bool {
     open_started(process, began_ns / TICK_NS).is_some()
 }

@@ -1,4 +1,4 @@
-//! What the service says to people: to the journal where systemd started it, else to standard error.
+//! Log of the service for people: in the journal where systemd started it, else on standard error.
 
 use crate::escape::shown;
 use std::io::{IsTerminal, stderr};
@@ -11,7 +11,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// From here on `tracing`'s macros are heard.
+/// Registers the receiver of `tracing`'s macros.
 pub fn open() {
     let started = tracing_subscriber::registry().with(LevelFilter::INFO);
     let heard = match journal() {
@@ -25,8 +25,8 @@ pub fn open() {
     let _heard_otherwise = heard;
 }
 
-/// What people read where there is no journal. What is told may have foreign text in it, as an error's cause does: no part of it looks
-/// like a line of ours, or is obeyed by a terminal. The journal keeps each message whole, however many lines it has.
+/// Returns the layer that people read where there is no journal. A message may have foreign text in it, as an error's
+/// cause does: no part of it looks
 fn people<S, W>(writer: W) -> Layer<S, impl for<'w> FormatFields<'w> + 'static, Format<Full, ()>, W>
 where
     S: Subscriber + for<'s> LookupSpan<'s>,

@@ -1,4 +1,4 @@
-//! Where other threads hand in work for the main loop, which alone touches the kernel's tables.
+//! Mailbox in which other threads hand in work for the main loop, which alone touches the kernel's tables.
 
 use crate::firewall::Firewall;
 use std::collections::VecDeque;
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 type Queue = Arc<Mutex<Option<VecDeque<Work>>>>;
 type Work = Box<dyn FnOnce(&mut Firewall) + Send>;
 
-/// Where other threads hand in work for the main loop. Cheap to clone.
+/// Mailbox for the main loop's work. Cheap to clone.
 #[derive(Clone)]
 pub struct Mailbox {
     queue: Queue,
@@ -64,7 +64,8 @@ impl Mailbox {
 pub struct MailboxReceiver {
     queue: Queue,
     wake: UnixStream,
-    /// So that it never ends: a mailbox that is gone (its control socket could not be opened) would wake the loop for ever.
+    /// Sending end, held so that the socket never ends: if the mailbox is gone (its control socket could not be opened), it
+    /// would wake the loop for ever.
     _waker: Arc<UnixStream>,
 }
 

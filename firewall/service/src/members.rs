@@ -36,39 +36,39 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often it is written, and connections are looked through for those that the rules are asked about again.
+/// Interval of writing the file, and of looking for the connections about which the rules are asked again.
 const REST: Duration = Duration::from_secs(1);
-/// How often what joined by its name alone is written: the next answer says it again.
+/// Interval of writing what joined by its name alone: the next DNS answer says it again.
 const NAMED_REST: Duration = Duration::from_secs(60);
 
-/// Who has joined what.
+/// Memberships of addresses in sets.
 #[derive(Debug, Default)]
 pub struct Members {
     /// Each address's memberships in the order in which they end.
     of: BTreeMap<IpAddr, Vec<Membership>>,
     /// The names of sets that the file on disk has, by which the next service reads the driver's table.
     named: BTreeSet<Arc<str>>,
-    /// Whether one of them is in none of these.
+    /// `true` if a set of some membership is not among these names.
     unnamed: bool,
-    /// When the file is written, if it is not what holds.
+    /// Moment at which the file is written, or `None` if it holds what is in force.
     save: Option<Instant>,
     saved: Option<Instant>,
-    /// How far the clock of the day is ahead of the one that ends are told by, in milliseconds, as it was last seen.
+    /// Lead of the day's clock over the one that ends are told by, in milliseconds, at the last look.
     ahead_ms: Option<u64>,
     /// Addresses about whose connections the rules are to be asked again, and when.
     changed: HashSet<[u8; 16]>,
     ask: Option<Instant>,
     asked: Option<Instant>,
-    /// What of it is lost.
+    /// Message about memberships that are lost, or `None` if none are.
     lost: Option<String>,
     trouble: Trouble,
 }
 
-/// What was there before a change that could not be put in force.
+/// Memberships from before a change that could not be put in force.
 pub struct MembersBefore(Vec<(IpAddr, Option<Vec<Membership>>)>);
 
 impl MembersBefore {
-    /// The same of these addresses alone.
+    /// Keeps the memberships of these addresses alone.
     pub fn of(self, addresses: &[IpAddr]) -> Self {
         let before = self.0.into_iter();
         Self(
@@ -80,7 +80,7 @@ impl MembersBefore {
 }
 
 impl Members {
-    /// What an earlier service left in the kernel; where that has nothing, what is on disk.
+    /// Reads the memberships that an earlier service left in the kernel or, if there are none, those on disk.
     pub fn found(driver: &Driver, folder: &Path, now: Now) -> Result<Self> {
         let (written, lost) = kept::read(folder);
         let mut members = if driver.adopted() {
@@ -103,7 +103,7 @@ impl Members {
         }
     }
 
-    /// Whether there is room for an address in this set.
+    /// Returns whether there is room for an address in this set.
     fn has_room(&self, set: &str, address: IpAddr, now_ns: u64) -> bool {
         if self.of.contains_key(&address) {
             !self.is_crowded(set, &address, now_ns)
@@ -112,7 +112,7 @@ impl Members {
         }
     }
 
-    /// Whether an address is in as many other sets as it may be.
+    /// Returns whether an address is in as many other sets as it may be.
     fn is_crowded(&self, set: &str, address: &IpAddr, now_ns: u64) -> bool {
         let others =
             |membership: &&Membership| *membership.set != *set && now_ns < membership.until_ns;
@@ -120,12 +120,12 @@ impl Members {
         memberships.iter().filter(others).count() >= MEMBER_STAGES
     }
 
-    /// Why something is in no set any more that was, since this service began.
+    /// Returns the trouble that says why something is in no set any more that was, since this service began.
     pub fn trouble(&self) -> &Trouble {
         &self.trouble
     }
 
-    /// Whether nothing has joined anything.
+    /// Returns whether no address has joined a set.
     pub fn is_empty(&self) -> bool {
         self.of.is_empty()
     }
@@ -198,7 +198,7 @@ impl Members {
         }
     }
 
-    /// Whether the address has joined this set, by now.
+    /// Returns whether the address has joined this set, by now.
     pub fn has(&self, set: &str, address: IpAddr, now_ns: u64) -> bool {
         let memberships = self.of.get(&address).into_iter().flatten();
         memberships
@@ -206,7 +206,7 @@ impl Members {
             .any(|membership| *membership.set == *set)
     }
 
-    /// Who is in this set by now, or in any.
+    /// Returns the members of this set, or of any, by now.
     pub fn list(&self, set: Option<&str>, now_ns: u64) -> Vec<SetMember> {
         let of = self.of.iter().flat_map(|(address, memberships)| {
             memberships
@@ -320,7 +320,7 @@ impl Members {
         self.ask.get_or_insert_with(|| due(self.asked, REST));
     }
 
-    /// When there is something to be done.
+    /// Returns the time until something is to be done, or `None` if nothing is.
     pub fn due(&self) -> Option<Duration> {
         let first = self.save.into_iter().chain(self.ask).min()?;
         Some(first.saturating_duration_since(Instant::now()))
@@ -367,10 +367,10 @@ impl Members {
     }
 }
 
-/// By so much the clock of the day has to be another one to be taken for set.
+/// Smallest jump of the day's clock, in milliseconds, that counts as the clock having been set.
 const CLOCK_SET_MS: u64 = 1000;
 
-/// When something may be done again that was done then.
+/// Returns the earliest moment at which something may be done again that was done at `last`.
 fn due(last: Option<Instant>, rest: Duration) -> Instant {
     let now = Instant::now();
     last.map_or(now, |last| (last + rest).max(now))
@@ -388,7 +388,7 @@ mod tests {
         std::net::Ipv4Addr::from_bits(0x0A00_0000 + n).into()
     }
 
-    /// What says of this name that it has this address, for so long from now on.
+    /// Returns a join of this set by a name with this address, valid for so many seconds from now on.
     pub fn join(set: &str, name: &str, n: u32, now: Instant, seconds: u64) -> Join {
         Join {
             set: set.into(),

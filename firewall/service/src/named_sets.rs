@@ -1,4 +1,4 @@
-//! Which answers of DNS are believed, and which of them have an address join a set that asks for names.
+//! Judgement of DNS answers: which are believed, and which have an address join a set that asks for names.
 //!
 //! Rules that hold here:
 //! - An answer is believed if the zone asked for it: from the address and to the port by which that was, with its number and its
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 /// Joins that wait for the main loop.
 const MOST_WAITING: usize = 4096;
-/// For so long it is said that some found no room.
+/// Time for which a trouble says that some addresses found no room.
 const SAID_FOR: Duration = Duration::from_secs(60);
 
 /// A set that asks for names.
@@ -42,7 +42,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Of these sets those that do.
+    /// Takes those of these sets that ask for names.
     pub fn of(sets: &[Set]) -> Self {
         let mut wanted = Self::default();
         for set in sets.iter().filter(|set| !set.names.is_empty()) {
@@ -89,7 +89,7 @@ impl Wanted {
             .collect()
     }
 
-    /// Whether this set asks for this name.
+    /// Returns whether this set asks for this name.
     pub fn asks(&self, set: &str, name: &str) -> bool {
         self.sets_of(name).iter().any(|asking| *asking.id == *set)
     }
@@ -102,7 +102,7 @@ pub struct Join {
     pub holds: Holds,
 }
 
-/// What was not believed, or had no address join a set, since the service started.
+/// Counters of what was not believed, or had no address join a set, since the service started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NotJoined {
     /// Answers whose question was not seen.
@@ -130,13 +130,13 @@ impl OwnResolver {
         Self { address, device }
     }
 
-    /// Whether it is the one that answers here. Of what comes by TCP the device is not known.
+    /// Returns whether this resolver answers here. The device of what comes by TCP is not known.
     fn answers(self, ends: DnsExchange) -> bool {
         self.address == ends.resolver && self.device.is_none_or(|device| device == ends.device)
     }
 }
 
-/// What is believed of what was answered.
+/// Beliefs from DNS answers: open questions, remembered answers, and joins of sets that wait.
 #[derive(Debug, Default)]
 pub struct Belief {
     questions: Questions,
@@ -155,7 +155,7 @@ impl Belief {
         self.questions.ask(ends, asked, now);
     }
 
-    /// Who answers what was asked, if that is a resolver that this machine or a set names. It does so once.
+    /// Returns who answers what was asked, if that is a resolver that this machine or a set names. An answer counts once.
     pub fn believes(
         &mut self,
         ends: DnsExchange,
@@ -213,7 +213,7 @@ impl Belief {
         joins
     }
 
-    /// From now on these sets ask. Returns what joins them by what is known already.
+    /// Replaces the sets that ask for names. Returns what joins them by what is known already.
     pub fn want(&mut self, wanted: Wanted, now: Instant) -> Vec<Join> {
         self.wanted = wanted;
         self.waiting.clear();
@@ -221,17 +221,17 @@ impl Belief {
         self.joins(&known)
     }
 
-    /// Whom this machine asks by now.
+    /// Replaces the resolvers that this machine asks.
     pub fn ask_them(&mut self, own: Vec<OwnResolver>) {
         self.own = own;
     }
 
-    /// What waits to join.
+    /// Takes the joins that wait.
     pub fn take(&mut self) -> Vec<Join> {
         std::mem::take(&mut self.waiting)
     }
 
-    /// So many addresses found no room.
+    /// Counts addresses that found no room.
     pub fn found_no_room(&mut self, number: u64, now: Instant) {
         if number > 0 {
             self.not_joined.no_room += number;
@@ -239,12 +239,12 @@ impl Belief {
         }
     }
 
-    /// What was not believed, or had no address join a set.
+    /// Returns the counters of what was not believed, or had no address join a set.
     pub fn not_joined(&self) -> NotJoined {
         self.not_joined
     }
 
-    /// What is wrong.
+    /// Describes the trouble, or returns `None` if there is none.
     pub fn trouble(&self, now: Instant) -> Option<String> {
         if self.own.is_empty()
             && let Some(set) = self.wanted.sets.iter().find(|set| set.resolvers.is_empty())

@@ -24,18 +24,18 @@ const SHOWN_AS: &[u8] = b"sk_lookup\0";
 /// A call of a function of the kernel: the instruction's first bytes, then the function's number in the driver's own counting,
 /// then a mark.
 const CALL: [u8; 4] = [0x85, 0x20, 0, 0];
-/// What loads a word of [`Offsets`](firewall_abi::firewall::Offsets) into whichever register: the first byte; then, likewise, its index and
-/// the mark.
+/// Instruction that loads a word of [`Offsets`](firewall_abi::firewall::Offsets) into whichever register: the first byte;
+/// then, likewise, its index and the mark.
 const LOAD: u8 = 0xB7;
 const MARK: [u8; 3] = [0, 0x66, 0x6B];
 const INSTRUCTION: usize = 8;
 
-/// What the kernel's verifier says at most of one program.
+/// Room for the kernel verifier's log of one program, in bytes.
 const LOG: usize = 16 << 20;
 
 /// A program that the kernel has taken.
 pub struct LoadedProgram {
-    /// Its name in the driver.
+    /// Name of the program in the driver.
     pub name: String,
     /// The kernel's descriptor of it.
     pub program: OwnedFd,

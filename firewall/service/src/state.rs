@@ -98,12 +98,12 @@ impl State {
         }
     }
 
-    /// Why the next service will not know what it should.
+    /// Returns the trouble that says why the next service will not know what it should.
     pub fn trouble(&self) -> &Trouble {
         &self.trouble
     }
 
-    /// Of what could not be written one thing says all: the folder and the cause.
+    /// Reports the first of the paths that could not be written: it names the folder and the cause for all.
     fn say(&self, unwritten: &BTreeMap<PathBuf, String>) {
         self.trouble.stands(unwritten.values().next().cloned());
     }
@@ -143,7 +143,7 @@ impl State {
         self.put(&self.folder.join(ANSWERS), text);
     }
 
-    /// What an earlier service kept of them.
+    /// Reads the answers that an earlier service kept.
     pub fn answers(&self) -> Option<String> {
         fs::read_to_string(self.folder.join(ANSWERS)).ok()
     }
@@ -161,7 +161,7 @@ impl State {
         self.say(&unwritten);
     }
 
-    /// Nothing is amiss any more with what belongs there.
+    /// Notes that nothing is wrong any more with the file at this path.
     fn is_written(&self, path: &Path) {
         let mut unwritten = self.unwritten();
         unwritten.remove(path);
@@ -211,25 +211,25 @@ fn unwritten(folder: &Path, cause: &anyhow::Error) -> String {
     )
 }
 
-/// What was written down in this folder last; none: nothing that can be read.
+/// Reads the zone that was written down in this folder last, or returns `None` if nothing there can be read.
 pub fn read(folder: &Path) -> Option<WrittenZone> {
     serde_json::from_str(&fs::read_to_string(folder.join(ZONE)).ok()?).ok()
 }
 
-/// Whether a service lives that has this folder.
+/// Returns whether a service lives that has this folder.
 pub fn is_held(folder: &Path) -> bool {
     folder.join(LOCK).exists() && lock(folder).is_ok_and(|lock| lock.is_none())
 }
 
-/// A process, which is not another one that has its number by now.
+/// Process, told by its start from a later one that has its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holder {
     pub pid: u32,
-    /// When it began, in ticks since the kernel did.
+    /// Start of the process, in clock ticks since the kernel's start.
     pub start: u64,
 }
 
-/// Which process says that it has this folder. It may have ended.
+/// Reads from the lock which process has this folder. That process may have ended.
 pub fn holder(folder: &Path) -> Option<Holder> {
     let said = fs::read_to_string(folder.join(LOCK)).ok()?;
     let (pid, start) = said.trim_end().split_once(' ')?;
@@ -277,9 +277,9 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     store::replace(path, bytes).with_context(|| format!("can't write {}", path.display()))
 }
 
-/// Where what was good is kept, unless the command line names another folder.
+/// Name of the folder in which what was good is kept, unless the command line names another folder.
 pub const KEPT_HERE: &str = "kept";
-/// Where who fetches lists leaves them, likewise.
+/// Name of the folder in which the program that fetches lists leaves them, unless the command line names another.
 pub const FETCHED_HERE: &str = "lists";
 const ZONE: &str = "zone.json";
 const CONFIRMED: &str = "confirmed.toml";
@@ -288,7 +288,7 @@ const ANSWERS: &str = "answers.json";
 const WANTED: &str = "lists.json";
 const LOCK: &str = "lock";
 
-/// None: somebody else has it.
+/// Locks the folder, or returns `None` if another process has the lock.
 fn lock(folder: &Path) -> io::Result<Option<Flock<File>>> {
     let file = OpenOptions::new()
         .create(true)

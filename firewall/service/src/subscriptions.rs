@@ -220,7 +220,7 @@ impl Drop for Subscriptions {
     }
 }
 
-/// Returns the text that tells the fetching program what to fetch: each list once, as often as the most impatient set wants it.
+/// Returns the text for the program that fetches: each list once, as often as the most impatient set wants it.
 pub fn wanted(followed: &[Followed], asked: &BTreeMap<String, u64>) -> Option<String> {
     let mut lists: BTreeMap<&str, WantedList> = BTreeMap::new();
     for Followed { list, .. } in followed {

@@ -9,17 +9,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// How many addresses may be in sets by their names: in all, in one set, and of one name there. The rest is for what is added.
+/// Largest numbers of addresses in sets by their names: in all, in one set, and of one name there. The rest of the room is
+/// for addresses that are added.
 const MOST_NAMED: usize = MAX_MEMBERS / 4;
 const MOST_NAMED_OF_A_SET: usize = MOST_NAMED / 2;
 const MOST_NAMED_OF_A_NAME: usize = 256;
 
-/// What has become of addresses that were to join sets by their names.
+/// Result of having addresses join sets by their names.
 pub struct JoinedByName {
-    /// Those that are in one by that.
+    /// Addresses that are in a set by their name.
     pub addresses: Vec<IpAddr>,
     pub before: MembersBefore,
-    /// How many found no room.
+    /// Number of addresses that found no room.
     pub no_room: u64,
 }
 
@@ -83,7 +84,7 @@ impl Members {
         self.has_room(set, address, now_ns) && room.as_mut().is_none_or(|room| room.take(set, name))
     }
 
-    /// What is in sets by names; none: so little that there is room for so many more in any case.
+    /// Counts the addresses in sets by names; `None`: so few that there is room for `more` in any case.
     fn named_room(&self, more: usize, now_ns: u64) -> Option<NamedCount> {
         if self.of.len() + more < MOST_NAMED_OF_A_NAME {
             return None;
@@ -121,7 +122,7 @@ impl Members {
     }
 }
 
-/// How many addresses are in sets by names.
+/// Numbers of addresses in sets by names.
 #[derive(Default)]
 struct NamedCount {
     all: usize,
@@ -136,7 +137,7 @@ impl NamedCount {
         *self.of_name.entry((set.clone(), name.clone())).or_default() += 1;
     }
 
-    /// Whether there is room for one more; it is taken.
+    /// Takes room for one more address. Returns whether there was room.
     fn take(&mut self, set: &Arc<str>, name: &Arc<str>) -> bool {
         let of_set = self.of_set.get(set).copied().unwrap_or(0);
         let of_name = self.of_name.get(&(set.clone(), name.clone()));

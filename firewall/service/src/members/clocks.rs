@@ -12,7 +12,7 @@ pub struct Now {
 }
 
 impl Now {
-    /// How far the clock of the day is ahead of the other one, in milliseconds. It may be behind: the number wraps.
+    /// Returns the lead of the day's clock over the boot clock, in milliseconds. It may be behind: the number wraps.
     pub(super) const fn ahead_ms(self) -> u64 {
         self.unix_ms.wrapping_sub(self.boot_ns / 1_000_000)
     }

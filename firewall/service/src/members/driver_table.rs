@@ -66,7 +66,7 @@ impl Members {
         self.put(driver, tables, self.of.keys())
     }
 
-    /// The same, and takes out each address that has joined nothing.
+    /// Writes all memberships to the driver, as [`Self::put_all`] does, and takes out each address that has joined nothing.
     pub fn put_no_other(&self, driver: &Driver, tables: &KnownTables) -> Result<()> {
         let mut others = Vec::new();
         driver.each("MEMBERS", |key: &[u8; 16], member: &Member| {
@@ -76,7 +76,7 @@ impl Members {
         self.put(driver, tables, others.iter().chain(self.of.keys()))
     }
 
-    /// The same of these addresses.
+    /// Writes the memberships of these addresses to the driver.
     pub fn put<'a>(
         &self,
         driver: &Driver,
@@ -191,7 +191,7 @@ fn without_class_at(mut member: Member, place: u32) -> Member {
     member
 }
 
-/// As the driver finds it in a packet.
+/// Returns the address as the driver finds it in a packet: IPv4 mapped into IPv6.
 pub(super) fn key(address: &IpAddr) -> [u8; 16] {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped().octets(),

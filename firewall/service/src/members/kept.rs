@@ -1,4 +1,4 @@
-//! What has joined sets, as it is on disk for a start at which the kernel has none of it.
+//! Memberships of sets on disk, for a start at which the kernel has none of them.
 
 use super::membership::How;
 use super::{Members, Now};
@@ -22,7 +22,7 @@ pub struct Written {
     /// The names of all sets that something has joined.
     pub sets: Vec<String>,
     pub members: Vec<WrittenMember>,
-    /// When it was written, in milliseconds since 1970.
+    /// Time of writing, in milliseconds since 1970.
     pub at: u64,
 }
 
@@ -39,7 +39,8 @@ pub struct WrittenMember {
     pub name: Option<String>,
 }
 
-/// What is there; and why it is lost, if it can't be read. Such a file is put aside, so that the next one does not take its place.
+/// Reads the memberships, or says why they are lost if the file can't be read. Such a file is put aside, so that the next
+/// one does not take its place.
 pub fn read(folder: &Path) -> (Written, Option<String>) {
     let lost = |cause: anyhow::Error, aside: &str| {
         let said = format!(

@@ -26,7 +26,7 @@ impl Membership {
     }
 }
 
-/// How an address comes to be in a set.
+/// Way by which an address comes to be in a set.
 pub enum How<'a> {
     Added,
     Named(&'a Arc<str>),

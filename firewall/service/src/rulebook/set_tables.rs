@@ -21,7 +21,7 @@ struct SetTable {
 }
 
 impl SetTable {
-    /// Returns whether rules with these tables can ask this table too: an address that joins a set of theirs joins this one's.
+    /// Returns whether rules with these tables can ask this one too: an address that joins their set joins this one's.
     fn serves(&self, compiled: &Compiled, known: Option<&Arc<KnownSets>>) -> bool {
         let content = compiled.sets.as_ref().map(|(content, _)| *content);
         let is_known = match (&self.known, known) {

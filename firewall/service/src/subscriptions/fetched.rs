@@ -1,4 +1,4 @@
-//! Files in the folder of the program that fetches lists, read as foreign bytes; and the check whether one may be the same list.
+//! Files of the program that fetches lists, read as foreign bytes; and the check whether one may be the same list.
 
 use super::now;
 use crate::foreign_folder::ForeignFolder;

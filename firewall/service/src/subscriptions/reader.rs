@@ -17,14 +17,14 @@ use std::time::{Duration, Instant};
 use store::lists::{COPY, LONGEST_HEAD};
 use tracing::info;
 
-/// How often it is looked whether something was fetched.
+/// Interval at which the thread looks whether something was fetched.
 const EVERY: Duration = Duration::from_secs(5);
-/// How often at most one list is read, unless somebody asks.
+/// Shortest time between two readings of one list, unless somebody asks.
 const READ_AT_MOST: Duration = Duration::from_secs(60);
 
-/// What the thread works with.
+/// Tools of the thread that follows the lists.
 pub struct Reader {
-    /// Of who fetches.
+    /// Folder of the program that fetches lists.
     pub fetched: PathBuf,
     pub rule_file: PathBuf,
     pub keeper: Arc<Keeper>,
@@ -81,7 +81,7 @@ impl Reader {
         }
     }
 
-    /// What is known of a list when it is followed first: what the copy of an earlier service says.
+    /// Returns the state of a list that is followed from now on, by the copy that an earlier service kept.
     fn first_state(&self, url: &str) -> ListState {
         let content = self.own_copy(url).map(|(_, content)| content);
         ListState {
@@ -276,7 +276,7 @@ impl Reader {
     }
 }
 
-/// What these rules cut this machine off from.
+/// Returns findings for what of its own network these rules cut this machine off from.
 fn cut_off(rules: &Rules, network: &OwnNetwork) -> Vec<Finding> {
     let table = rules.compile(1);
     let found = rules.cut_off("", (&table, &Joined::default()), network);
