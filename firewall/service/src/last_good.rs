@@ -15,7 +15,7 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 /// Tables that were compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compiled {
-    /// The generation's; the first is its head.
+    /// Pages of the generation; the first is its head.
     pub pages: Vec<Page>,
     /// Pages of the sets, with the hash that says that two tables of sets are the same.
     pub sets: Option<(u64, Vec<Page>)>,

@@ -1,5 +1,6 @@
 //! Memory of the last reading of rules: whether another reading would come to the same is known by looking at what they
-//! name, without
+//! name, and not by reading it. A list of half a million lines takes the main loop longer to read than others may have
+//! to wait for it.
 
 use rules::{Errors, FileMark, Resolver, Rules, SetFile};
 use std::cell::RefCell;

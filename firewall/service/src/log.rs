@@ -26,7 +26,8 @@ pub fn open() {
 }
 
 /// Returns the layer that people read where there is no journal. A message may have foreign text in it, as an error's
-/// cause does: no part of it looks
+/// cause does: no part of it looks like a line of ours, or is obeyed by a terminal. The journal keeps each message
+/// whole, however many lines it has.
 fn people<S, W>(writer: W) -> Layer<S, impl for<'w> FormatFields<'w> + 'static, Format<Full, ()>, W>
 where
     S: Subscriber + for<'s> LookupSpan<'s>,

@@ -113,7 +113,7 @@ pub struct NotJoined {
     pub no_room: u64,
 }
 
-/// One whom this machine asks for names, outside of it.
+/// Resolver outside this machine that the machine asks for names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OwnResolver {
     address: IpAddr,
@@ -142,7 +142,7 @@ pub struct Belief {
     questions: Questions,
     remembered: Remembered,
     wanted: Wanted,
-    /// Whom this machine asks.
+    /// Resolvers that this machine asks.
     own: Vec<OwnResolver>,
     waiting: Vec<Join>,
     not_joined: NotJoined,

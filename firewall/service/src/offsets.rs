@@ -1,4 +1,4 @@
-//! Where the driver finds things in this kernel's own structures: read from the type data (BTF) that the kernel shows of
+//! Offsets in this kernel's own structures, for the driver: read from the type data (BTF) that the kernel shows of
 //! itself. Rust's compiler writes no relocations for such fields, so the driver is told when it is loaded.
 //!
 //! The data is walked as it lies there, 5 MiB of it, and nothing is kept: a parsed copy would be most of the service's memory.
@@ -8,13 +8,13 @@ use firewall_abi::firewall::{
 };
 use std::path::Path;
 
-/// Where the kernel shows it.
+/// File in which the kernel shows its type data.
 const SHOWN: &str = "/sys/kernel/btf/vmlinux";
 
-/// What the tracepoint at a thread's end says, where that is more than others say.
+/// Structure of the tracepoint at a thread's end, where the kernel has more fields for it than for others.
 const EXIT: &str = "trace_event_raw_sched_process_exit";
 
-/// What the driver is told of the kernel that it is loaded into.
+/// Facts about the running kernel that the driver is told as it is loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kernel {
     pub offsets: Offsets,
@@ -27,7 +27,7 @@ const CALLED: [&str; 3] = ["bpf_dynptr_from_skb", "bpf_dynptr_slice", "bpf_rdonl
 /// A structure that begins with a number of 64 bits.
 const NUMBER: &str = "timespec64";
 
-/// What this kernel shows of itself; none: it shows no type data, or lacks something that the driver needs.
+/// Reads this kernel's type data; `None`: there is none, or it lacks something that the driver needs.
 pub fn of_this_kernel() -> Option<Kernel> {
     kernel(&std::fs::read(Path::new(SHOWN)).ok()?)
 }
@@ -112,7 +112,7 @@ fn offsets(types: &Types<'_>) -> Option<Offsets> {
     })
 }
 
-/// What it takes to know whose a subflow is that the kernel has made. Without it, or without MPTCP, it may be anybody's.
+/// Reads the offsets that tell whose a subflow is that the kernel has made. Without them, or MPTCP, it may be anybody's.
 fn subflows(types: &Types<'_>) -> Option<SubflowOffsets> {
     let context = types.structure("mptcp_subflow_context")?;
     let socket = types.structure("inet_connection_sock")?;
@@ -124,7 +124,7 @@ fn subflows(types: &Types<'_>) -> Option<SubflowOffsets> {
     })
 }
 
-/// What it takes to know what is behind a bridge's ports. Without it, no bridge leads to guests alone.
+/// Reads the offsets that tell what is behind a bridge's ports. Without them, no bridge leads to guests alone.
 fn guests(types: &Types<'_>) -> Option<GuestOffsets> {
     /// `NETDEV_ALIGN`
     const ALIGNED: u32 = 32;
@@ -148,7 +148,7 @@ fn guests(types: &Types<'_>) -> Option<GuestOffsets> {
     })
 }
 
-/// What it takes to know where a packet was sent before that was translated. Without it, it is known by where it goes alone.
+/// Reads the offsets of a packet's destination before translation. Without them, only the translated one is known.
 fn translated(types: &Types<'_>) -> Option<TranslatedOffsets> {
     let member = |structure, name| types.member(types.structure(structure)?, name);
     // The first of two: of the direction in which the connection began.
@@ -163,7 +163,7 @@ fn translated(types: &Types<'_>) -> Option<TranslatedOffsets> {
     })
 }
 
-/// What it takes to refuse a call at once. Without it that is left to the call's first packet.
+/// Reads the offsets by which a connect is refused at once. Without them that is left to the connection's first packet.
 fn calls(types: &Types<'_>) -> Option<CallOffsets> {
     let netns = types.structure("net")?;
     let hooks = types.structure("netns_nf")?;
@@ -226,7 +226,7 @@ const DEEPEST: u32 = 8;
 struct Types<'a> {
     types: &'a [u8],
     names: &'a [u8],
-    /// Where each type starts, by its number; type 0 is `void` and has no place.
+    /// Offset of each type's start, by its number; type 0 is `void` and has no place.
     places: Vec<u32>,
 }
 
@@ -235,7 +235,7 @@ struct Types<'a> {
 struct Type<'a> {
     name: u32,
     kind: u32,
-    /// Whether members may be bit fields, which stand in the offset's upper byte.
+    /// `true` if members may be bit fields, whose width stands in the offset's upper byte.
     bit_fields: bool,
     /// Size, or the type that it stands for.
     other: u32,
@@ -322,24 +322,24 @@ impl<'a> Types<'a> {
         })
     }
 
-    /// Where a member stands in a structure, in bytes.
+    /// Returns the offset of a member in a structure, in bytes.
     fn member(&self, structure: Type<'_>, name: &str) -> Option<u32> {
         Some(self.bits(structure, name)? / 8)
     }
 
-    /// Where a member of one of its members does that is a structure itself.
+    /// Returns the offset of a member in a member that is itself a structure, in bytes.
     fn member_of(&self, structure: Type<'_>, outer: &str, name: &str) -> Option<u32> {
         let (bits, kind) = self.member_within(structure, outer, DEEPEST)?;
         Some(bits / 8 + self.member(self.resolved(kind)?, name)?)
     }
 
-    /// The same in bits, of one that may be as small.
+    /// Returns the offset of a member, in bits: it may be a bit field.
     fn bits(&self, structure: Type<'_>, name: &str) -> Option<u32> {
         self.member_within(structure, name, DEEPEST)
             .map(|(bits, _)| bits)
     }
 
-    /// Where it stands, in bits, and its type's number. Members of a structure without a name count as those of the one around it.
+    /// Returns a member's offset, in bits, and its type's number. Members of a nameless structure count as the outer one's.
     fn member_within(&self, structure: Type<'_>, name: &str, deep: u32) -> Option<(u32, u32)> {
         for member in structure.members.chunks_exact(MEMBER) {
             let (called, kind, place) = (word(member, 0)?, word(member, 4)?, word(member, 8)?);

@@ -1,4 +1,4 @@
-//! Where the kernel keeps the driver when the service is gone: a folder in a bpffs.
+//! Pins, by which the kernel keeps the driver when the service is gone: a folder in a bpffs.
 //!
 //! `DIR/vN/` holds the maps and the links of a driver whose layout (`firewall_abi`) is N: a hash of it, no number that counts up. A map or
 //! a link with a name lives on without us; so does what a link attached.
@@ -21,7 +21,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use tracing::error;
 
-/// Where a machine has its bpffs.
+/// Usual mount point of a machine's bpffs.
 const USUAL: &str = "/sys/fs/bpf";
 /// Links stand beside maps; no map's name starts like this.
 const LINK: &str = "link_";
@@ -50,12 +50,12 @@ impl Pins {
         Ok(Self { folder })
     }
 
-    /// Whether a driver is there already.
+    /// Returns whether a driver is pinned already.
     pub fn is_there(&self) -> bool {
         fs::read_dir(&self.folder).is_ok_and(|mut entries| entries.next().is_some())
     }
 
-    /// Where a map of this name is kept.
+    /// Returns the path at which a map of this name is pinned.
     pub fn map(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
@@ -72,7 +72,7 @@ impl Pins {
         })
     }
 
-    /// The same for a link of our own.
+    /// Keeps a link that the service made itself, as [`Self::keep_link`] does with aya's.
     pub fn keep(&self, program: &str, link: BorrowedFd<'_>) -> Result<()> {
         self.keep_by(program, |beside| Ok(bpf::pin(link, beside)?))
     }
@@ -87,7 +87,7 @@ impl Pins {
         }
     }
 
-    /// Whether what is kept here is still there once our process has ended.
+    /// Checks that what is kept here is still there once our process has ended.
     ///
     /// # Errors
     /// It is not, or that can't be found out: the file system is mounted for us alone, or for nobody.
@@ -180,7 +180,7 @@ pub fn remove_all(parent: &Path) -> Result<Vec<String>> {
     }
 }
 
-/// Whether hooks of any version's in the IP stack are kept below `parent`.
+/// Returns whether hooks of any version's in the IP stack are pinned below `parent`.
 pub fn are_hooks(parent: &Path) -> bool {
     let is_hook = |entry: io::Result<fs::DirEntry>| {
         entry.is_ok_and(|entry| {
@@ -259,7 +259,7 @@ fn on_bpffs(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// As systemd does: without a mode anybody may make folders there, and be first.
+/// Mounts a bpffs as systemd does: without a mode anybody may make folders there, and be first.
 fn mount_bpffs(at: &Path) -> nix::Result<()> {
     let none = MsFlags::empty();
     mount(Some("bpf"), at, Some("bpf"), none, Some("mode=0700"))
@@ -296,7 +296,7 @@ fn is_bpffs(path: &Path) -> bool {
     statfs(path).is_ok_and(|about| about.filesystem_type() == BPF_FS_MAGIC)
 }
 
-/// Whether what is kept under this name, if anything is, is a map like `wanted`.
+/// Returns whether the map that is pinned at this path, if there is one, is like `wanted`.
 pub fn fits(path: &Path, wanted: &aya_obj::Map) -> Result<bool> {
     let failed = || format!("can't read {}", path.display());
     let Some(map) = bpf::pinned(path).with_context(failed)? else {

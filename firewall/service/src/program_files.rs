@@ -17,7 +17,7 @@ const MOST: usize = 256;
 /// A program's file: its path, and the number that the driver knows it by.
 type Asked = (Arc<str>, [u64; 2]);
 
-/// Who looks at them.
+/// Handle of the thread that looks at programs' files.
 pub struct ProgramFiles {
     ask: SyncSender<Asked>,
     hear: Receiver<(Asked, Look)>,
@@ -50,7 +50,7 @@ impl ProgramFiles {
         }
     }
 
-    /// What was found since.
+    /// Returns the results of looks at files since the last call.
     pub fn found(&self) -> Vec<([u64; 2], Arc<str>, Look)> {
         let found = self.hear.try_iter();
         found
@@ -73,7 +73,7 @@ fn look(asked: &Receiver<Asked>, tell: &Sender<(Asked, Look)>) {
     }
 }
 
-/// What the file is, if the path leads to it: in a container it may lead to another one.
+/// Returns size and time of the file, if the path leads to it: in a container it may lead to another one.
 fn look_at(program: &str, file: [u64; 2]) -> Option<Look> {
     let machine = SystemResolver::beside(Path::new("/"));
     if machine.program(program)? != file {

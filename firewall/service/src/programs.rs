@@ -38,8 +38,8 @@ pub fn name_running(driver: &Driver) {
     }
 }
 
-/// When files were made, as their file systems have it, by their numbers: that of one which is gone is given to another file, and who
-/// runs that is not who ran before.
+/// Creation times of files, as their file systems have them, by the files' numbers: the number of a file that is gone is
+/// given to another file, and who runs that is not who ran before.
 #[derive(Clone, Debug, Default)]
 pub struct Births(BTreeMap<[u64; 2], SystemTime>);
 
@@ -77,7 +77,7 @@ impl Births {
         self.0.retain(|id, _| wanted(id));
     }
 
-    /// Whether the file of this number may be the same there. What is not known is no difference.
+    /// Returns whether the file of this number may be the same in both. An unknown creation time is no difference.
     fn same(&self, other: &Self, id: &[u64; 2]) -> bool {
         match (self.0.get(id), other.0.get(id)) {
             (Some(one), Some(other)) => one == other,
@@ -90,7 +90,7 @@ fn birth(file: &Path) -> Option<SystemTime> {
     fs::metadata(file).and_then(|about| about.created()).ok()
 }
 
-/// What runs now, of the files whose births are known.
+/// Files from which something runs now, compared with the creation times that are known.
 pub struct Running<'a> {
     known: &'a Births,
     now: OnceCell<(BTreeSet<[u64; 2]>, Births)>,
@@ -105,7 +105,7 @@ impl<'a> Running<'a> {
         }
     }
 
-    /// Whether something runs from this file, and not from another one that has its number by now.
+    /// Returns whether something runs from this file, and not from another one that has its number by now.
     pub fn is_from(&self, file: &[u64; 2]) -> bool {
         let (running, births) = self.now.get_or_init(Births::of_running);
         running.contains(file) && self.known.same(births, file)
@@ -134,7 +134,7 @@ pub fn keep_former<'a>(
     }
 }
 
-/// Whether nothing runs from one of these files any more.
+/// Returns whether nothing runs from one of these files any more.
 pub fn any_ended<'a>(mut files: impl Iterator<Item = &'a [u64; 2]>, births: &Births) -> bool {
     let running = Running::of(births);
     files.any(|file| !running.is_from(file))
@@ -147,27 +147,27 @@ const AT_LAST: Duration = Duration::from_secs(2);
 /// Links that are followed on the way to a file; the kernel follows as many.
 const MOST_LINKS: usize = 40;
 
-/// Where the kernel does not watch for us, it is looked so often whether a program was replaced.
+/// Interval of looking whether a program was replaced, where the kernel does not watch for us.
 const GLANCE: Duration = Duration::from_secs(30);
 
 /// Watches every place on the way to the programs that rules name: each folder for the one name that leads on, each link too.
 pub struct ProgramWatch {
     open: fn() -> nix::Result<Inotify>,
-    /// None: the kernel gives us none.
+    /// Inotify instance, or `None` if the kernel gives us none.
     kernel: Option<Inotify>,
-    /// Why the kernel does not watch all of it, and when it is looked at instead.
+    /// Moment of the next look, if the kernel does not watch everything.
     blind: Option<Instant>,
     trouble: Trouble,
     folders: BTreeMap<PathBuf, WatchDescriptor>,
-    /// What counts of what happens there.
+    /// Names that count, by the folder in which they are watched.
     names: BTreeMap<PathBuf, BTreeSet<OsString>>,
     due: Option<Instant>,
-    /// When it is looked at whatever else happens.
+    /// Latest moment of the look that is due, whatever else happens.
     at_last: Option<Instant>,
 }
 
 impl ProgramWatch {
-    /// Nothing is watched before it [follows](Self::follow) programs.
+    /// Returns a watch that watches nothing before it [follows](Self::follow) programs.
     pub fn new() -> Self {
         Self::opened_by(|| Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK))
     }
@@ -185,12 +185,12 @@ impl ProgramWatch {
         }
     }
 
-    /// Why a program that is replaced may be another one for up to half a minute.
+    /// Returns the trouble that says why a replaced program may be taken for another one for up to half a minute.
     pub fn trouble(&self) -> &Trouble {
         &self.trouble
     }
 
-    /// What the kernel wakes us by, if it does.
+    /// Returns the descriptor by which the kernel wakes the main loop, or `None` if it does not.
     pub fn waker(&self) -> Option<BorrowedFd<'_>> {
         self.kernel.as_ref().map(AsFd::as_fd)
     }
@@ -257,13 +257,13 @@ impl ProgramWatch {
         }
     }
 
-    /// When there is something to look at.
+    /// Returns the time until there is something to look at, or `None` if nothing is due.
     pub fn due(&self) -> Option<Duration> {
         let due = self.due.into_iter().chain(self.blind).min();
         due.map(|due| due.saturating_duration_since(Instant::now()))
     }
 
-    /// Whether something changed on the way to a program and has come to rest, or does not.
+    /// Returns whether something changed on the way to a program and has come to rest, or has gone on changing for too long.
     pub fn changed(&mut self) -> bool {
         if self.rang() {
             let now = Instant::now();
@@ -298,7 +298,7 @@ impl ProgramWatch {
         }
     }
 
-    /// What has no name happened to a folder itself, or is more than the kernel keeps.
+    /// Returns whether an event counts. One without a name happened to a folder itself, or is more than the kernel keeps.
     fn counts(&self, event: &InotifyEvent) -> bool {
         let Some(name) = &event.name else {
             return true;

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Where to look. What the service wrote down of itself is looked at besides.
+/// Places in which `recover` looks, besides those that the service wrote down of itself.
 #[derive(Clone, Debug)]
 pub struct Locations {
     /// The folder in which it writes things down.
@@ -53,7 +53,7 @@ pub fn recover(locations: &Locations) -> Result<Vec<String>> {
     all(locations, [ended, fallback])
 }
 
-/// The same for the service itself, which needs not be ended for it.
+/// Takes everything out as [`recover`] does, for the service itself, which needs not be ended for it.
 pub fn take_out(locations: &Locations) -> Result<Vec<String>> {
     all(locations, [])
 }
@@ -141,12 +141,12 @@ fn unit_in(groups: &str) -> Option<&str> {
     path.rsplit('/').find(|part| part.ends_with(".service"))
 }
 
-/// How long a service may take to end before it is killed.
+/// Longest time that a service may take to end before it is killed.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How often it is looked whether it has.
+/// Interval of looking whether the service has ended.
 const GLANCE: Duration = Duration::from_millis(20);
 
-/// How long one that begins may take to say which process it is.
+/// Longest time that a service that begins may take to say which process it is.
 const UNTIL_SAID: Duration = Duration::from_secs(1);
 
 fn end_service(state: &Path) -> Result<Vec<String>> {

@@ -1,6 +1,7 @@
-//! What was rejected is answered: the driver hands on the headers, for it can drop a packet and no more, and a process of its own sends
-//! what its sender is told ([`process`]). Where a socket for that is named, systemd starts that process as a unit of its own as the
-//! service connects, so that the service's needs neither raw sockets nor any of IP; else the service starts it.
+//! Answers to what was rejected: the driver can only drop packets and hand on their headers; a process of its own sends
+//! what the packet's sender is told ([`process`]). Where a socket for that is named, systemd starts that process as a
+//! unit of its own as the service connects, so that the service's needs neither raw sockets nor any of IP; else the
+//! service starts it.
 //!
 //! Rules that hold here:
 //! - No verdict waits for it. Without it what is rejected is blocked, and the status says so; it is looked for again.
@@ -35,19 +36,19 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// What it may take to be ready until the service goes on without: where it is not by then, it is taken note of as it is.
+/// Time that the process has to become ready; after that the service goes on with it as it is.
 const SOON: Duration = Duration::from_secs(2);
-/// What a message of the process's begins with: its sockets follow, by their cookies; or why it ends.
+/// First byte of the process's message: its sockets follow, by their cookies; or the reason why it ends.
 const IS_READY: u8 = b'=';
 const IS_BROKEN: u8 = b'!';
 /// Bytes of a message, at most.
 const LONGEST: usize = 1024;
 
-/// What became of what was rejected.
+/// Counters of rejected packets, by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct AnswerCounts {
-    /// Its sender was told.
+    /// Packets whose sender was told.
     pub answered: u64,
     /// Not: it was one too many.
     pub limited: u64,
@@ -65,14 +66,14 @@ impl AnswerCounts {
     }
 }
 
-/// Who answers what was rejected. Dropped, it ends.
+/// Handle of the process that answers what was rejected. Dropped, the process ends.
 pub struct RejectAnswerer {
-    /// Where systemd starts it; none: the service does.
+    /// Socket at which systemd starts the process, or `None` if the service starts it.
     at: Option<PathBuf>,
     process: Option<Process>,
-    /// What those before it have counted.
+    /// Counters of the processes before this one.
     before: AnswerCounts,
-    /// Why nobody is answered.
+    /// Trouble that says why nobody is answered.
     broken: Trouble,
 }
 
@@ -139,12 +140,12 @@ impl RejectAnswerer {
         }
     }
 
-    /// Why nobody is answered, if nobody is.
+    /// Returns the trouble that says why nobody is answered, if nobody is.
     pub fn trouble(&self) -> &Trouble {
         &self.broken
     }
 
-    /// What became of what was rejected.
+    /// Returns the counters of rejected packets.
     pub fn answered(&self) -> AnswerCounts {
         let now = self.process.as_ref().map(Process::counted);
         self.before.plus(now.unwrap_or_default())
@@ -216,7 +217,7 @@ impl Process {
         self.sockets != [0; 2]
     }
 
-    /// Whether it says something within this time.
+    /// Returns whether the process says something within this time.
     fn says_more(&self, time: Duration) -> bool {
         let mut fds = [PollFd::new(self.connection.as_fd(), PollFlags::POLLIN)];
         let time = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
@@ -281,7 +282,7 @@ fn spawned() -> Result<(OwnedFd, Option<Child>)> {
 }
 
 impl Driver {
-    /// What became of what it rejected.
+    /// Returns the driver's counters of what it rejected.
     pub fn rejected_seen(&self) -> Result<RejectedSeen> {
         self.value("REJECTED_SEEN", 0)
     }

@@ -17,7 +17,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-/// It rests for so many times as long as it has worked.
+/// Factor by which the thread rests longer than it has worked.
 const REST: u32 = 4;
 const SHORTEST_REST: Duration = Duration::from_millis(2);
 
@@ -29,8 +29,8 @@ pub struct RingThread<const RECORD: usize> {
 }
 
 impl<const RECORD: usize> RingThread<RECORD> {
-    /// Of this ring of the driver's. The end of what is returned beside it is what the thread hears of; by it the thread says that
-    /// something was read which its owner waits for.
+    /// Maps this ring of the driver's. Returns also the other end of the thread's socket: the thread hears of its end by it,
+    /// and says by it that something was read which its owner waits for.
     pub fn of(driver: &Driver, ring: &str, bytes: usize) -> Result<(Self, UnixStream)> {
         let map = driver.map(ring)?.try_clone_to_owned()?;
         let (end, ours) = UnixStream::pair()?;
@@ -39,7 +39,7 @@ impl<const RECORD: usize> RingThread<RECORD> {
         Ok((thread, end))
     }
 
-    /// Of a ring that was handed over. It ends with the other end of `end`.
+    /// Maps a ring that was handed over. The thread ends with the other end of `end`.
     pub fn of_map(map: OwnedFd, bytes: usize, end: UnixStream) -> Result<Self> {
         let ring = Ring::new(map.as_fd(), bytes as u32)?;
         end.set_nonblocking(true)?;
@@ -99,7 +99,7 @@ impl<const RECORD: usize> RingThread<RECORD> {
         }
     }
 
-    /// Whether somebody waits for something of it.
+    /// Reads the records. Returns whether somebody waits for something among them.
     fn drain(&mut self, mut read: impl FnMut(&[u8]) -> bool) -> Result<bool> {
         let mut waited_for = false;
         let drained: Result<_, Broken> = self.reader.drain(|record| {

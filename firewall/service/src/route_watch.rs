@@ -1,4 +1,4 @@
-//! When to look at the default routes anew: after word that they change, or from time to time without it.
+//! Schedule of looks at the default routes: after word that they change, or from time to time without it.
 //!
 //! However often they change, they are looked at once in [`BETWEEN`] at most, and one look is due at a time.
 
@@ -8,9 +8,9 @@ use rules::RouteChanges;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-/// What changes together is looked at once: so long after the first word of it,
+/// Time from the first word of a change to the look: what changes together is looked at once.
 const SETTLE: Duration = Duration::from_millis(30);
-/// and so long after the look before.
+/// Shortest time between two looks.
 const BETWEEN: Duration = Duration::from_secs(1);
 
 /// Messages of changes that are thrown away at a time, before it is looked what has become of it.
@@ -20,7 +20,7 @@ const WORDS: usize = 4096;
 #[derive(Default)]
 pub struct RouteWatch {
     wanted: bool,
-    /// None: nobody wants to know, or the kernel does not tell.
+    /// Listener for changes; `None`: nobody wants to know, or the kernel does not tell.
     changes: Option<RouteChanges>,
     due: Option<Instant>,
     looked: Option<Instant>,
@@ -47,13 +47,13 @@ impl RouteWatch {
         Ok(())
     }
 
-    /// What wakes the main loop once something changes; none while a look is due anyway.
+    /// Returns the descriptor that wakes the main loop once something changes, or `None` while a look is due anyway.
     pub fn waker(&self) -> Option<BorrowedFd<'_>> {
         let changes = self.changes.as_ref().filter(|_| self.due.is_none());
         changes.map(AsFd::as_fd)
     }
 
-    /// When it is to be looked, if it is.
+    /// Returns the time until the next look, or `None` if none is due.
     pub fn due(&self) -> Option<Duration> {
         self.due
             .map(|due| due.saturating_duration_since(Instant::now()))
@@ -66,7 +66,7 @@ impl RouteWatch {
         self.due.get_or_insert(soon.max(next));
     }
 
-    /// Whether it is to be looked now: something had changed before. What changes from here on has it looked again.
+    /// Returns whether it is time to look: something had changed before. A later change makes another look due.
     pub fn takes_turn(&mut self) -> bool {
         if !self.wanted {
             return false;

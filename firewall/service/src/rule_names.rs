@@ -18,7 +18,7 @@ pub struct KnownGenerations(BTreeMap<u32, Known>);
 #[derive(Debug)]
 struct Known {
     names: RuleNames,
-    /// How long the questions of each rule wait, and what then.
+    /// Waiting time of each rule's questions, and the verdict after it.
     asking: Vec<Asking>,
     by_default: Asking,
 }
@@ -62,7 +62,7 @@ impl KnownGenerations {
         self.0.get(&generation).map(|known| &known.names)
     }
 
-    /// How long a question of this rule waits, or of the default; of a generation that is not known, as if it said nothing.
+    /// Returns the waiting time of this rule's questions, or of the default's; of an unknown generation the usual one.
     pub fn asking(&self, generation: u32, rule: Option<u32>) -> Asking {
         let Some(known) = self.0.get(&generation) else {
             return Asking::default();

@@ -43,12 +43,12 @@ pub struct Rulebook {
     /// The highest number given to a generation.
     last: u32,
     sets: SetTables,
-    /// When the files of the programs were made that rules name.
+    /// Creation times of the files of the programs that rules name.
     births: Births,
 }
 
 impl Rulebook {
-    /// What an earlier service left, or nothing.
+    /// Reads the rules that an earlier service left in the kernel, or none.
     pub fn found(driver: &Driver, state: &State) -> Result<Self> {
         let lease = driver.lease()?;
         let loaded = |at, which| -> Result<Option<LoadedRules>> {
@@ -89,7 +89,7 @@ impl Rulebook {
             .or(self.confirmed.as_ref())
     }
 
-    /// Where the driver has them.
+    /// Returns the index at which the driver has the rules in force.
     pub const fn index_in_force(&self) -> u32 {
         if self.candidate.is_some() {
             generation_index::CANDIDATE
@@ -188,7 +188,7 @@ impl Rulebook {
         self.end_lease(driver, state).map_err(refused)
     }
 
-    /// Whether rules that the kernel has ask for networks, or may.
+    /// Returns whether rules that the kernel has ask for networks, or may.
     pub fn asks_networks(&self) -> bool {
         self.loaded().any(LoadedRules::asks_networks)
     }
@@ -198,7 +198,7 @@ impl Rulebook {
         self.loaded().flat_map(|loaded| &loaded.programs)
     }
 
-    /// When their files were made.
+    /// Returns the creation times of the files of the programs that rules name.
     pub const fn births(&self) -> &Births {
         &self.births
     }
@@ -216,7 +216,7 @@ impl Rulebook {
         Ok(Some(generation))
     }
 
-    /// How long the lease still runs, if one does.
+    /// Returns the rest of the lease's time, or `None` if there is no lease.
     pub fn time_left(&self) -> Option<Duration> {
         let (_, deadline_ns) = self.candidate.as_ref()?;
         Some(Duration::from_nanos(
@@ -327,7 +327,7 @@ impl Rulebook {
         self.births.retain(|id| named.contains(id));
     }
 
-    /// Whether the kernel may hold these tables beside those that it has: until they are replaced they stay in force.
+    /// Checks that the kernel may hold these tables beside those that it has: until they are replaced they stay in force.
     fn check_memory(
         &self,
         driver: &Driver,
@@ -349,12 +349,12 @@ impl Rulebook {
         Ok(())
     }
 
-    /// What is known of the tables of sets that the driver has.
+    /// Returns the known content of the tables of sets that the driver has.
     pub fn tables(&self) -> KnownTables {
         self.sets.known()
     }
 
-    /// What is known of the sets that the rules in force ask.
+    /// Returns the known content of the sets that the rules in force ask.
     pub fn sets_in_force(&self) -> Option<Arc<KnownSets>> {
         self.sets.known_at(self.in_force()?.sets)
     }
@@ -416,13 +416,13 @@ fn write_down(state: &State, which: RuleSlot, loaded: &LoadedRules) {
     }
 }
 
-/// What tables were made from.
+/// Source of tables: the text and the facts that they were compiled from.
 struct TableSource<'a> {
     text: (String, String),
     programs: Vec<Program>,
     networks: Option<Arc<PlacedNetworks>>,
     listed: Option<Arc<[Set]>>,
-    /// What is known of the sets.
+    /// Known content of the sets.
     known: Option<Arc<KnownSets>>,
     members: &'a Members,
     budget: MemoryBudget,
@@ -441,13 +441,13 @@ pub struct NewRules<'a> {
 /// Bytes of kernel memory.
 #[derive(Clone, Copy, Debug)]
 pub struct MemoryBudget {
-    /// What the firewall may take.
+    /// Largest amount that the firewall may take.
     pub whole: u64,
-    /// What of that tables may take, all together.
+    /// Largest part of that which all tables together may take.
     pub tables: u64,
 }
 
-/// What an error of the system is to who asked.
+/// Returns the refusal by which who asked is told of an error of the system.
 pub fn refused(error: anyhow::Error) -> Refused {
     error
         .downcast()

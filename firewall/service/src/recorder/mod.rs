@@ -1,4 +1,4 @@
-//! What happened, kept: a thread hears of it as any app does and hands it to the database, another reads it to the peers that ask.
+//! History recorder: one thread gets records as any app does and hands them to the database, another reads for peers.
 //!
 //! Rules that hold here:
 //! - It is telemetry. No verdict, no rule and no answer waits for it: it has a ring as any app has, and what finds no room there, or in
@@ -31,7 +31,7 @@ use writer::Writer;
 
 /// The shortest time for which a thread rests.
 const SHORTEST_REST: Duration = Duration::from_millis(1);
-/// How long an end waits for the last write.
+/// Longest time for which the service's end waits for the last write.
 const LAST_WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The threads. Dropped, they end, and what came is written.
@@ -48,7 +48,7 @@ struct Shared {
     lost: AtomicU64,
     bytes: AtomicU64,
     put_aside: AtomicBool,
-    /// Why nothing is kept at the moment.
+    /// Trouble that says why nothing is kept at the moment.
     trouble: Trouble,
 }
 
@@ -100,22 +100,22 @@ impl Recorder {
         }
     }
 
-    /// Who reads what is kept, for other threads.
+    /// Returns a handle of the thread that reads the history, for other threads.
     pub fn reader(&self) -> HistoryReader {
         self.reader.clone()
     }
 
-    /// What is kept and can't be read.
+    /// Returns the trouble about kept rows that can't be read.
     pub fn reading_trouble(&self) -> &Trouble {
         self.reader.trouble()
     }
 
-    /// Why nothing is kept.
+    /// Returns the trouble that says why nothing is kept.
     pub fn trouble(&self) -> &Trouble {
         &self.shared.trouble
     }
 
-    /// How it is, if anything is to be kept.
+    /// Returns the state of the history, or `None` if nothing is to be kept.
     pub fn status(&self, bounds: Option<Bounds>) -> Option<HistoryStatus> {
         let Bounds { days, bytes } = bounds?;
         let count = |of: &AtomicU64| of.load(Ordering::Relaxed);

@@ -14,18 +14,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tracing::error;
 
-/// How long the control socket's thread waits for a page, once; the peer asks again for what takes longer.
+/// Longest time that the control socket's thread waits for a page, once; the peer asks again for what takes longer.
 const PAGE_TIMEOUT: Duration = Duration::from_millis(50);
 /// Users for whom a page may be read at once.
 const MOST_IN_HAND: usize = 16;
 
-/// Who reads what is kept, in a thread of its own. Cheap to clone; with the last one it ends.
+/// Handle of the thread that reads the history. Cheap to clone; the thread ends with the last clone.
 #[derive(Clone)]
 pub struct HistoryReader {
     ask: Sender<Asked>,
-    /// What is being read, or was and nobody has heard it yet: one page for each user.
+    /// Pages that are being read, or were and nobody has heard them yet: one for each user.
     in_hand: Arc<Mutex<HashMap<Option<u32>, InHand>>>,
-    /// What is wrong with what is read.
+    /// Trouble about what is read.
     trouble: Trouble,
 }
 
@@ -36,12 +36,12 @@ type Asked = (PageRequest, SyncSender<Read>);
 struct InHand {
     asked: PageRequest,
     hear: Receiver<Read>,
-    /// What came of it, if it was looked at for another request.
+    /// Result of the reading, if it was looked at for another request.
     read: Option<Read>,
 }
 
 impl InHand {
-    /// Whether it has been read.
+    /// Returns whether the page has been read.
     fn is_done(&mut self) -> bool {
         if self.read.is_none() {
             self.read = match self.hear.try_recv() {
@@ -77,7 +77,7 @@ impl HistoryReader {
         }
     }
 
-    /// What is wrong with what is read.
+    /// Returns the trouble about what is read.
     pub fn trouble(&self) -> &Trouble {
         &self.trouble
     }

@@ -1,4 +1,4 @@
-//! What is counted as one: by its numbers as it comes, and by its names as it is kept.
+//! Keys of traffic that is counted together: by its numbers as it comes, and by its names as it is kept.
 
 use crate::address_names::KnownNames;
 use crate::asking::address;
@@ -10,7 +10,7 @@ use firewall_abi::packet::{
 };
 use history::{Contact, Conversation, Tally, Traffic};
 
-/// What is counted as one, by its numbers.
+/// Key of traffic that is counted together, by its numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Unnamed {
     direction: Direction,
@@ -29,7 +29,7 @@ pub struct Unnamed {
 }
 
 impl Unnamed {
-    /// Of a packet that was reported.
+    /// Returns the key of a packet that was reported.
     pub fn of(packet: &Packet) -> Result<Self, UnknownNumber> {
         let (flow, decision) = (&packet.flow, &packet.decision);
         let direction = Direction::try_from(flow.direction)?;
@@ -56,7 +56,7 @@ impl Unnamed {
         })
     }
 
-    /// Of what a connection has carried, and how much that is.
+    /// Returns the key of a connection's carried traffic, and the amount.
     pub fn of_carried(carried: &Carried, at: u64) -> Result<(Self, Tally), UnknownNumber> {
         let Carried { key, entry, .. } = carried;
         let direction = Direction::try_from(entry.direction)?;
@@ -108,7 +108,7 @@ pub struct Named {
 }
 
 impl Named {
-    /// The same with its names.
+    /// Replaces the key's numbers by names.
     pub fn name(&mut self, seen: Unnamed) -> Result<Conversation, UnknownNumber> {
         let remote = address(seen.remote);
         // What stands for no program is none's.

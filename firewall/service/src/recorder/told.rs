@@ -1,9 +1,9 @@
-//! What the log is told of programs that talk for the first time.
+//! Log messages about programs that talk for the first time.
 
 use history::{Contact, Conversation};
 use tracing::info;
 
-/// What the log is told of programs that talk for the first time: so many in a minute, and then how many more.
+/// Limiter of log messages about programs that talk for the first time: so many in a minute, then a count of the rest.
 #[derive(Default)]
 pub struct Told {
     minute: u64,

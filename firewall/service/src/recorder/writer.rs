@@ -19,24 +19,24 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tracing::error;
 
-/// Bytes of its ring.
+/// Size of the recorder's ring, in bytes.
 const RING_BYTES: u32 = 1 << 20;
-/// How often what came is written,
+/// Interval of writing what came.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
-/// and how often, where nothing comes, it is looked whether rows are old.
+/// Interval of looking for old rows, where nothing comes.
 const TIDY_INTERVAL: Duration = Duration::from_secs(15 * 60);
-/// How long what failed is left alone.
+/// Time for which what failed is left alone.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// How often a thread that waits looks whether it is to end.
+/// Interval at which a waiting thread looks whether it is to end.
 const END_CHECK_INTERVAL: Duration = Duration::from_millis(10);
-/// How long a disk that took nothing is left alone.
+/// Time for which a disk that took nothing is left alone.
 const DISK_RETRY_AFTER: Duration = Duration::from_secs(10);
-/// It rests for so many times as long as it has worked.
+/// Factor by which the thread rests longer than it has worked.
 const REST_FACTOR: u32 = 4;
 /// Kinds of records that are told apart before they get their names.
 const MOST_UNNAMED: usize = 8192;
 
-/// Who hears of it, and what waits to be written.
+/// Reader of the recorder's ring, with the records that wait to be written.
 pub struct Writer {
     bounds: Bounds,
     folder: PathBuf,
@@ -44,20 +44,20 @@ pub struct Writer {
     names: Named,
     shared: Arc<Shared>,
     database: Option<Database>,
-    /// When a database that could not be had is looked for again.
+    /// Moment at which a database that could not be had is looked for again.
     again: Instant,
-    /// Which programs have talked before; none: what is written down of them was not read yet.
+    /// Programs that have talked before; `None`: the database's contacts were not read yet.
     contacts: Option<Contacts>,
     files: ProgramFiles,
-    /// What the log was told of them.
+    /// Limiter of log messages about new programs.
     told: Told,
     unnamed: HashMap<Unnamed, Tally>,
     batch: Batch,
-    /// What rings before this one lost.
+    /// Number of records that rings before this one lost.
     before: u64,
-    /// What the database did not take, or nobody could read.
+    /// Number of records that the database did not take, or nobody could read.
     unwritten: u64,
-    /// What a clock that is not set yet said, and when that was.
+    /// Time that a clock said which is not set yet, and the moment of that.
     unset: Option<(u64, Instant)>,
 }
 

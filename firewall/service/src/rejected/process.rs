@@ -31,17 +31,17 @@ use std::time::{Duration, Instant};
 use tracing::error;
 use zerocopy::{FromBytes, IntoBytes};
 
-/// To everybody together.
+/// Limit of answers to everybody together.
 const ALL: Limit = Limit::per_second(1000, 250);
-/// To one address, of IPv6 one network of 64 bits; those whose numbers are alike share one.
+/// Limit of answers to one address, of IPv6 one network of 64 bits; those whose hashes are alike share one.
 const EACH: Limit = Limit::per_second(100, 50);
-/// How many of those are told apart.
+/// Number of hash values by which addresses are told apart.
 const PLACES: usize = 1024;
 
 /// The name by which the service's own program is started for this.
 pub const NAME: &str = "gatebell-reject";
 
-/// Whether this process was started for this.
+/// Returns whether this process was started to answer what was rejected.
 pub fn is_this_one() -> bool {
     std::env::args_os().next().is_some_and(|name| name == NAME)
 }
@@ -209,15 +209,16 @@ fn answer_to(rejected: &RejectedPacket) -> Option<Answer> {
     })
 }
 
-/// Whether an answer goes to who sent the packet, as far as this machine can know. Its own programs send from its own addresses. Who
-/// does not would have others sent what it may not send: IPv6 lets each program name any source, and the answer quotes what it wrote.
+/// Returns whether an answer goes to who sent the packet, as far as this machine can know. Its own programs send from its
+/// own addresses. Who does not would have others sent what it may not send: IPv6 lets each program name any source, and
+/// the answer quotes what it wrote.
 fn goes_back(answer: &Answer, rejected: &RejectedPacket) -> bool {
     let is_of_a_program =
         rejected.direction == Direction::Outbound as u8 || rejected.device == LOOPBACK;
     !is_of_a_program || is_own(&answer.to, answer.ip_version, rejected.device)
 }
 
-/// Whether this machine has an address.
+/// Returns whether this machine has an address.
 fn is_own(address: &[u8; 16], ip_version: u8, device: u32) -> bool {
     if ip_version == 4 {
         UdpSocket::bind(socket_address(address, ip_version, device, 0)).is_ok()
@@ -229,7 +230,7 @@ fn is_own(address: &[u8; 16], ip_version: u8, device: u32) -> bool {
 
 /// The address by which this machine sends to another.
 fn own_address(to: &[u8; 16], ip_version: u8, device: u32) -> Option<[u8; 16]> {
-    /// Nothing is sent there.
+    /// Port of the discard protocol; nothing is sent there.
     const DISCARD: u16 = 9;
     let to = socket_address(to, ip_version, device, DISCARD);
     let any = if to.is_ipv4() {
@@ -245,7 +246,7 @@ fn own_address(to: &[u8; 16], ip_version: u8, device: u32) -> Option<[u8; 16]> {
     })
 }
 
-/// Where an answer goes. Addresses of one link are told apart by their device.
+/// Returns the socket address that an answer goes to. Addresses of one link are told apart by their device.
 fn socket_address(to: &[u8; 16], ip_version: u8, device: u32, port: u16) -> SocketAddr {
     let address = Ipv6Addr::from(*to);
     match address.to_ipv4_mapped() {
@@ -277,7 +278,8 @@ impl Limit {
         }
     }
 
-    /// Whether one more may be, given when the next would be due if none came at once; if so, that is moved on.
+    /// Returns whether one more answer may be sent, by the moment at which the next is due if none came at once; if so, it
+    /// moves that moment on.
     fn take(self, due: &mut Duration, now: Duration) -> bool {
         let next = now.max(*due) + self.each;
         let may = next <= now + self.at_once;
@@ -288,11 +290,11 @@ impl Limit {
     }
 }
 
-/// What is left to everybody, and to each.
+/// Limiter of answers: moments at which the next is due, for everybody and for each.
 struct Limits {
     all: Duration,
     each: Box<[Duration]>,
-    /// So that nobody can choose to share another's.
+    /// Keys of the hash, random so that nobody can choose to share another's limit.
     numbers: RandomState,
 }
 

@@ -25,21 +25,21 @@ use firewall_abi::rules::NO_SETS;
 use rules::{Presence, Resolver, Rules, SetFile};
 use std::time::{Duration, Instant};
 
-/// What is said where rules can't be had as they are right in the network that the machine is in.
+/// Message where the rules that are right in the machine's network can't be had.
 const SAFE_SIDE: &str =
     "each rule of a network is on its safe side, for those that are right can't be had";
-/// What is said beside where tables stand in of whose sets nothing is known.
+/// Message added where the tables that stand in have sets of which nothing is known.
 const JOINED_NOTHING: &str = "what has joined a set is in none, for nothing is known of the sets of the tables that stand in";
-/// What is said of a text that was read when it came into force, and can't be any more.
+/// Message about a text that was read when it came into force, and can't be any more.
 const UNREADABLE: &str = "the text of the rules in force can't be read any more; mend what it is about, or apply other rules";
-/// So long tables from better times stay, before it is looked again whether all that their rules name can be had.
+/// Time for which complete older tables stay, before it is looked again whether all that their rules name can be had.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
 
-/// By what rules are compiled anew.
+/// Sources by which rules are compiled anew.
 #[derive(Clone, Copy)]
 pub struct Renewal<'a> {
     pub machine: &'a dyn Resolver,
-    /// Who has the last good rules.
+    /// Keeper of the last good rules.
     pub keeper: &'a Keeper,
     pub here: &'a Surroundings,
     pub members: &'a Members,
@@ -47,7 +47,8 @@ pub struct Renewal<'a> {
 }
 
 impl Unplaced {
-    /// Whether it is still so, and the rules are on their safe side for it. Room may have come to be there, which is tried from time to time.
+    /// Returns whether there still is no room, and the rules are on their safe side for it. Room may have come to be there,
+    /// which is tried from time to time.
     fn holds(&self, here: &Surroundings, loaded: &LoadedRules) -> bool {
         let is_here = |placed: &PlacedNetworks| here.presences(&placed.named) == self.presences;
         self.since.elapsed() < BETWEEN_LOOKS
@@ -56,12 +57,12 @@ impl Unplaced {
     }
 }
 
-/// What came of compiling rules anew.
+/// Result of compiling rules anew.
 #[derive(Debug, Default)]
 pub struct Renewed {
     /// The last generation that was published for it.
     pub generation: Option<u32>,
-    /// Why not all could be: the first cause.
+    /// First cause for which not all rules could be compiled.
     pub failed: Option<anyhow::Error>,
 }
 
@@ -86,7 +87,7 @@ impl Rulebook {
         renewed
     }
 
-    /// Whether the rules that the kernel has ask sets of which nothing is known.
+    /// Returns whether the rules that the kernel has ask sets of which nothing is known.
     pub fn asks_unread(&self, members: &Members) -> bool {
         self.loaded().any(|loaded| self.is_unread(loaded, members))
     }
@@ -119,7 +120,7 @@ impl Rulebook {
         }
     }
 
-    /// What was read before is read again only if that may come to something else.
+    /// Compiles rules anew; their text is read again only if that may come to something else.
     fn read_and_renew(
         &mut self,
         driver: &Driver,
@@ -232,7 +233,7 @@ impl Rulebook {
         self.on_the_safe_side(which, by.members, unreadable)
     }
 
-    /// What is said of rules that are on their safe side because their text can't be read.
+    /// Returns the error about rules that are on their safe side because their text can't be read.
     fn on_the_safe_side(
         &self,
         which: RuleSlot,
@@ -341,12 +342,12 @@ impl Rulebook {
         Ok(generation)
     }
 
-    /// Whether something is in sets that these rules ask, of which nothing is known.
+    /// Returns whether something is in sets that these rules ask, of which nothing is known.
     fn is_unread(&self, loaded: &LoadedRules, members: &Members) -> bool {
         loaded.sets != NO_SETS && !members.is_empty() && self.sets.known_at(loaded.sets).is_none()
     }
 
-    /// Whether something is in a combination of sets that these rules have no class for.
+    /// Returns whether something is in a combination of sets that these rules have no class for.
     fn lacks_class(&self, loaded: &LoadedRules, members: &Members) -> bool {
         self.sets
             .known_at(loaded.sets)
@@ -379,7 +380,7 @@ impl Resolver for WithoutLists<'_> {
     }
 }
 
-/// Why rules are compiled anew, and what speaks against it.
+/// Reasons why rules are compiled anew, and what speaks against it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Reasons {
     /// Something is in sets that they ask, of which nothing is known.
@@ -397,7 +398,7 @@ struct Reasons {
 }
 
 impl Reasons {
-    /// Whether there is no other than that other rules of networks would be on or off.
+    /// Returns whether the only reason is that other rules of networks would be on or off.
     const fn are_of_networks_alone(self) -> bool {
         self.is_elsewhere
             && !self.is_unread
@@ -414,8 +415,8 @@ impl Reasons {
             || self.is_stood_in_for
     }
 
-    /// Whether the rules stay as they are. What was compiled when all that they name could be had is better than what is compiled now,
-    /// unless a rule may be on in a network that it is not for.
+    /// Returns whether the rules stay as they are. What was compiled when all that they name could be had is better than
+    /// what is compiled now, unless a rule may be on in a network that it is not for.
     const fn leave_as_it_is(self, is_troubled: bool) -> bool {
         let must =
             self.is_outdated || self.is_stood_in_for || self.is_elsewhere && !self.was_complete;
@@ -514,7 +515,7 @@ mod tests {
         }
     }
 
-    /// What becomes of a packet to this address.
+    /// Returns the verdict on a packet to this address.
     fn verdict(rules: &Rules, to: [u8; 4]) -> u8 {
         let mut packet = [0; 40];
         packet[..12].copy_from_slice(&[0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0]);
