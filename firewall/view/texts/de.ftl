@@ -761,7 +761,7 @@ status-counted = { $count ->
 
 trouble-other = { $cause }: { $detail }
 trouble-hooks = Dem Kern fehlt ein Teil der Firewall, oder er ist nicht zu prüfen; sie wird von selbst wieder eingesetzt. Im Einzelnen: { $detail }
-trouble-stand-in = Beim Start war die Regeldatei nicht zu gebrauchen; es gilt etwas anderes, bis sie in Ordnung und neu gelesen ist (systemctl reload gatebell). Im Einzelnen: { $detail }
+trouble-stand-in = Beim Start war die Regeldatei nicht zu gebrauchen; es gilt etwas anderes, bis sie in Ordnung und neu gelesen ist (`sudo systemctl reload gatebell`). Im Einzelnen: { $detail }
 trouble-rule-file = Die Regeldatei und was gilt, sind nicht dasselbe. Im Einzelnen: { $detail }
 trouble-missing = Etwas, das die Regeln nennen, war nicht zu haben; was danach fragt, bleibt auf der sicheren Seite. Im Einzelnen: { $detail }
 trouble-lease = Das Ende der Probezeit ist nicht so vor sich gegangen, wie es sollte. Im Einzelnen: { $detail }

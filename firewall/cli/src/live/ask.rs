@@ -50,7 +50,7 @@ pub struct QuestionArguments {
     /// What it is about: endpoint (address, protocol and port), address, port, or anywhere
     #[arg(long, default_value = "endpoint", requires = "answer")]
     pub width: AnswerWidth,
-    /// Of a question about many places: up to which of the numbers that --list shows an answer is about them that is not about anywhere
+    /// The last place that you were shown, of a question about many: the answer is about the places up to that one (--list numbers them)
     #[arg(long, value_name = "NUMBER", requires = "answer")]
     pub listed: Option<u64>,
     /// The service's control socket
