@@ -164,6 +164,7 @@ impl<'a> PastJudge<'a> {
 fn may_keep_the_link(packet: &Parsed, local: &PacketMeta, verdict: Verdict) -> bool {
     verdict != Verdict::Allow
         && packet.flow.protocol == ICMPV6
+        && packet.flow.direction == Direction::Outbound as u8
         && local.program == PacketMeta::KERNEL
 }
 
@@ -505,6 +506,15 @@ mod tests {
         };
         assert_eq!(judged("", &kernel("link")), "allow by default");
         assert_eq!(judged("", &kernel("default")), "default: icmp_type");
+        let came = HistoryRow {
+            direction: "in".to_owned(),
+            ..kernel("default")
+        };
+        assert_eq!(
+            judged("", &came),
+            "block by default",
+            "it was sent to the kernel, not by it"
+        );
         let block = rule("r", "block", "protocol = 'icmpv6'");
         assert_eq!(judged(&block, &kernel("link")), "block by r");
         let lo = HistoryRow {
