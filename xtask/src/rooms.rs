@@ -226,12 +226,6 @@ const LISTED: [Room; 27] = [
             Step::Package("gatebell-evening"),
         ],
     ),
-    computing(
-        "docs",
-        "each promise in SPECIFICATION.md names a test that exists",
-        // It compiles what it asks for its tests, if nobody has before.
-        &[Step::Kernel("specification")],
-    ),
     Room {
         name: "linux",
         promise: "the channel and the sample's driver keep their promises on this machine's kernel",
@@ -363,6 +357,12 @@ const LISTED: [Room; 27] = [
         )],
         ..BARE
     },
+    plain(
+        "docs",
+        "each promise in SPECIFICATION.md names a test that exists",
+        // It has the tests compiled to ask them for their names, and one that is linked anew is not there for a moment: none may run then.
+        &[Step::Kernel("specification")],
+    ),
     Room {
         name: "vm",
         promise: "sample and main job run in the emulated machine as they do here",
