@@ -239,8 +239,8 @@ impl RunFolder {
     }
 
     fn run_once(&self, parts: &Parts, end: Instant) -> Result<Outcome> {
-        let mut peer = PeerConnection::boot(parts, self)?;
-        if peer.wait(end)? {
+        let mut machine = RunningMachine::boot(parts, self)?;
+        if machine.wait(end)? {
             self.outcome()
         } else {
             Ok(Outcome::TimedOut)
@@ -280,11 +280,11 @@ impl Drop for RunFolder {
 }
 
 /// A running qemu, killed when dropped.
-struct PeerConnection {
+struct RunningMachine {
     qemu: Child,
 }
 
-impl PeerConnection {
+impl RunningMachine {
     fn boot(parts: &Parts, folder: &RunFolder) -> Result<Self> {
         let qemu = place::program("qemu-system-x86_64")
             .context("qemu is missing: cargo xtask setup vm")?;
@@ -360,7 +360,7 @@ impl PeerConnection {
     }
 }
 
-impl Drop for PeerConnection {
+impl Drop for RunningMachine {
     fn drop(&mut self) {
         let _ = self.qemu.kill();
         let _ = self.qemu.wait();
