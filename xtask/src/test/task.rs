@@ -211,7 +211,8 @@ impl Task {
                 + match self.turn {
                     Turn::Build | Turn::Test => LONGEST,
                     Turn::Machine => EMULATED,
-                    Turn::Compute => BEHIND,
+                    Turn::Compute if gives_way => BEHIND,
+                    Turn::Compute => EMULATED,
                 },
             gives_way,
         };
