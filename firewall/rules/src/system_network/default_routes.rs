@@ -156,7 +156,7 @@ fn device_of(socket: &Socket, index: u32) -> Result<Option<Device>, RoutesUnknow
         told => {
             told?;
             Ok(found.map(|device| Device {
-                wireless: wireless_network_of(index),
+                wireless: wireless_network_of(index, &device.name),
                 ..device
             }))
         }

@@ -4,6 +4,7 @@ use super::RoutesUnknown;
 use super::netlink::{ATTRIBUTE, Socket, attributes_of, u16_at};
 use crate::WirelessNetwork;
 use nix::libc;
+use std::path::Path;
 
 /// `struct genlmsghdr` in bytes: a command, a version, and two that mean nothing.
 const ABOUT: usize = 4;
@@ -21,10 +22,20 @@ const GET_DEVICE: u8 = 5;
 const DEVICE: u16 = 3;
 const SSID: u16 = 52;
 
-/// The wireless network that the device with this number is in.
-pub fn wireless_network_of(device: u32) -> WirelessNetwork {
+/// Returns the wireless network that the device with this number and name is in. A device that is not wireless is not
+/// asked about: the kernel would load its support for wireless devices to answer, and look for it each time where there is none.
+pub fn wireless_network_of(device: u32, name: &str) -> WirelessNetwork {
+    if is_wired(name) {
+        return WirelessNetwork::None;
+    }
     let told = Socket::to_ask_families().and_then(|socket| asked(&socket, device));
     told.unwrap_or(WirelessNetwork::Unknown)
+}
+
+/// Returns whether the kernel lists this device, and not as a wireless one.
+fn is_wired(name: &str) -> bool {
+    let device = Path::new("/sys/class/net").join(name);
+    device.exists() && !device.join("phy80211").exists()
 }
 
 fn asked(socket: &Socket, device: u32) -> Result<WirelessNetwork, RoutesUnknown> {
@@ -175,9 +186,10 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_of_this_machine_says_of_its_loopback_that_it_is_in_no_wireless_network() {
-        assert_eq!(wireless_network_of(1), WirelessNetwork::None);
-        // It takes this very question, of a family that each kernel has.
+    fn the_loopback_device_is_in_no_wireless_network_and_nobody_is_asked() {
+        assert_eq!(wireless_network_of(1, "lo"), WirelessNetwork::None);
+        assert!(is_wired("lo") && !is_wired("gb-is-not-here"));
+        // The kernel takes the question for a family, of one that each kernel has.
         let socket = Socket::to_ask_families().unwrap();
         let family = question(GET_FAMILY, FAMILY_NAME, b"nlctrl\0");
         let number = answer(&socket, FAMILIES, &family, family_in).unwrap();

@@ -35,6 +35,9 @@ use zerocopy::{FromBytes, IntoBytes};
 const ALL: Limit = Limit::per_second(1000, 250);
 /// Limit of answers to one address, of IPv6 one network of 64 bits; those whose hashes are alike share one.
 const EACH: Limit = Limit::per_second(100, 50);
+/// Limit of all answers to what was forwarded. Whoever sends it may name any source, and each IPv4 address that is sent to by the device
+/// that it came in by becomes a neighbour that is looked for, of which a kernel keeps 1,024 by default for three seconds.
+const FORWARDED: Limit = Limit::per_second(100, 50);
 /// Number of hash values by which addresses are told apart.
 const PLACES: usize = 1024;
 
@@ -141,7 +144,11 @@ impl Sender {
         };
         if !goes_back(&answer, &rejected) {
             self.counted.failed += 1;
-        } else if !self.limits.take(&answer, self.began.elapsed()) {
+        } else if !self.limits.take(
+            &answer,
+            device_of_answer(&rejected).is_some(),
+            self.began.elapsed(),
+        ) {
             self.counted.limited += 1;
         } else if self.send(&answer, &rejected).is_ok() {
             self.counted.answered += 1;
@@ -293,6 +300,7 @@ impl Limit {
 /// Limiter of answers: moments at which the next is due, for everybody and for each.
 struct Limits {
     all: Duration,
+    forwarded: Duration,
     each: Box<[Duration]>,
     /// Keys of the hash, random so that nobody can choose to share another's limit.
     numbers: RandomState,
@@ -302,6 +310,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             all: Duration::ZERO,
+            forwarded: Duration::ZERO,
             each: vec![Duration::ZERO; PLACES].into(),
             numbers: RandomState::new(),
         }
@@ -309,7 +318,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    fn take(&mut self, answer: &Answer, now: Duration) -> bool {
+    fn take(&mut self, answer: &Answer, is_forwarded: bool, now: Duration) -> bool {
         let network = if answer.ip_version == 4 {
             &answer.to[8..]
         } else {
@@ -317,7 +326,9 @@ impl Limits {
         };
         let number = self.numbers.hash_one(network) as usize % PLACES;
         // Who has had enough takes nothing of what is for all.
-        EACH.take(&mut self.each[number], now) && ALL.take(&mut self.all, now)
+        EACH.take(&mut self.each[number], now)
+            && (!is_forwarded || FORWARDED.take(&mut self.forwarded, now))
+            && ALL.take(&mut self.all, now)
     }
 }
 
@@ -350,15 +361,28 @@ mod tests {
         let mut limits = Limits::default();
         let to = |a: u8, b: u8| answer_to(&datagram([10, 79, a, b], 0)).unwrap();
         let second = Duration::from_secs(1);
-        let at_once = (0..10_000).filter(|_| limits.take(&to(0, 1), second));
+        let at_once = (0..10_000).filter(|_| limits.take(&to(0, 1), false, second));
         assert_eq!(at_once.count(), 50);
         let later = (1..=10_000_u32)
-            .filter(|n| limits.take(&to(0, 1), second + second * *n / 10_000))
+            .filter(|n| limits.take(&to(0, 1), false, second + second * *n / 10_000))
             .count();
         assert!((99..=101).contains(&later), "{later}");
         let others = (0..=255).flat_map(|a| (2..=255).map(move |b| (a, b)));
-        let all = others.filter(|(a, b)| limits.take(&to(*a, *b), second * 10));
+        let all = others.filter(|(a, b)| limits.take(&to(*a, *b), false, second * 10));
         assert_eq!(all.count(), 250);
+    }
+
+    #[test]
+    fn answers_to_what_is_forwarded_leave_most_of_the_neighbours_to_others() {
+        let mut limits = Limits::default();
+        let sources = (0..20).flat_map(|a| (1..=250).map(move |b| [10, 79, a, b]));
+        let answered = sources.enumerate().filter(|(n, source)| {
+            let answer = answer_to(&datagram(*source, 0)).unwrap();
+            let now = Duration::from_secs(1) + Duration::from_secs(3) * *n as u32 / 5000;
+            limits.take(&answer, true, now)
+        });
+        let answered = answered.count();
+        assert!((300..=350).contains(&answered), "{answered}");
     }
 
     #[test]
