@@ -36,7 +36,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// Time that the process has to become ready; after that the service goes on with it as it is.
+/// Time that the process has to become ready; after that the service goes on without waiting, and notes its state.
 const SOON: Duration = Duration::from_secs(2);
 /// First byte of the process's message: its sockets follow, by their cookies; or the reason why it ends.
 const IS_READY: u8 = b'=';
@@ -50,9 +50,10 @@ const LONGEST: usize = 1024;
 pub struct AnswerCounts {
     /// Packets whose sender was told.
     pub answered: u64,
-    /// Not: it was one too many.
+    /// Packets whose sender was not told: they were beyond the limit.
     pub limited: u64,
-    /// Not: the answer could not be sent, or its sender named an address that is not this machine's.
+    /// Packets whose sender was not told: the answer could not be sent, or the sender named an address that is not this
+    /// machine's.
     pub failed: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What the stack has just delivered on this processor, and whether it was judged then.
+//! Record of the packet that the stack has just delivered on this processor, and of whether it was judged then.
 //!
 //! A socket gets a packet before the processor delivers the next one. But what comes to the socket need not look like what was
 //! delivered: behind the judge there may be who translates it, and UDP cuts off what its own length leaves out. So whether something
@@ -11,11 +11,11 @@ use aya_ebpf::macros::btf_map;
 use engine::{Parsed, Shape, parse};
 use firewall_abi::packet::{Direction, NO_RULE, PacketHeaders, Verdict};
 
-/// What was delivered last.
+/// Packet that was delivered last.
 #[repr(C)]
 struct Arrived {
-    /// Where the packet is in the kernel's memory, and where its bytes are: each member of a group gets a packet of its own, with
-    /// the same bytes.
+    /// Addresses of the packet and of its bytes in the kernel's memory: each member of a group gets a packet of its
+    /// own, with the same bytes.
     at: [u64; 2],
     headers: PacketHeaders,
     shape: Shape,
@@ -32,7 +32,7 @@ struct Arrived {
 }
 
 impl Arrived {
-    /// Nothing was counted or told of it at a socket yet.
+    /// Begins to count at sockets: nothing was counted or told of the packet there yet.
     #[inline(always)]
     const fn begin_to_count(&mut self) {
         (self.settled, self.told) = (0, 0);
@@ -57,8 +57,8 @@ pub fn note<P: PacketView>(packet: &P, parsed: &Parsed, left: bool) {
     arrived.begin_to_count();
 }
 
-/// Whether a packet was allowed as it was delivered; it becomes again what it was then. What is not known here was held back in
-/// between: nothing is known of it, and it is judged as it is.
+/// Returns whether a packet was allowed as it was delivered; it becomes again what it was then. A packet that is not
+/// known here was held back in between: nothing is known of it, and it is judged as it is.
 #[inline(always)]
 pub fn was_allowed(packet: &AtSocket, parsed: &mut Parsed) -> bool {
     let [at, bytes] = packet.at();
@@ -96,7 +96,7 @@ pub extern "C" fn gatebell_take_back_left() -> u32 {
     first.into()
 }
 
-/// The same of what was allowed as it was delivered, unless some socket has got it by that.
+/// Takes back the count of what was allowed as it was delivered, unless some socket has got it by that.
 ///
 /// A global function for the verifier, as `gatebell_classify` is.
 #[unsafe(no_mangle)]
@@ -142,7 +142,7 @@ pub extern "C" fn gatebell_count_once(verdict: u32) -> u32 {
     0
 }
 
-/// Whether a verdict on the packet was told where another socket gets it. 1: it was. Else it is taken to be told now.
+/// Returns 1 if a verdict on the packet was told where another socket gets it. Else it is taken to be told now.
 ///
 /// A global function for the verifier, as `gatebell_classify` is.
 #[unsafe(no_mangle)]
@@ -155,8 +155,8 @@ pub extern "C" fn gatebell_was_told(verdict: u32) -> u32 {
     (before & bit(verdict) != 0).into()
 }
 
-/// Whether a rule was counted for the packet where another socket gets it, or the same one is asked about once more, as DCCP does over
-/// IPv6. 1: it was. Else it is taken to be counted now.
+/// Returns 1 if a rule was counted for the packet where another socket gets it, or the same one is asked about once more,
+/// as DCCP does over IPv6. Else it is taken to be counted now.
 ///
 /// A global function for the verifier, as `gatebell_classify` is.
 #[unsafe(no_mangle)]

@@ -1,4 +1,4 @@
-//! What a rule asks a person: whether there is an answer already, and a question for the service if there is none.
+//! Questions to a person: a rule that asks looks for an answer, and puts a question to the service if there is none.
 //!
 //! An answer is one entry of a table, in force with that one update. The service reads the questions where they are kept, so a
 //! wake-up that was not heard costs nothing.
@@ -23,10 +23,10 @@ use firewall_abi::asking::{
 use firewall_abi::firewall::Owner;
 use firewall_abi::packet::{Decision, PacketHeaders, PacketMeta, Verdict};
 
-/// By what each is to. The service fills it and takes out what is over.
+/// Answers by their subjects. The service fills it and takes out what is over.
 #[btf_map]
 static ANSWERS: HashMap<Subject, Answer, MAX_ANSWERS> = HashMap::new();
-/// What was asked and not answered yet. The service takes out what is.
+/// Questions that are not answered yet. The service takes out what is.
 #[btf_map]
 static QUESTIONS: LruHashMap<Subject, Question, MAX_QUESTIONS> = LruHashMap::new();
 /// Processes that there are answers to, by [`Who::words`]. The service puts them in; they are taken out here as they end, and with them goes what
@@ -36,7 +36,7 @@ static ANSWERED_PROCESSES: HashMap<[u64; 2], u64, MAX_ANSWERS> = HashMap::new();
 /// Sockets that were asked about, by their cookies, until they are released: the service knows by them what answers are over.
 #[btf_map]
 static ASKED_SOCKETS: HashMap<u64, u64, MAX_ASKED_SOCKETS> = HashMap::new();
-/// How many of them there are. Mostly there is none, and no socket that is released need be looked for.
+/// Number of sockets that were asked about. Mostly there is none, and no socket that is released need be looked for.
 #[btf_map]
 static ASKED_COUNT: Array<u64, 1> = Array::new();
 /// Wakes the service. What is in it says nothing.
@@ -105,7 +105,7 @@ pub fn process_changed(pid: u32, began_ns: u64) {
     let _there_was_no_answer = ANSWERED_PROCESSES.remove(&Who::Process { pid, began_ns }.words());
 }
 
-/// Whether any socket that is there was asked about.
+/// Returns whether any socket that is there was asked about.
 #[inline(always)]
 pub fn any_socket() -> bool {
     ASKED_COUNT.get(0).is_some_and(|count| *count != 0)
@@ -141,7 +141,7 @@ fn remember_socket(cookie: u64) -> bool {
     inserted.is_ok() || inserted == Err(ALREADY_THERE)
 }
 
-/// Whether there is an answer to just this for this program, which then is the decision.
+/// Looks for an answer to just this for this program, which then is the decision. Returns whether there is one.
 #[inline(never)]
 fn answered(to: &Subject, program: [u64; 2], now: u64, decision: &mut Decision) -> bool {
     // SAFETY: read at once; the service alone writes, and what it takes out is over.

@@ -1,4 +1,4 @@
-//! What programs on several processors do to one word of a map's at the same time.
+//! Atomic operations for programs that change one word of a map on several processors at the same time.
 
 use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd, atomic_xchg};
 
@@ -10,8 +10,8 @@ pub fn add(counter: &u64, more: u64) {
     unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, more) };
 }
 
-/// What it was before. Not relaxed, though nothing is ordered by it: of a relaxed addition of 32 bits LLVM makes one that says
-/// nothing, and takes what was added for what was there.
+/// Adds to a word and returns its value before. Not relaxed, though nothing is ordered by it: of a relaxed addition of
+/// 32 bits LLVM makes one that says nothing, and takes what was added for what was there.
 #[inline(always)]
 pub fn add_word(counter: &u32, more: u32) -> u32 {
     let counter = core::ptr::from_ref(counter).cast_mut();

@@ -1,4 +1,5 @@
-//! What the rules say of a packet, in functions that the verifier follows once each, whatever their callers know.
+//! Classification of a packet by the rules, in functions that the verifier follows once each, whatever their callers
+//! know.
 
 use crate::arrived;
 use crate::local_addresses;
@@ -108,7 +109,7 @@ pub extern "C" fn gatebell_as_forwarded(
     0
 }
 
-/// Whether it matters who sends a packet of this kind, whatever the rules ask. 1: it does.
+/// Returns 1 if it matters who sends a packet of this kind, whatever the rules ask.
 ///
 /// A global function for the verifier: what it learns of the headers ends here, and is not followed into what comes after.
 #[unsafe(no_mangle)]

@@ -23,7 +23,7 @@ use firewall_abi::rules::NEEDS_NAMES;
 const TCP: u8 = 6;
 const SYN: u8 = 2;
 
-/// Whether somebody may ask for this connection; if not, that is counted and told. Its first packet is judged in any case.
+/// Returns whether this connect is allowed; if not, counts and tells it. The first packet is judged in any case.
 #[inline(never)]
 pub fn may(call: *const bpf_sock_addr, six: bool) -> bool {
     if offset!(calls.known) == 0 {
@@ -57,7 +57,7 @@ fn called4(call: *const bpf_sock_addr) -> [u64; 2] {
     [0, MAPPED | u64::from(u32::from_be(address))]
 }
 
-/// The same of who calls by a socket of IPv6.
+/// Returns the address called by a socket of IPv6.
 #[inline(always)]
 fn called6(call: *const bpf_sock_addr) -> [u64; 2] {
     // SAFETY: the program's own context.
@@ -95,14 +95,14 @@ fn first_packet(address: [u64; 2], port: u16) -> Parsed {
     }
 }
 
-/// Where a packet goes, in two words.
+/// Returns a packet's destination, in two words.
 #[inline(always)]
 fn destination(flow: &PacketHeaders) -> [u64; 2] {
     let words: [u64; 2] = zerocopy::transmute!(flow.destination);
     words.map(u64::from_be)
 }
 
-/// Whether the socket may send the first packet, as far as that is known.
+/// Returns whether the socket may send the first packet, as far as that is known.
 #[inline(always)]
 fn may_send(socket: u64, packet: &mut Parsed) -> bool {
     let rules = InForce::now();
@@ -179,21 +179,21 @@ fn settle(socket: u64, flow: &PacketHeaders, decision: &Decision) {
 
 /// `NF_INET_LOCAL_OUT`.
 const LOCAL_OUT: u64 = 3;
-/// How the kernel's hooks are in order: between these stands what translates where a packet goes (`NF_IP_PRI_NAT_DST`, and IPVS
+/// Priorities of hooks between which a packet's destination is translated (`NF_IP_PRI_NAT_DST`, and IPVS
 /// right behind it).
 const TRANSLATORS: core::ops::Range<i32> = -100..0;
-/// Where chains stand that filter (`NF_IP_PRI_FILTER`): taken for such that rewrite nothing. At any other priority before our own
-/// (`hooks.rs` of the service has it), a chain of nftables is there to change something, an address maybe.
+/// Priority of chains that filter (`NF_IP_PRI_FILTER`): taken for such that rewrite nothing. At any other priority before
+/// our own (`hooks.rs` of the service has it), a chain of nftables is there to change something, an address maybe.
 const FILTER: i32 = 0;
 const OURS: i32 = 50;
 /// `NF_HOOK_OP_NF_TABLES`: it runs a chain of nftables.
 const RUNS_CHAIN: u8 = 1;
-/// How many hooks are looked at.
+/// Largest number of hooks that are looked at.
 const MOST_HOOKS: u64 = 16;
 /// `size_of` a `struct nf_hook_entry`: a function and what it is given.
 const HOOK: u64 = 16;
 
-/// Whether the address may be another one before the rules see it; none: that can't be known.
+/// Returns whether the address may be another one before the rules see it; `None`: that can't be known.
 #[inline(always)]
 fn may_translate(socket: u64, ip_version: u8) -> Option<bool> {
     let netns = kernel::follow(socket, offset!(socket_netns))?;
@@ -236,7 +236,7 @@ fn may_translate(socket: u64, ip_version: u8) -> Option<bool> {
     None
 }
 
-/// Whether what is called is, or may be, the machine itself.
+/// Returns whether the destination is, or may be, the machine itself.
 #[inline(always)]
 fn stays(socket: u64, flow: &PacketHeaders) -> bool {
     const LOOPBACK_V4: u64 = MAPPED >> 24 | 127;

@@ -17,17 +17,17 @@ use firewall_abi::dns::{
 };
 use firewall_abi::packet::{Decision, Direction, PacketHeaders, Reason, Verdict};
 
-/// Where they wait for the service, which alone has this ring.
+/// Ring of DNS answers for the service, which alone has it.
 #[btf_map]
 static DNS_ANSWERS: RingBuf<AnswerPacket, RING_BYTES> = RingBuf::new();
-/// How many were handed to the service, and how many found no room.
+/// Numbers of answers that were handed to the service, and of those that found no room.
 #[btf_map]
 static DNS_SEEN: Array<AnswersSeen, 1> = Array::new();
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
-/// Whether a packet that comes in is an answer that the zone gets, or one that goes out a question. 1: it is.
+/// Returns 1 if a packet that comes in is an answer that the zone gets, or one that goes out a question.
 ///
 /// A global function for the verifier: what it knows of the decision ends here, and is not followed into what comes after.
 #[unsafe(no_mangle)]
@@ -78,7 +78,7 @@ pub fn hand_on(packet: &InStack<false>) {
     }
 }
 
-/// The same of a question.
+/// Hands a DNS question on to the service.
 #[inline(always)]
 pub fn hand_on_question(packet: &InStack<false>) {
     let Some(seen) = DNS_SEEN.get(0) else {

@@ -1,4 +1,4 @@
-//! Who is at the ends of a connection, as its entry has it: the socket's owner here, and the devices.
+//! Ends of a connection, as its entry has them: the socket's owner here, and the devices.
 
 use crate::flows::Flows;
 use crate::guests;
@@ -28,7 +28,7 @@ pub extern "C" fn gatebell_note_owner(socket: u64, entry: *mut FlowEntry) -> i32
     0
 }
 
-/// Whether the socket is somebody else's than a connection of datagrams. 1: it is.
+/// Returns 1 if the socket is somebody else's than a connection of datagrams.
 ///
 /// A global function for the verifier, as `gatebell_classify` is.
 #[unsafe(no_mangle)]
@@ -44,7 +44,7 @@ pub extern "C" fn gatebell_is_anothers(socket: u64, entry: *const FlowEntry) -> 
     (owner.program != entry.program || owner.user != entry.user).into()
 }
 
-/// Whether what answers a datagram comes to another's socket than it was sent by. 1: it does.
+/// Returns 1 if what answers a datagram comes to another's socket than it was sent by.
 ///
 /// A global function for the verifier, as `gatebell_classify` is: it would follow what comes after once for each way through here.
 #[unsafe(no_mangle)]
@@ -63,7 +63,7 @@ pub extern "C" fn gatebell_is_heard_by_another(
     is_heard_by_another(flow, receiver, is_anothers, &mut Flows::<false>).into()
 }
 
-/// Whether a packet can't be a reply in this connection, by the devices at these addresses. 1: it can't.
+/// Returns 1 if a packet can't be a reply in this connection, by the devices at these addresses.
 ///
 /// A global function for the verifier, as `gatebell_classify` is.
 #[unsafe(no_mangle)]

@@ -24,12 +24,13 @@ use firewall_abi::packet::Direction;
 /// Confirmed connections. None makes room for a new one; the service removes what has been silent for long.
 #[btf_map]
 static FLOWS: HashMap<FlowKey, FlowEntry, MAX_FLOWS> = HashMap::new();
-/// How many of them there are, and how many of these began outside.
+/// Number of confirmed connections, and of those among them that began outside.
 #[btf_map]
 static ASSURED: Array<u32, 2> = Array::new();
 const ALL: u32 = 0;
 const ARRIVALS: u32 = 1;
-/// How many of them each quota owner has. Whoever puts one in or takes one out counts it; the service leaves that to the driver.
+/// Number of confirmed connections of each quota owner. Whoever inserts or removes one counts it; the service leaves
+/// that to the driver.
 #[btf_map]
 static CHARGED: Array<u32, QUOTA_OWNERS> = Array::new();
 /// Connections that began outside and are not confirmed. The oldest makes room for the next.
@@ -40,14 +41,14 @@ static ARRIVING: LruHashMap<FlowKey, FlowEntry, MAX_UNCONFIRMED_ARRIVALS> = LruH
 #[btf_map]
 static RETIRED: Array<RetiredFlow, MAX_RETIRED> = Array::new();
 
-/// One of them, in a cache line's room.
+/// Retired connection, in a cache line's room.
 #[repr(C)]
 struct RetiredFlow {
     key: FlowKey,
     retired: Retired,
 }
 
-/// What an entry is before it is filled in. Written by the service.
+/// Template of an entry before it is filled in. Written by the service.
 #[btf_map]
 static NEW: Array<FlowEntry, 1> = Array::new();
 
@@ -155,13 +156,14 @@ impl<const FORWARDS: bool> Connections for Flows<FORWARDS> {
             || may_wait(oldest_ns(ring * PARTS + other), now_ns)
     }
 
-    /// By an atomic addition: both ends, and several threads of one, send on processors of their own. One that nobody waits for.
+    /// Adds atomically: both ends, and several threads of one, send on processors of their own. Nobody waits for the
+    /// addition.
     #[inline(always)]
     fn add(counter: &mut u64, more: u64) {
         add(counter, more);
     }
 
-    /// What another processor adds between the telling and the removal is lost.
+    /// Removes a connection. What another processor adds between the telling and the removal is lost.
     #[inline(never)]
     fn remove(&mut self, key: &FlowKey) {
         tell_carried(key);
@@ -271,7 +273,7 @@ pub fn reclassify(key: &FlowKey) {
     }
 }
 
-/// Whether what began in this direction began outside.
+/// Returns whether what began in this direction began outside.
 #[inline(always)]
 const fn arrived(direction: u8) -> bool {
     direction == Direction::Inbound as u8
@@ -298,7 +300,7 @@ const fn owners_of<const FORWARDS: bool>(quota_owner: u32) -> (u32, Option<u32>)
     }
 }
 
-/// How many of those that make no room a quota owner has.
+/// Returns the number of a quota owner's connections among those that make no room.
 #[inline(always)]
 fn charged_to(owner: u32) -> u32 {
     CHARGED.get(owner).copied().unwrap_or(0)
@@ -345,5 +347,5 @@ fn begin(key: &FlowKey, slot: u32) -> i32 {
     PENDING.insert(key, new, ONLY_NEW).err().unwrap_or(0)
 }
 
-/// Of what began outside.
+/// Slot number of connections that began outside: none.
 const NO_SLOT: u32 = u32::MAX;

@@ -1,4 +1,4 @@
-//! Which bridges lead to guests of this machine alone, by the kernel's own lists of devices and of network namespaces.
+//! Bridges that lead to guests of this machine alone, by the kernel's own lists of devices and of network namespaces.
 //!
 //! A bridge's name says nothing of that, and what is true of one now need not be so once it has another port. So whenever the rules
 //! ask, its ports are looked through: each has to be a virtual machine's or another program's (tap), or to have its other end in
@@ -15,34 +15,34 @@ use firewall_abi::rules::NEEDS_GUESTS;
 struct Search {
     /// The zone's network namespace (`struct net`).
     zone: u64,
-    /// Whether all others are younger.
+    /// `true` if all other namespaces are younger.
     is_first: bool,
-    /// What the list of ports begins and ends with,
+    /// Head of the list of ports.
     ports: u64,
     /// and where the search is in it.
     port: u64,
     /// The namespace that is looked for; 0: none is.
     wanted: u64,
-    /// Where the search is in the list of namespaces.
+    /// Position of the search in the list of namespaces.
     at: u64,
-    /// Whether there was a port at all.
+    /// `true` if there was a port at all.
     any: bool,
-    /// What was found.
+    /// Result of the search.
     found: i32,
 }
 
-/// How many steps this may take: a bridge has 1024 ports at most.
+/// Largest number of steps of the search: a bridge has 1024 ports at most.
 const MOST_STEPS: u32 = 1 << 13;
 
-/// What [`gatebell_guests`] says, in numbers, because eBPF returns nothing else: the device is no bridge that leads to guests alone, or
-/// nobody asks,
+/// Result of [`gatebell_guests`], a number because eBPF returns nothing else: the device is no bridge that leads to
+/// guests alone, or nobody asks,
 pub const NO: i32 = 0;
 /// it is one,
 const YES: i32 = 1;
 /// it can't be known.
 const UNKNOWN: i32 = 2;
 
-/// What stands before the name of a device for what was found.
+/// Returns the bits that stand before a device's name for this result.
 #[inline(always)]
 pub const fn before_name(found: i32) -> u64 {
     const KIND: u32 = GUESTS.trailing_zeros();
@@ -50,7 +50,7 @@ pub const fn before_name(found: i32) -> u64 {
     (found as u64 & 3) << KIND
 }
 
-/// Whether the device at this address leads to guests alone. Unless it is asked for anyway (1), only rules ask.
+/// Returns whether the device at this address leads to guests alone. Unless it is asked for anyway (1), only rules ask.
 ///
 /// A global function for the verifier, as `gatebell_classify` is.
 #[unsafe(no_mangle)]
@@ -165,7 +165,7 @@ fn next_namespace(search: &mut Search) -> Option<bool> {
     Some(at_the_end)
 }
 
-/// Whether no namespace is older than this one: what stands before it is where the list begins, and no namespace.
+/// Returns whether no namespace is older than this one: before it then stands the list's head, which is no namespace.
 #[inline(always)]
 fn is_first(netns: u64) -> Option<bool> {
     /// `list_head.prev`
@@ -175,7 +175,7 @@ fn is_first(netns: u64) -> Option<bool> {
     Some(!is_namespace(before))
 }
 
-/// Whether a namespace is here: its loopback device is in it.
+/// Returns whether a namespace is at this address: its loopback device is in it.
 #[inline(always)]
 fn is_namespace(netns: u64) -> bool {
     let device: Option<u64> = kernel::read(netns, offset!(guests.netns_loopback));

@@ -72,13 +72,14 @@ pub fn judge<P: PacketView>(packet: &P, direction: Direction, is_of_dns: &mut u3
     settle(packet, length, &parsed.flow, direction, &decision)
 }
 
-/// Whether a packet never leaves the machine. What is forwarded may come by the loopback device, and leave.
+/// Returns whether a packet never leaves the machine. What is forwarded may come by the loopback device, and leave.
 #[inline(always)]
 fn stays<P: PacketView>(packet: &P) -> bool {
     packet.device_number() == LOOPBACK && (!P::FORWARDED || packet.out_device_number() == LOOPBACK)
 }
 
-/// Whether a packet is one by which the service sees whether packets come by here. By what it carries: others' rules may give it any mark.
+/// Returns whether a packet is a canary, by which the service sees whether packets come by here. It is known by what it
+/// carries: others' rules may give it any mark.
 #[inline(always)]
 fn is_canary<P: PacketView>(packet: &P) -> bool {
     let length = packet.length();
@@ -104,7 +105,7 @@ fn note_canary<P: PacketView>(packet: &P, direction: Direction) {
     );
 }
 
-/// Whether some rule asks who gets a packet, so that this is judged at its socket.
+/// Returns whether some rule asks who gets a packet, so that this is judged at its socket.
 #[inline(always)]
 fn needs_owner(rules: &InForce) -> bool {
     head(rules).is_some_and(|head| head.needs & (NEEDS_USER | NEEDS_PROGRAM | NEEDS_PERSON) != 0)
@@ -197,13 +198,13 @@ pub fn judges_loopback(rules: &InForce) -> bool {
     head(rules).is_some_and(|head| head.needs & NEEDS_LOOPBACK != 0)
 }
 
-/// Who is at the zone's end of a packet.
+/// Local identity of a packet: who is at the zone's end of it.
 struct AtZone<'a, P> {
     packet: &'a P,
-    /// Whether the rules were asked.
+    /// `true` if the rules were asked.
     asked: bool,
-    /// Who it is, once that is found: handed in, because the small stack has room for it once, and room beside it for nothing that
-    /// need not have an address.
+    /// Local identity, once it is found: handed in, because the small stack has room for it once, and room beside it
+    /// for nothing that need not have an address.
     local: &'a mut PacketMeta,
 }
 

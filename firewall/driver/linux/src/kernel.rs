@@ -73,27 +73,28 @@ impl Task {
         peek(peek(self.address, offset!(task_parent)), offset!(task_tgid))
     }
 
-    /// How its process ended, as `wait` has it. Once its last thread ends, the kernel knows.
+    /// Returns the exit code of the task's process, as `wait` has it. Once its last thread ends, the kernel knows.
     #[inline(always)]
     pub fn exit_code(&self) -> u32 {
         self.signal()
             .map_or(0, |signal| peek(signal, offset!(signal_exit_code)))
     }
 
-    /// How many threads of its process have not begun to end.
+    /// Returns the number of threads of the task's process that have not begun to end.
     #[inline(always)]
     pub fn live(&self) -> Option<u32> {
         read(self.signal()?, offset!(signal_live))
     }
 
-    /// Where `sched_process_exit` says whether this thread is the last one.
+    /// Returns the offset at which `sched_process_exit` says whether this thread is the last one.
     #[inline(always)]
     pub fn last_is_said_at(&self) -> Option<usize> {
         let at = offset!(exit_group_dead);
         (at != 0).then_some(at as usize)
     }
 
-    /// When its process began, in nanoseconds of the clock that includes sleep: with the process's number, no other's.
+    /// Returns the start of the task's process, in nanoseconds of the clock that includes sleep: with the process's
+    /// number, no other's.
     #[inline(always)]
     pub fn process_began(&self) -> Option<u64> {
         read(self.leader()?, offset!(task_started))
@@ -105,7 +106,7 @@ impl Task {
         read(self.leader()?, offset!(task_name))
     }
 
-    /// Where its arguments start and end, in its own memory.
+    /// Returns the start and the end of the process's arguments, in its own memory.
     #[inline(always)]
     pub fn arguments(&self) -> Option<(u64, u64)> {
         let memory = self.memory()?;

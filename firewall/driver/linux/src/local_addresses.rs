@@ -1,20 +1,20 @@
-//! Which addresses are the machine's own, by the kernel's own lists of devices and of their addresses.
+//! Addresses of the machine itself, by the kernel's own lists of devices and of their addresses.
 
 use crate::kernel::{self, offset};
 use aya_ebpf::helpers::generated::bpf_loop;
 use core::ffi::c_void;
 use firewall_abi::firewall::LOOPBACK;
 
-/// What stands in the lower half of a mapped address, above it.
+/// Upper half of a mapped address's lower word, above the address of IPv4.
 pub const MAPPED: u64 = 0xFFFF << 32;
 
-/// Whether an address, in two words, is a mapped one of IPv4.
+/// Returns whether an address, in two words, is a mapped one of IPv4.
 #[inline(always)]
 pub const fn is_v4(address: &[u64; 2]) -> bool {
     address[0] == 0 && address[1] >> 32 == MAPPED >> 32
 }
 
-/// What [`is_own`] says, in numbers, because eBPF returns nothing else: it is none of them,
+/// Result of [`is_own`], a number because eBPF returns nothing else: the address is none of the machine's,
 pub const NO: u32 = 0;
 /// it is one of them,
 pub const YES: u32 = 1;
@@ -25,25 +25,25 @@ pub const UNKNOWN: u32 = 2;
 struct Search {
     address: [u64; 2],
     is_v4: bool,
-    /// What the list of devices begins and ends with.
+    /// Head of the list of devices.
     devices: u64,
-    /// Where the search is in that list.
+    /// Position of the search in the list of devices.
     device: u64,
-    /// What the list of this device's addresses ends with.
+    /// Head of the list of this device's addresses.
     end: u64,
-    /// Where the search is in that list; 0: nowhere.
+    /// Position of the search in the list of addresses; 0: nowhere.
     at: u64,
-    /// Whether this device is the loopback one, all of whose networks are the machine's own.
+    /// `true` if this device is the loopback one, all of whose networks are the machine's own.
     is_loopback: bool,
-    /// What was found.
+    /// Result of the search.
     found: u32,
 }
 
-/// How many steps this may take.
+/// Largest number of steps of the search.
 const MOST_STEPS: u32 = 1 << 14;
 
-/// Whether this is an address of a device in this network namespace (`struct net`). Others may be the machine's own by a route: of
-/// IPv4 it is known whether there is such a one, and not which; of IPv6 neither.
+/// Returns whether this is an address of a device in this network namespace (`struct net`). Others may be the machine's
+/// own by a route: of IPv4 it is known whether there is such a one, and not which; of IPv6 neither.
 #[inline(never)]
 pub fn is_own(netns: u64, address: &[u64; 2]) -> u32 {
     if offset!(calls.known) == 0 || netns == 0 {

@@ -70,16 +70,17 @@ use packet::{AtSocket, InStack, bpf_nf_ctx};
 #[btf_map]
 static ZONE: CgroupArray<1> = CgroupArray::new();
 
-/// Who judges where, and who goes on after that, by the numbers below. Filled by the service: another program is put in by one update.
+/// Programs that judge, and those that go on after that, by the numbers below. Filled by the service: another program is
+/// put in by one update.
 #[btf_map]
 static JUDGES: ProgramArray<6> = ProgramArray::new();
 const LOCAL_IN: u32 = 0;
 const FORWARD: u32 = 1;
 const LOCAL_OUT: u32 = 2;
-/// Who hands on what passes, and what it is.
+/// Programs that hand on a packet of DNS that passes.
 const DNS_ANSWER: u32 = 3;
 const DNS_QUESTION: u32 = 4;
-/// Who hands on what was rejected.
+/// Program that hands on what was rejected.
 const REJECTED: u32 = 5;
 
 /// `NF_DROP` and `NF_ACCEPT`.

@@ -17,38 +17,38 @@ use zerocopy::FromBytes;
 
 /// A packet, who is at its end in the zone, and by which devices it goes.
 pub trait PacketView: Bytes {
-    /// Whether it goes through the machine.
+    /// `true` if the packet goes through the machine.
     const FORWARDED: bool = false;
 
     /// The connections that it may go on with.
     type Flows: Connections + Default;
 
-    /// Whether a socket is about to get it, and it was seen before, as it came in.
+    /// `true` if a socket is about to get the packet, and it was seen before, as it came in.
     const AT_SOCKET: bool = false;
 
     /// Bytes of the packet, from its IP header on.
     fn length(&self) -> u32;
 
-    /// Where it is in the kernel's memory, and where its bytes are: numbers, to know it by.
+    /// Returns the addresses of the packet and of its bytes in the kernel's memory: numbers, to know it by.
     fn at(&self) -> [u64; 2];
 
     /// The number of the device that it comes in by, or goes out by; of what is forwarded, the one that it comes in by. 0: there
     /// is none.
     fn device_number(&self) -> u32;
 
-    /// That device's name, as rules ask for it.
+    /// Returns the name of that device, as rules ask for it.
     fn device_name(&self) -> [u64; 2];
 
-    /// Where that device is in the kernel's memory, for the verifier a number; 0: there is none.
+    /// Returns the address of that device in the kernel's memory, for the verifier a number; 0: there is none.
     fn device_address(&self) -> u64;
 
     /// The number of the device that what is forwarded goes out by; else 0.
     fn out_device_number(&self) -> u32;
 
-    /// That device's name.
+    /// Returns the name of the device that what is forwarded goes out by.
     fn out_device_name(&self) -> [u64; 2];
 
-    /// Where that device is.
+    /// Returns the address of the device that what is forwarded goes out by.
     #[inline(always)]
     fn out_device_address(&self) -> u64 {
         0
@@ -62,16 +62,18 @@ pub trait PacketView: Bytes {
         0
     }
 
-    /// Where the socket is that sends it, or gets it, in the kernel's memory; 0: none is known, or the packet is forwarded.
+    /// Returns the kernel's address of the socket that sends or gets the packet; 0: none is known, or the packet is
+    /// forwarded.
     fn socket_address(&self) -> u64;
 
     /// The user whose socket sends it: `NO_USER` if that is not known, [`engine::quota::KERNEL`] if none does.
     fn user(&self) -> u32;
 
-    /// Whether it goes to everyone on its link, as its route has it.
+    /// Returns whether the packet goes to everyone on its link, as its route has it.
     fn goes_to_everyone(&self) -> bool;
 
-    /// Where the kernel tracks the connection of what is forwarded, and the network namespace; zeros: it does not, or can't be looked at.
+    /// Returns the kernel's tracked connection of what is forwarded, and the network namespace; zeros: it is not
+    /// tracked, or can't be looked at.
     #[inline(always)]
     fn tracked(&self) -> (u64, u64) {
         (0, 0)
@@ -91,7 +93,7 @@ pub fn number_of(device: u64) -> u32 {
     }
 }
 
-/// Its name.
+/// Returns the name of the kernel's device at this address.
 #[inline(always)]
 fn name_of(device: u64) -> [u64; 2] {
     if device == 0 {
@@ -116,7 +118,7 @@ fn route_flags(route: u64) -> u32 {
     }
 }
 
-/// What netfilter hands to a program, under the kernel's own name: its verifier goes by that.
+/// Context that netfilter hands to a program, under the kernel's own name: its verifier goes by that.
 #[repr(C)]
 #[allow(non_camel_case_types, reason = "the kernel's name")]
 pub struct bpf_nf_ctx {
@@ -151,7 +153,7 @@ pub struct InStack<const FORWARDED: bool> {
     state: *const c_void,
     /// The device by which it comes, or goes if it comes by none, as the stack names it to those who judge: a bridge, not its port.
     device: u64,
-    /// Of what is forwarded what the program was called with, else the socket that it carries: one word, because the stack is small.
+    /// Context of the program if the packet is forwarded, else the packet's socket: one word, because the stack is small.
     /// What is forwarded carries none: the IP stack has let go of it as the packet came in.
     beside: u64,
 }
@@ -235,7 +237,7 @@ impl<const FORWARDED: bool> InStack<FORWARDED> {
         unsafe { bpf_dynptr_read(to.as_mut_ptr().cast(), length, view, 0, 0) == 0 }
     }
 
-    /// Which way it goes, by whether it comes and goes by devices.
+    /// Returns the packet's direction, by whether it comes and goes by devices.
     #[inline(always)]
     pub fn direction(&self) -> Direction {
         let comes_in = of_hook(self.state, offset!(state_in)) != 0;
@@ -247,8 +249,9 @@ impl<const FORWARDED: bool> InStack<FORWARDED> {
         }
     }
 
-    /// Whether a bridge passes it on from one of its ports to another, and shows it here for `br_netfilter`'s sake: its device
-    /// is a port then, and neither of those that the stack names. That of IPv6 to a group is the one that it goes out by.
+    /// Returns whether a bridge passes it on from one of its ports to another, and shows it here for `br_netfilter`'s
+    /// sake: its device is a port then, and neither of those that the stack names. That of IPv6 to a group is the one
+    /// that it goes out by.
     #[inline(always)]
     pub fn is_bridged(&self) -> bool {
         let device = of_packet(self.skb, offset!(skb_device));
@@ -261,8 +264,8 @@ impl<const FORWARDED: bool> InStack<FORWARDED> {
         if FORWARDED { 0 } else { self.beside }
     }
 
-    /// What the program was called with, if it is forwarded. Read where it stands: kept elsewhere besides, it takes room that the
-    /// stack does not have.
+    /// Returns the program's context, if the packet is forwarded. Read where it stands: kept elsewhere besides, it
+    /// takes room that the stack does not have.
     #[inline(always)]
     pub fn context(&self) -> *mut bpf_nf_ctx {
         black_box(self).beside as *mut bpf_nf_ctx
@@ -491,7 +494,7 @@ pub struct AtSocket {
 }
 
 impl AtSocket {
-    /// As the socket's hook gets it.
+    /// Takes the context that the socket's hook gets.
     #[inline(always)]
     pub const fn of(context: *mut __sk_buff) -> Self {
         Self { context }
@@ -509,7 +512,7 @@ impl AtSocket {
         self.of_packet(offset!(skb_socket))
     }
 
-    /// Whether a datagram of IPv4 went to everyone on its link, as its route has it.
+    /// Returns whether a datagram of IPv4 went to everyone on its link, as its route has it.
     #[inline(always)]
     pub fn went_to_everyone(&self) -> bool {
         route_flags(self.of_packet(offset!(skb_route))) & BROADCAST != 0
@@ -541,7 +544,8 @@ impl Bytes for AtSocket {
         (failed == 0).then(|| unsafe { bytes.assume_init() })
     }
 
-    /// They were walked over as the packet was delivered, and nothing that they lead on has come here.
+    /// Does nothing: the options were walked over as the packet was delivered, and nothing that they lead on has come
+    /// here.
     #[inline(always)]
     fn walk(&self, _: &mut Ipv4Options) {}
 }
@@ -602,7 +606,7 @@ impl PacketView for AtSocket {
         self.socket()
     }
 
-    /// What comes in asks nobody.
+    /// Returns `false`: of what comes in nobody asks that.
     #[inline(always)]
     fn goes_to_everyone(&self) -> bool {
         false

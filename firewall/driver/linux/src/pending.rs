@@ -1,4 +1,4 @@
-//! Where connections stand that are not confirmed, and began inside or are forwarded: rings of slots, each of one quota owner.
+//! Connections that are not confirmed, and began inside or are forwarded: rings of slots, each of one quota owner.
 
 use crate::atomics::{add_word, take};
 use aya_ebpf::btf_maps::{Array, HashMap};
@@ -10,20 +10,20 @@ use firewall_abi::firewall::{FlowEntry, FlowKey, QUOTA_OWNERS, RING, RINGS};
 #[btf_map]
 pub static PENDING: HashMap<FlowKey, FlowEntry, PENDING_SLOTS> = HashMap::new();
 const PENDING_SLOTS: usize = RINGS * RING;
-/// Who has been in each slot, last. A ring of slots is one quota owner's, so that his next pushes out his oldest.
+/// Key of the last connection in each slot. A ring of slots is one quota owner's, so that his next pushes out his oldest.
 #[btf_map]
 pub static SLOT_KEYS: Array<FlowKey, PENDING_SLOTS> = Array::new();
-/// How many slots of each ring were taken so far: the next one follows.
+/// Number of slots of each ring that were taken so far: the next one follows.
 #[btf_map]
 static RING_CURSORS: Array<u32, RINGS> = Array::new();
-/// How many of each part of each ring.
+/// Number of slots of each part of each ring that were taken so far.
 #[btf_map]
 static PART_CURSORS: Array<u32, { RINGS * PARTS as usize }> = Array::new();
 const PART: u32 = RING as u32 / PARTS;
-/// Whose each ring is: one more than his number. The service takes it away from who has none pending.
+/// Quota owner of each ring: one more than his number. The service takes it away from who has none pending.
 #[btf_map]
 static RING_OWNERS: Array<u32, RINGS> = Array::new();
-/// Which ring each quota owner has: one more than its number.
+/// Ring of each quota owner: one more than its number.
 #[btf_map]
 pub static OWNER_RINGS: Array<u32, QUOTA_OWNERS> = Array::new();
 
@@ -55,7 +55,7 @@ pub fn next_slot<const FORWARDS: bool>(quota_owner: u32) -> u32 {
     first + (taken & (slots - 1))
 }
 
-/// When whoever makes room next in this part of a ring was last heard of; 0: there is room.
+/// Returns the last activity of the connection that makes room next in this part of a ring; 0: there is room.
 #[inline(always)]
 pub fn oldest_ns(part: u32) -> u64 {
     let taken = PART_CURSORS.get(part).copied().unwrap_or(0);
@@ -70,10 +70,10 @@ pub fn oldest_ns(part: u32) -> u64 {
     }
 }
 
-/// Where a protocol stands: who was in a slot has left it, or nobody was there. Nothing of this protocol begins a connection.
+/// Value in place of a protocol: who was in a slot has left it, or nobody was there. No connection has this protocol.
 pub const NOBODY: u32 = 0;
 
-/// Whether who was put in this slot is in it still.
+/// Returns whether the connection that was put in this slot is in it still.
 #[inline(always)]
 pub fn is_pending_at(key: &FlowKey, slot: u32) -> bool {
     // SAFETY: read at once.

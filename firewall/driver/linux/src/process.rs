@@ -17,7 +17,7 @@ use core::ffi::c_void;
 use firewall_abi::kind;
 use firewall_abi::process::{ARGUMENT_BYTES, PATH_BYTES, Process};
 
-/// Where `sched_process_exec` says at which offset its file name stands. Fixed since the event exists.
+/// Offset of the word in which `sched_process_exec` has its file name's offset. Fixed since the event exists.
 const FILENAME: usize = 8;
 
 /// The current process has started to run a program.
@@ -59,7 +59,8 @@ pub fn ended(ctx: &TracePointContext) {
     );
 }
 
-/// Whether nothing is left of the process. A kernel that does not say where to look has its first thread stand for it.
+/// Returns whether nothing is left of the process. If the kernel does not say where to look, its first thread stands
+/// for it.
 #[inline(always)]
 fn is_the_last(ctx: &TracePointContext, task: Option<&Task>) -> bool {
     let Some(task) = task else {
@@ -91,7 +92,7 @@ fn of_the_zone() -> bool {
     ZONE.current_task_under_cgroup(0) == Ok(true)
 }
 
-/// What there is to tell of a process.
+/// Facts about a process for those who want to be told.
 struct Seen {
     kind: Kind,
     pid: u32,
@@ -101,7 +102,7 @@ struct Seen {
     name: [u64; 2],
     program: [u64; 2],
     path: *const c_void,
-    /// Where its arguments are, and how many bytes.
+    /// Address of the process's arguments; the next field is their length, in bytes.
     arguments: u64,
     length: u64,
 }

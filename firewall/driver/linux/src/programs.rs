@@ -1,4 +1,4 @@
-//! Which programs there are: the path by which each was first seen to be started, so that records need name its file only.
+//! Paths of programs, by which each was first seen to be started, so that records need name its file only.
 
 use aya_ebpf::btf_maps::LruHashMap;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
@@ -11,7 +11,7 @@ use firewall_abi::process::PATH_BYTES;
 /// A path in words, for the compiler's sake; what follows its final zero means nothing.
 type Path = [u64; PATH_BYTES / 8];
 
-/// By [`firewall_abi::packet::PacketMeta::program`]. The service adds those that ran before the driver did.
+/// Paths by [`firewall_abi::packet::PacketMeta::program`]. The service adds those that ran before the driver did.
 #[btf_map]
 static PROGRAMS: LruHashMap<[u64; 2], Path, MAX_PROGRAMS> = LruHashMap::new();
 

@@ -12,21 +12,21 @@ use aya_ebpf::macros::btf_map;
 use firewall_abi::packet::{Decision, Direction, NO_RULE, PacketHeaders, PacketMeta, Verdict};
 use firewall_abi::rejected::{MOST_BYTES, RING_BYTES, RejectedPacket, RejectedSeen};
 
-/// Where they wait for the service, which alone has this ring.
+/// Ring of rejected packets for the service, which alone has it.
 #[btf_map]
 static REJECTED: RingBuf<RejectedPacket, RING_BYTES> = RingBuf::new();
-/// How many were handed to the service, and how many found no room.
+/// Numbers of packets that were handed to the service, and of those that found no room.
 #[btf_map]
 static REJECTED_SEEN: Array<RejectedSeen, 1> = Array::new();
 
-/// Whether what the zone sends is of the kind that answers are.
+/// Returns whether what the zone sends is of the kind that answers are.
 #[inline(always)]
 pub const fn may_be_answer(flow: &PacketHeaders) -> bool {
     flow.direction == Direction::Outbound as u8 && engine::rejected::may_be_answer(flow)
 }
 
-/// Whether the service sends this packet to answer what was rejected: by the socket that it has for that, and of a kind that begins
-/// nothing and opens nothing.
+/// Returns whether the service sends this packet to answer what was rejected: by the socket that it has for that, and
+/// of a kind that begins nothing and opens nothing.
 #[inline(always)]
 pub fn is_answer<P: PacketView>(packet: &P, flow: &PacketHeaders) -> bool {
     gatebell_may_be_answer(flow) == 1 && is_answering(packet.socket_number())
@@ -81,7 +81,7 @@ pub fn hand_on(packet: &InStack<false>) {
     });
 }
 
-/// The same of one that was rejected where a socket would have got it.
+/// Hands on a packet that was rejected where a socket would have got it.
 #[inline(never)]
 pub fn hand_on_at_socket(packet: &AtSocket) {
     let (length, device) = (packet.length(), packet.device_number());

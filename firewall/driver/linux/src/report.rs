@@ -1,4 +1,4 @@
-//! What apps are told: what was decided of a packet, and what a connection has carried.
+//! Reports to apps: the decision on a packet, and the traffic that a connection has carried.
 
 use crate::socket_owner;
 use aya_ebpf::helpers::generated::bpf_loop;
@@ -28,7 +28,7 @@ pub fn report_call(socket: u64, flow: &PacketHeaders, decision: &Decision) {
     tell_all(used, &mut seen);
 }
 
-/// What there is to tell of a packet.
+/// Facts about a packet for those who want to be told.
 pub struct Seen<'a> {
     pub flow: &'a PacketHeaders,
     pub decision: &'a Decision,
@@ -36,7 +36,7 @@ pub struct Seen<'a> {
     pub length: u32,
     pub interface: u32,
     pub out_interface: u32,
-    /// When it was, once somebody wants to know; 0: nobody has asked.
+    /// Time of the packet, once somebody wants to know; 0: nobody has asked.
     pub stamp_ns: u64,
 }
 
@@ -94,7 +94,7 @@ extern "C" fn tell(slot: u32, seen: *mut Seen<'_>) -> i64 {
     0
 }
 
-/// What a connection has carried.
+/// Traffic that a connection has carried.
 pub struct Carrying<'a> {
     pub key: &'a FlowKey,
     pub entry: &'a FlowEntry,

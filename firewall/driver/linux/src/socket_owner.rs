@@ -1,4 +1,4 @@
-//! Whose socket it is: the process that made it, or has asked to connect or to send by it, remembered in the socket's own
+//! Owner of a socket: the process that made it, or has asked to connect or to send by it, remembered in the socket's own
 //! storage. The service tells of those sockets that are older than the driver.
 //!
 //! The kernel frees the storage with the socket, and a connection that is accepted inherits its listener's owner.
@@ -181,7 +181,8 @@ fn connection_of(socket: u64) -> Option<u64> {
     is_one.then_some(connection)
 }
 
-/// Whether the kernel made it for itself. One of TCP may be a part of a program's own (SMC): nobody's, then.
+/// Returns whether the kernel made the socket for itself. One of TCP may be a part of a program's own (SMC): nobody's,
+/// then.
 #[inline(always)]
 fn is_kernels_own(socket: u64, state: u8) -> bool {
     let bits: u8 = kernel::read(socket, offset!(socket_kernel)).unwrap_or(0);
@@ -189,7 +190,7 @@ fn is_kernels_own(socket: u64, state: u8) -> bool {
     u64::from(bits) & offset!(socket_kernel_bit) != 0 && (protocol != TCP || state == CLOSE)
 }
 
-/// How many storages of others are looked through for ours.
+/// Largest number of others' storages that are looked through for ours.
 const MOST: u32 = 8;
 
 /// Reads who owns a socket.
@@ -201,7 +202,7 @@ fn find(socket: u64, owner: &mut Owner) -> bool {
     }
 }
 
-/// Who asks for something by a socket of the kernel, as far as that is known.
+/// Reads who asks for something by a socket of the kernel, as far as that is known.
 #[inline(never)]
 pub fn asker_of(socket: u64, asker: &mut Asker) {
     let state: u8 = kernel::peek(socket, offset!(socket_state));
@@ -223,7 +224,7 @@ pub fn asker_of(socket: u64, asker: &mut Asker) {
     }
 }
 
-/// Where our note of a socket is, among what others keep with it: a list, each with the address of the map that it is of.
+/// Returns the address of our note of a socket, among what others keep with it: a list, each with the address of its map.
 #[inline(always)]
 fn note_of(socket: u64) -> Option<u64> {
     let ours = (&raw const OWNERS).addr() as u64;
@@ -243,7 +244,7 @@ fn note_of(socket: u64) -> Option<u64> {
     None
 }
 
-/// Whether a socket is in the zone's network namespace: those of the control group may be in others.
+/// Returns whether a socket is in the zone's network namespace: those of the control group may be in others.
 #[inline(always)]
 pub fn is_in(socket: u64, netns: u64) -> bool {
     kernel::follow(socket, offset!(socket_netns))

@@ -1,4 +1,4 @@
-//! What the service fills in, and what the driver counts.
+//! Tables that the service fills in, and counters of the driver.
 
 use crate::atomics::add;
 use crate::socket_owner;
@@ -23,8 +23,8 @@ static RULES: ArrayOfMaps<Table, 2> = ArrayOfMaps::new();
 /// Tables of sets, which generations share: a generation names its own by its index.
 #[btf_map]
 static SETS: ArrayOfMaps<Table, { SETS_TABLES as usize }> = ArrayOfMaps::new();
-/// What addresses have joined since: the service writes each as a whole, and takes out what is over. Room is taken as it is needed
-/// (`BPF_F_NO_PREALLOC`).
+/// Sets that addresses have joined since: the service writes each as a whole, and takes out what is over. Room is taken
+/// as it is needed (`BPF_F_NO_PREALLOC`).
 #[btf_map]
 static MEMBERS: HashMap<[u8; 16], Member, MAX_MEMBERS, 1> = HashMap::new();
 /// Until when the generation that is tried out is in force. Written by the service.
@@ -37,19 +37,19 @@ static VERDICTS: Array<Verdicts, VERDICT_LINES> = Array::new();
 #[btf_map]
 static SERVICE: Array<Service, 1> = Array::new();
 
-/// How many of the service's own packets were seen, by the indices in [`canary`].
+/// Number of the service's own packets that were seen, by the indices in [`canary`].
 #[btf_map]
 static CANARY: Array<u64, { canary::COUNTERS }> = Array::new();
 
-/// What stands in a number until the service sets it, and nowhere else: the compiler keeps equal constants once, so that whoever
-/// looks up a table's index 0 by a pointer to that would look up the service's number.
+/// Value of a number until the service sets it, and of nothing else: the compiler keeps equal constants once, so that
+/// whoever looks up a table's index 0 by a pointer to that would look up the service's number.
 pub const UNSET: u64 = u64::from_ne_bytes(*b"not set.");
 
-/// What the service's own packets carry. Set by it as it loads the driver.
+/// Word that the service's own packets carry. Set by it as it loads the driver.
 #[unsafe(no_mangle)]
 static CANARY_WORD: Global<u64> = Global::new(UNSET);
 
-/// What the numbers of networks are mixed with. Set by the service as it loads the driver.
+/// Seed that the numbers of networks are mixed with. Set by the service as it loads the driver.
 #[unsafe(no_mangle)]
 static SEED: Global<u64> = Global::new(UNSET);
 
@@ -71,13 +71,13 @@ pub fn process_ended(pid: u32) {
     }
 }
 
-/// Whether the service has ended, one way or another.
+/// Returns whether the service has ended, one way or another.
 #[inline(always)]
 pub fn service_is_gone() -> bool {
     SERVICE.get(0).is_some_and(|service| service.gone == 1)
 }
 
-/// Whether a socket is in the zone's network namespace.
+/// Returns whether a socket is in the zone's network namespace.
 #[inline(always)]
 pub fn is_zones(socket: u64) -> bool {
     SERVICE
@@ -85,7 +85,7 @@ pub fn is_zones(socket: u64) -> bool {
         .is_some_and(|service| socket_owner::is_in(socket, service.netns))
 }
 
-/// Whether the service answers by the socket of this number what was rejected.
+/// Returns whether the service answers by the socket of this number what was rejected.
 #[inline(always)]
 pub fn is_answering(socket: u64) -> bool {
     socket != 0
@@ -143,7 +143,7 @@ pub fn count_canary(index: u32) {
     }
 }
 
-/// What those packets carry.
+/// Returns the word that the service's own packets carry.
 #[inline(always)]
 pub fn canary_word() -> u64 {
     CANARY_WORD.load()
@@ -157,7 +157,7 @@ pub fn count_full() {
     }
 }
 
-/// This processor's line.
+/// Returns this processor's line of counters.
 #[inline(always)]
 fn verdicts() -> Option<&'static Verdicts> {
     // SAFETY: the helper has no preconditions.

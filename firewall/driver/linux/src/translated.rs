@@ -1,4 +1,4 @@
-//! Where a packet was sent before its destination was translated, as the kernel's connection tracking remembers it.
+//! Original destination of a packet, before it was translated, as the kernel's connection tracking remembers it.
 //!
 //! While the rules are asked about it as it was sent, where it goes instead stands in what no rule asks for then: of what comes in
 //! there is no device that it goes out by, and at no end of it is a program of this machine's.
@@ -21,7 +21,7 @@ const V6: u16 = 10;
 /// protocol and a direction.
 type End = [u32; 5];
 
-/// That it was sent elsewhere than it goes, and that it was not.
+/// Results: the packet was sent elsewhere than it goes, or it was not.
 pub const YES: i32 = 1;
 const NO: i32 = 0;
 
