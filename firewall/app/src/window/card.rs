@@ -27,8 +27,10 @@ pub struct Card {
     allow: Option<bool>,
     lasts: Option<Lasts>,
     width: Option<Width>,
-    /// The places that were listed when something was chosen: what comes to be listed after that is not meant.
-    listed: Option<Vec<AskedPlace>>,
+    /// The number of the last place that was listed when something was chosen: what comes to be listed after that is not meant.
+    listed: Option<u64>,
+    /// The process that was shown then.
+    pid: u32,
     /// Those that are left to their time.
     left: BTreeSet<u64>,
     /// The highest number that somebody was told of who did not look.
@@ -136,21 +138,31 @@ impl Card {
         Some(first)
     }
 
-    /// What comes to be listed once something is chosen is behind what was listed then; where that waits no more nothing is chosen.
+    /// What comes to be listed once something is chosen is behind what was listed then. Each place has its own time, and of a flood one
+    /// is over every moment: what is chosen holds as long as any of those waits, and what is about the program beyond that.
     fn list(&mut self, asked: &mut Question) {
         let is_chosen = self.allow.is_some() || self.lasts.is_some() || self.width.is_some();
-        let begins = |places: &[AskedPlace]| places.first().map(|place| place.number);
-        let listed = self.listed.take();
-        let listed = listed.filter(|listed| begins(listed) == begins(&asked.places));
-        match listed.filter(|_| is_chosen) {
-            Some(listed) => {
-                let behind = asked.places.len().saturating_sub(listed.len());
-                asked.more = asked.more.saturating_add(behind as u64);
-                asked.places = listed;
-            }
-            None => (self.allow, self.lasts, self.width) = (None, None, None),
+        let listed = self.listed.filter(|_| is_chosen);
+        let was_listed = |place: &&AskedPlace| listed.is_some_and(|last| place.number <= last);
+        let waiting = asked.places.iter().take_while(was_listed).count();
+        if waiting > 0 {
+            let behind = asked.places.len() - waiting;
+            asked.more = asked.more.saturating_add(behind as u64);
+            asked.places.truncate(waiting);
+            return;
         }
-        self.listed = Some(asked.places.clone());
+        if !self.is_about_no_place(asked) {
+            (self.allow, self.lasts, self.width) = (None, None, None);
+        }
+        (self.listed, self.pid) = (asked.listed(), asked.pid);
+    }
+
+    /// Whether what is chosen is about the program, or about the process that was shown, wherever it goes.
+    fn is_about_no_place(&self, asked: &Question) -> bool {
+        let usual = question::usual_for(asked, self.allow.unwrap_or(false));
+        let is_same = asked.of_process && asked.pid == self.pid;
+        self.width.unwrap_or(usual.width) == Width::Anywhere
+            && (self.lasts != Some(Lasts::Process) || is_same)
     }
 
     /// Has the desktop mark a window that nobody looks at, once for each question.

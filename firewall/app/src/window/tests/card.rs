@@ -233,6 +233,64 @@ fn an_answer_about_the_places_listed_is_about_those_that_were_when_something_was
     assert!(sees(&window, "choose first: A allows, B blocks"));
 }
 
+/// Clicks one of the card's buttons.
+fn click(window: &mut Harness<'_, Window>, name: &str) {
+    window.get_by_label(name).click();
+    window.run_steps(4);
+}
+
+#[test]
+fn what_is_chosen_about_places_holds_as_long_as_any_that_was_listed_waits() {
+    let mut window = window();
+    let mut service = asked(&mut window, vec![about_many(7, 1..=8)]);
+    click(&mut window, "allow (A)");
+    // The oldest one's time is over, and the next is listed in its stead.
+    service.waiting = vec![about_many(7, 2..=9)];
+    hear(&mut window, &mut service);
+    click(&mut window, "this endpoint (P)");
+    assert!(sees(&window, "allow for 10 minutes: the 7 places listed"));
+    assert!(!sees(&window, "192.0.2.9"), "nobody was shown it");
+    service.waiting = vec![about_many(7, 8..=15)];
+    hear(&mut window, &mut service);
+    click(&mut window, "Answer (Enter)");
+    hear(&mut window, &mut service);
+    assert_eq!(service.answered, [(7, usual(true))]);
+    assert_eq!(service.listed, [Some(8)]);
+}
+
+#[test]
+fn what_is_chosen_about_the_program_holds_whichever_places_wait_and_about_its_process_as_long_as_it_asks()
+ {
+    use egui::Key;
+    let mut window = window();
+    let mut service = asked(&mut window, vec![about_many(7, 1..=8)]);
+    let everywhere = |lasts| control::Given {
+        width: firewall_abi::asking::Width::Anywhere,
+        lasts,
+        ..usual(true)
+    };
+    keys(&mut window, &[Key::A, Key::T]);
+    service.waiting = vec![about_many(7, 9..=16)];
+    hear(&mut window, &mut service);
+    keys(&mut window, &[Key::Enter]);
+    hear(&mut window, &mut service);
+    assert_eq!(service.answered, [(7, everywhere(control::Lasts::Process))]);
+    // Another process asks by now.
+    service.waiting = vec![about_many(8, 1..=8)];
+    hear(&mut window, &mut service);
+    keys(&mut window, &[Key::A, Key::T]);
+    let other = Question {
+        pid: 4712,
+        ..about_many(8, 9..=16)
+    };
+    service.waiting = vec![other];
+    hear(&mut window, &mut service);
+    keys(&mut window, &[Key::Enter]);
+    hear(&mut window, &mut service);
+    assert_eq!(service.answered.len(), 1);
+    assert!(sees(&window, "choose first: A allows, B blocks"));
+}
+
 #[test]
 fn every_choice_has_a_name_and_can_be_clicked() {
     let mut window = window();
