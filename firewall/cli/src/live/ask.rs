@@ -306,10 +306,11 @@ impl Many {
         })
     }
 
-    /// Returns whether the question is to be shown again: other places are listed by now, or there are many more.
+    /// Returns whether the question is to be shown again: none of the places that were listed waits, or there are many more. Each place
+    /// has its own time: of a flood another is the first at each look, and who reads the list would never come to its end.
     fn is_outdated(&self, now: &Self) -> bool {
         const MANY_TIMES: u64 = 4;
-        self.first != now.first || now.all >= self.all.saturating_mul(MANY_TIMES)
+        now.first > self.listed || now.all >= self.all.saturating_mul(MANY_TIMES)
     }
 }
 
@@ -663,6 +664,21 @@ mod tests {
             sees(about_many(7, 9..=16, 16), 60),
             (true, Some(16), unseen)
         );
+    }
+
+    #[test]
+    fn a_flood_is_shown_again_only_where_none_that_was_listed_waits_or_four_times_as_many_do() {
+        let mut turn = Turn::default();
+        turn.shows(&about_many(7, 1..=8, 2));
+        turn.show([7].into_iter(), Instant::now());
+        // The oldest are over one after the other, and others come behind.
+        for first in 2..=8 {
+            assert!(!turn.is_new(&about_many(7, first..=first + 7, 2)));
+        }
+        assert_eq!(turn.listed(7), Some(8));
+        assert!(!turn.is_new(&about_many(7, 8..=15, 31)));
+        assert!(turn.is_new(&about_many(7, 8..=15, 32)));
+        assert!(turn.is_new(&about_many(7, 9..=16, 2)));
     }
 
     #[test]
