@@ -16,6 +16,9 @@ fn an_address_has_the_name_that_a_program_asked_a_resolver_for_in_what_is_watche
     let before = watch.next_of(&zone, "packet");
     assert_eq!(before["destination_name"], Value::Null, "{before}");
     let _resolver = Resolver::start(&zone);
+    // Whoever sends before the service has read the answer has no name yet.
+    let is_named = |address| names(&zone).iter().any(|(known, _)| known == address);
+    wait_until("the answer is read", || is_named(OUTSIDE));
     let now = watch.next_of(&zone, "packet");
     assert_eq!(
         (&now["destination"], &now["destination_name"]),
@@ -23,6 +26,7 @@ fn an_address_has_the_name_that_a_program_asked_a_resolver_for_in_what_is_watche
         "by the name that was asked for, not by the one that it leads to"
     );
     assert!(zone.asks("web.example", "aaaa"));
+    wait_until("the answer is read", || is_named(OUTSIDE_V6));
     zone.inside(&format!("echo > /dev/udp/{OUTSIDE_V6}/9"));
     let six = watch.hear("packet");
     assert_eq!(
