@@ -16,7 +16,8 @@ pub struct Question {
     pub protocol: u8,
     /// The other end.
     pub remote: IpAddr,
-    /// The name that the other end was asked for by last, if known. It labels, and proves nothing.
+    /// The name that the other end was asked for by, if known: that of all its addresses where it is about one name's, or the last. It
+    /// labels, and proves nothing.
     pub remote_name: Option<String>,
     /// The port that is asked for: the other end's, or of what comes in our own; none: there are no ports.
     pub port: Option<u16>,
@@ -83,7 +84,8 @@ pub struct AskedPlace {
     pub number: u64,
     /// The other end.
     pub remote: IpAddr,
-    /// The name that the other end was asked for by last, if known. It labels, and proves nothing.
+    /// The name that the other end was asked for by, if known: that of all its addresses where it is about one name's, or the last. It
+    /// labels, and proves nothing.
     pub remote_name: Option<String>,
     /// The protocol's number.
     pub protocol: u8,

@@ -90,6 +90,12 @@ impl Waiting {
         self.places().next()
     }
 
+    /// Returns the name that people are shown for a place, of which `last` is the present one. The addresses of one name are asked about
+    /// by that name, though one of them was asked for by another name since: the others never had that.
+    pub fn name_of_place(&self, last: Option<Arc<str>>) -> Option<Arc<str>> {
+        self.name.clone().or(last)
+    }
+
     /// Returns the number of packets that wait.
     pub fn count(&self) -> u64 {
         self.places()
@@ -691,6 +697,27 @@ mod tests {
         one[0].1.count = 5;
         assert_eq!(questions.meet(one, usual, nameless, now), [0_u64; 0]);
         assert_eq!(questions.get(1).unwrap().count(), 5);
+    }
+
+    #[test]
+    fn the_addresses_of_one_name_are_shown_with_that_name_though_one_has_another_by_now() {
+        let (mut questions, now) = (Questions::default(), Instant::now());
+        let name = |_: &Subject| Some(Arc::from("site.example"));
+        let both = asked((1..=2).map(|remote| subject(7, 1000, remote)));
+        assert_eq!(questions.meet(both, usual, name, now), [1]);
+        let shown = |questions: &Questions, id| {
+            let waiting = questions.get(id).unwrap();
+            waiting.name_of_place(Some(Arc::from("other.example")))
+        };
+        assert_eq!(shown(&questions, 1).as_deref(), Some("site.example"));
+        // Where no name was known, or there are many, each place has its own.
+        questions.meet(asked([subject(8, 1000, 1)]), usual, nameless, now);
+        assert_eq!(shown(&questions, 2).as_deref(), Some("other.example"));
+        let each = |subject: &Subject| Some(Arc::from(format!("{:?}.example", subject.remote)));
+        let many = questions.meet(places(0..10), usual, each, now);
+        let many = many.last().copied().unwrap();
+        assert!(questions.get(many).unwrap().is_many);
+        assert_eq!(shown(&questions, many).as_deref(), Some("other.example"));
     }
 
     #[test]

@@ -191,7 +191,7 @@ impl Firewall {
         let all = waiting.places().count();
         let listed = waiting.places().take(asking::MOST_LISTED);
         let listed = listed.filter(|_| waiting.is_many || all > 1);
-        let places: Vec<_> = listed.map(|place| self.listed(place)).collect();
+        let places: Vec<_> = listed.map(|place| self.listed(waiting, place)).collect();
         let unlisted = all.saturating_sub(places.len().max(1));
         let is_of = |who: fn(&firewall_abi::asking::Question) -> Option<Who>| {
             waiting.places().all(|place| {
@@ -199,7 +199,7 @@ impl Firewall {
                 known.is_some() && (!waiting.is_many || known == who(&question))
             })
         };
-        let here = self.listed(waiting.first()?);
+        let here = self.listed(waiting, waiting.first()?);
         Some(Question {
             id: waiting.id,
             direction: direction.name().to_owned(),
@@ -223,12 +223,12 @@ impl Firewall {
         })
     }
 
-    fn listed(&self, place: &Place) -> AskedPlace {
+    fn listed(&self, waiting: &Waiting, place: &Place) -> AskedPlace {
         let Place {
             number, subject, ..
         } = place;
         let remote = asking::address(subject.remote);
-        let remote_name = self.addresses.name_of(remote);
+        let remote_name = waiting.name_of_place(self.addresses.name_of(remote));
         AskedPlace {
             number: *number,
             remote,
