@@ -86,6 +86,12 @@ impl FileMark {
         self.0.extend(other.0);
         self
     }
+
+    /// Returns whether nothing is there.
+    #[must_use]
+    pub fn is_of_none(&self) -> bool {
+        self.0.iter().all(Option::is_none)
+    }
 }
 
 /// Resolver that knows nothing: no files, no users, no programs.

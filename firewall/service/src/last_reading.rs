@@ -13,6 +13,7 @@ pub struct LastReading(Option<Arc<Reading>>);
 
 #[derive(Debug)]
 struct Reading {
+    name: String,
     text: String,
     asked: Asked,
     /// Troubles of the rules that were read: what they name and could not be had; or the errors for which there are none.
@@ -30,7 +31,9 @@ impl LastReading {
         text: &str,
         machine: &dyn Resolver,
     ) -> Result<Rules, Errors> {
-        if let Some(Err(errors)) = self.again(text, machine) {
+        // What is wrong is said with the name of the file.
+        let is_of_it = self.0.as_ref().is_some_and(|last| last.name == name);
+        if let Some(Err(errors)) = self.again(text, machine).filter(|_| is_of_it) {
             return Err(errors.clone());
         }
         let consulted = Consulted {
@@ -43,6 +46,7 @@ impl LastReading {
             Err(errors) => Err(errors.clone()),
         };
         self.0 = Some(Arc::new(Reading {
+            name: name.to_owned(),
             text: text.to_owned(),
             asked: consulted.asked.into_inner(),
             outcome,
@@ -124,7 +128,11 @@ impl Resolver for Consulted<'_> {
             .files
             .entry(path.to_owned())
             .or_insert(mark);
-        self.machine.set_file(path)
+        let read = self.machine.set_file(path);
+        if read.is_err() {
+            forget_unless_gone(self.asked.borrow_mut().files.get_mut(path));
+        }
+        read
     }
 
     fn fetched(&self, url: &str) -> Result<Option<SetFile>, String> {
@@ -134,7 +142,11 @@ impl Resolver for Consulted<'_> {
             .fetched
             .entry(url.to_owned())
             .or_insert(mark);
-        self.machine.fetched(url)
+        let read = self.machine.fetched(url);
+        if read.is_err() {
+            forget_unless_gone(self.asked.borrow_mut().fetched.get_mut(url));
+        }
+        read
     }
 
     fn set_file_mark(&self, path: &str) -> Option<FileMark> {
@@ -173,6 +185,14 @@ impl Resolver for Consulted<'_> {
     }
 }
 
+/// Forgets the mark of what is there and could not be read: that may be the machine's doing, which leaves the mark as it
+/// is.
+fn forget_unless_gone(mark: Option<&mut Option<FileMark>>) {
+    if let Some(mark) = mark {
+        mark.take_if(|mark| !mark.is_of_none());
+    }
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
@@ -188,6 +208,7 @@ mod tests {
         own: SystemResolver,
         reads: Cell<u32>,
         ann: Result<u32, String>,
+        /// Zero: nothing is there.
         mark: Cell<Option<i64>>,
     }
 
@@ -210,7 +231,7 @@ mod tests {
 
         fn set_file_mark(&self, _: &str) -> Option<FileMark> {
             let mark = self.mark.get()?;
-            Some(FileMark::of(Some([mark; 7])))
+            Some(FileMark::of((mark != 0).then_some([mark; 7])))
         }
 
         fn user(&self, _: &str) -> Result<u32, String> {
@@ -280,6 +301,44 @@ mod tests {
             let _rules = reading.read("r", &good, &machine).unwrap();
             assert!(machine.reads.get() > before);
         }
+    }
+
+    #[test]
+    fn what_was_refused_is_said_again_of_the_same_file_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("bad.txt"), "192.0.2.1\n").unwrap();
+        let machine = Machine::beside(&folder.path().join("rules.toml"));
+        let text = format!("{LACKING}port = 7\n");
+        let mut reading = LastReading::default();
+        let of_the_file = reading.read("rules.toml", &text, &machine).unwrap_err();
+        let of_another = reading.read("tried.toml", &text, &machine).unwrap_err();
+        assert!(of_the_file.to_string().contains("rules.toml"));
+        assert!(
+            of_another.to_string().contains("tried.toml"),
+            "{of_another}"
+        );
+    }
+
+    #[test]
+    fn a_list_that_is_there_and_could_not_be_read_is_read_again_though_it_has_the_same_mark() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut machine = Machine::beside(&folder.path().join("rules.toml"));
+        machine.ann = Ok(1000);
+        let mut reading = LastReading::default();
+        // Its mark stays as it is: the machine had no room to open it, or a copy of it could not be trusted.
+        let rules = reading.read("r", LACKING, &machine).unwrap();
+        assert_eq!(rules.troubles().len(), 1);
+        assert!(reading.lacks(LACKING, &machine).is_none());
+        let wrong = format!("{LACKING}port = 7\n");
+        for _ in 0..2 {
+            let before = machine.reads.get();
+            let _errors = reading.read("r", &wrong, &machine).unwrap_err();
+            assert!(machine.reads.get() > before);
+        }
+        // That nothing is there is told by the mark.
+        machine.mark.set(Some(0));
+        let _rules = reading.read("r", LACKING, &machine).unwrap();
+        assert!(reading.lacks(LACKING, &machine).is_some());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::rule_file::{confirmed_change, keep, replaced_by_hand};
 use super::{Firewall, bad_file, missing, now};
 use crate::keeper::KeptLists;
 use crate::last_good::{Compiled, LastGood};
+use crate::last_reading::LastReading;
 use crate::rulebook::{LoadedRules, NewRules, Renewed, refused};
 use crate::surroundings::Surroundings;
 use crate::troubles::Cause;
@@ -183,6 +184,7 @@ impl Firewall {
         if note.replaces.is_some_and(|read| read != in_force) {
             return Err(Refused::Replaced);
         }
+        self.forget_reading();
         let rules = self.read(name, text)?;
         self.await_lists(&rules)?;
         let Some(time) = lease else {
@@ -256,6 +258,7 @@ impl Firewall {
     /// written first, and while it can't be, nothing changes: nobody asked for the rules before.
     pub fn reload(&mut self) -> Result<Applied, Refused> {
         self.write_what_is_owed()?;
+        self.forget_reading();
         let reloaded = self.reload_file();
         let wrong = reloaded.as_ref().err().map(bad_file);
         let trouble = self.troubles.of(Cause::RuleFile);
@@ -277,6 +280,11 @@ impl Firewall {
         written
             .map(drop)
             .map_err(|unwritten| Refused::System(format!("nothing was changed, for {unwritten:#}")))
+    }
+
+    /// Has the next reading be a new one: whoever asks for it may have mended what no mark of a file tells.
+    fn forget_reading(&mut self) {
+        *self.last_reading.get_mut() = LastReading::default();
     }
 
     pub(super) fn read(&self, name: &str, text: &str) -> Result<Rules, Refused> {
