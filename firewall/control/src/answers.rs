@@ -1,4 +1,4 @@
-//! What a running firewall answers: plain values, ready to be sent on.
+//! Answers of a running firewall: plain values, ready to be sent on.
 
 mod asked;
 mod counted;

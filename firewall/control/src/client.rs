@@ -1,4 +1,4 @@
-//! The other end: how the command line asks.
+//! Client of the control socket: the requests of the command line and of the window.
 
 use crate::{
     Accounts, AddressNames, Applied, ChangeNote, Forgotten, Given, HeldAnswer, HistoryPage,
@@ -15,47 +15,47 @@ use std::time::{Duration, Instant};
 use varlink::sansio::protocol::serialize_request;
 use varlink::{Reply, Request};
 
-/// How long an answer may take: a rule file with a million addresses takes seconds, on a slow machine many.
+/// Longest time that an answer may take: a rule file with a million addresses takes seconds, on a slow machine many.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// The longest answer: the text of a rule file.
+/// Length of the longest answer, in bytes: the text of a rule file.
 const LONGEST: u64 = 64 << 20;
 
-/// How long a page of a history is waited for,
+/// Time for which a page of a history is waited for,
 const HISTORY_PATIENCE: Duration = Duration::from_secs(10);
-/// and how often it is asked for meanwhile.
+/// and the interval at which it is asked for meanwhile.
 const HISTORY_REST: Duration = Duration::from_millis(100);
-/// How often a history is read again that was put together meanwhile.
+/// Number of tries to read a history that is put together meanwhile.
 const HISTORY_TRIES: usize = 20;
 
-/// A connection to the running service.
+/// Connection to the running service.
 #[derive(Debug)]
 pub struct Client {
     stream: BufReader<UnixStream>,
     interactive: bool,
 }
 
-/// Why there is no answer.
+/// Reason for which there is no answer.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Failed {
     /// Nobody serves that socket.
     NotRunning,
-    /// This user may not connect.
+    /// The user may not connect.
     NotAllowed,
     /// The service hung up: it has ended, or this user asks too much.
     HungUp,
     /// The service refused, and says why and what to do.
     Refused {
-        /// The error's name, without the interface's.
+        /// Name of the error, without the interface's.
         name: String,
-        /// What is wrong and what to do.
+        /// Message: what is wrong and what to do.
         message: String,
-        /// With `RulesWrong`: each error.
+        /// Each error in the rules, with `RulesWrong`.
         errors: Vec<String>,
     },
-    /// Something else that the system says.
+    /// Another error of the system.
     System(io::Error),
-    /// The service answers what this release does not understand.
+    /// The service answers what this release does not understand; the text says what.
     Misfit(String),
 }
 
@@ -109,20 +109,20 @@ impl Client {
         })
     }
 
-    /// Whether somebody may be asked for a password where a change takes permission: not for a script, which is refused at
-    /// once. Unless this is said, they may be.
+    /// Sets whether somebody may be asked for a password where a change takes permission: not for a script, which is
+    /// refused at once. Unless this is called, they may be.
     #[must_use]
     pub fn interactive(mut self, interactive: bool) -> Self {
         self.interactive = interactive;
         self
     }
 
-    /// How the firewall is.
+    /// Returns the state of the firewall.
     pub fn status(&mut self) -> Result<Status, Failed> {
         self.ask("GetStatus", json!({}), "status")
     }
 
-    /// Takes these rules; with a lease, until it ends.
+    /// Applies these rules; with a lease, until it ends.
     pub fn apply(
         &mut self,
         name: &str,
@@ -132,7 +132,7 @@ impl Client {
         self.apply_change(name, text, lease, &ChangeNote::default())
     }
 
-    /// The same, saying what the change is.
+    /// Applies these rules, with a description of the change.
     pub fn apply_change(
         &mut self,
         name: &str,
@@ -156,7 +156,7 @@ impl Client {
         self.change("ApplyRules", parameters, "applied")
     }
 
-    /// Makes the candidate the confirmed rules.
+    /// Confirms the candidate.
     pub fn confirm(&mut self) -> Result<Applied, Failed> {
         self.change("ConfirmRules", json!({}), "applied")
     }
@@ -171,33 +171,33 @@ impl Client {
         self.change("ReloadRules", json!({}), "applied")
     }
 
-    /// The text of the rules that are judged by now.
+    /// Returns the text of the rules in force.
     pub fn rules(&mut self) -> Result<RuleText, Failed> {
         self.ask("GetRules", json!({}), "rules")
     }
 
-    /// The names of this generation's rules; none: the service does not know them, or not any more.
+    /// Returns the names of this generation's rules, or `None` if the service does not know them, or not any more.
     pub fn rule_names(&mut self, generation: u32) -> Result<Option<RuleNames>, Failed> {
         let parameters = json!({ "generation": generation });
         self.ask("GetRuleNames", parameters, "names")
     }
 
-    /// What the driver counted.
+    /// Returns the counters of the driver.
     pub fn stats(&mut self) -> Result<Stats, Failed> {
         self.ask("GetStats", json!({}), "stats")
     }
 
-    /// How often each rule has decided.
+    /// Returns the number of decisions of each rule.
     pub fn hits(&mut self) -> Result<Hits, Failed> {
         self.ask("GetHits", json!({}), "hits")
     }
 
-    /// Every app's books; for others than root, their own.
+    /// Returns every app's account; for others than root, their own.
     pub fn accounts(&mut self) -> Result<Accounts, Failed> {
         self.ask("GetAccounts", json!({}), "accounts")
     }
 
-    /// The path of a program that records name by its file's device and inode.
+    /// Returns the path of a program that records name by its file's device and inode.
     pub fn program(&mut self, device: u64, inode: u64) -> Result<Option<String>, Failed> {
         self.ask(
             "GetProgram",
@@ -206,13 +206,13 @@ impl Client {
         )
     }
 
-    /// The names of addresses that were learned after this turn; 0: all. For root.
+    /// Returns the names of addresses that were learned after this turn; 0 for all. For root.
     pub fn address_names(&mut self, since: u64) -> Result<AddressNames, Failed> {
         self.ask("GetAddressNames", json!({ "since": since }), "names")
     }
 
-    /// A page of what was kept, of records since this time (seconds since 1970) and behind this row; of a program's, if one is given,
-    /// and of others of its name.
+    /// Returns a page of the history, of records since this time (seconds since 1970) and behind this row; of a
+    /// program's, if one is given, and of others of its name.
     pub fn history_page(
         &mut self,
         since: u64,
@@ -227,7 +227,7 @@ impl Client {
         self.ask("GetHistory", parameters, "history")
     }
 
-    /// The same, asked for again while the service's disk is slow.
+    /// Returns a page of the history, and asks for it again while the service's disk is slow.
     fn patient_history_page(
         &mut self,
         since: u64,
@@ -247,13 +247,14 @@ impl Client {
         }
     }
 
-    /// All that was kept since this time; for others than root, of what their own programs did.
+    /// Returns the whole history since this time; for others than root, of what their own programs did.
     pub fn history(&mut self, since: u64) -> Result<Vec<HistoryRow>, Failed> {
         let Kept { rows, .. } = self.latest_history(since, usize::MAX, None)?;
         Ok(rows)
     }
 
-    /// The same, but of more rows than so many those that were begun last; of a program's, if one is given, and of others of its name.
+    /// Returns the history since this time, but of more rows than `most` those that were begun last; of a program's, if
+    /// one is given, and of others of its name.
     pub fn latest_history(
         &mut self,
         since: u64,
@@ -270,7 +271,7 @@ impl Client {
         ))
     }
 
-    /// None: rows were put together meanwhile.
+    /// Reads all pages of the history, or returns `None` if rows were put together meanwhile.
     fn whole_history(
         &mut self,
         since: u64,
@@ -295,7 +296,7 @@ impl Client {
         }
     }
 
-    /// What waits for an answer; for others than root, what is asked about their programs.
+    /// Returns the questions that wait for an answer; for others than root, those about their programs.
     pub fn questions(&mut self) -> Result<Vec<Question>, Failed> {
         self.ask("GetQuestions", json!({}), "questions")
     }
@@ -321,7 +322,7 @@ impl Client {
         self.ask("AnswerQuestion", parameters, "answered")
     }
 
-    /// The answers that hold, or are kept for always; for others than root, those about their own programs.
+    /// Returns the answers that hold, or are kept for always; for others than root, those about their own programs.
     pub fn answers(&mut self) -> Result<Vec<HeldAnswer>, Failed> {
         self.ask("GetAnswers", json!({}), "answers")
     }
@@ -343,7 +344,7 @@ impl Client {
         self.change("ForgetAnswers", parameters, "forgotten")
     }
 
-    /// Has these addresses join a set, for so long or until they are removed.
+    /// Adds these addresses to a set, for this time or until they are removed.
     pub fn add_to_set(
         &mut self,
         set: &str,
@@ -367,13 +368,13 @@ impl Client {
         self.change("RemoveFromSet", parameters, "removed")
     }
 
-    /// Who has joined this set, or any.
+    /// Returns the addresses that have joined this set, or any.
     pub fn set_members(&mut self, set: Option<&str>) -> Result<Vec<SetMember>, Failed> {
         let parameters = set.map_or_else(|| json!({}), |set| json!({ "set": set }));
         self.ask("GetSetMembers", parameters, "members")
     }
 
-    /// What the rules' networks are known by, and which of them are there.
+    /// Returns the rules' networks, which of them are there, and the routes by which they are known.
     pub fn networks(&mut self) -> Result<Networks, Failed> {
         self.ask("GetNetworks", json!({}), "networks")
     }
@@ -383,7 +384,7 @@ impl Client {
         self.change("RefreshList", json!({ "set": set, "take": take }), "list")
     }
 
-    /// Asks for what may take permission.
+    /// Makes a request that may take permission.
     fn change<T: DeserializeOwned>(
         &mut self,
         method: &str,
@@ -396,7 +397,7 @@ impl Client {
         self.ask(method, parameters, field)
     }
 
-    /// Asks, and takes one field of the answer.
+    /// Makes a request, and takes one field of the answer.
     fn ask<T: DeserializeOwned>(
         &mut self,
         method: &str,
@@ -439,7 +440,7 @@ impl Client {
     }
 }
 
-/// The parameters of a reply that is no error.
+/// Returns the parameters of a reply that is no error.
 fn parameters_of(reply: Reply) -> Result<Value, Failed> {
     let parameters = reply.parameters.unwrap_or_default();
     let Some(error) = reply.error else {

@@ -4,34 +4,34 @@ use crate::{Client, Failed, RuleText};
 use std::fs;
 use std::path::PathBuf;
 
-/// The service's rule file: the text that is in force, which is the file's too.
+/// Rule file of the service: the text that is in force, which is the file's too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EditableRules {
-    /// The file.
+    /// Path of the file.
     pub file: PathBuf,
-    /// What is in it.
+    /// Text of the file.
     pub text: String,
-    /// The generation that is in force.
+    /// Generation that is in force.
     pub generation: u32,
-    /// The service's folder for rules, from which on they name the files of sets.
+    /// Folder of the service for rules: the paths of sets' files are relative to it.
     pub folder: PathBuf,
 }
 
-/// The reason for which a change to the rule file can't begin with what is in force.
+/// Reason for which a change to the rule file can't begin with what is in force.
 #[derive(Debug)]
 pub enum NotEditable {
     /// The service has no text of what is in force.
     NoText,
-    /// Rules are tried out.
+    /// Rules are on a lease.
     OnLease,
-    /// The file is another than the rules in force.
+    /// The file differs from the rules in force.
     ChangedByHand(PathBuf),
-    /// The service does not say.
+    /// The service could not be asked.
     Failed(Failed),
 }
 
 impl EditableRules {
-    /// What the service has in force.
+    /// Asks the service for the rules in force.
     ///
     /// # Errors
     /// It can't be changed now: see [`NotEditable`]. While rules are on a lease they can only be changed `on_a_lease` again.
@@ -40,7 +40,7 @@ impl EditableRules {
         Self::of(client, rules, on_a_lease)
     }
 
-    /// The same, of rules that the service was asked for already.
+    /// Checks rules that the service was asked for already.
     ///
     /// # Errors
     /// See [`Self::read`].

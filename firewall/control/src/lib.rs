@@ -36,11 +36,11 @@ pub use names::{Names, NoNames, RuleName};
 pub use places::{DEVICE, GROUP, PINS, SOCKET, STATE, root_socket};
 pub use shell::shell_word;
 
-/// The interface's name.
+/// Name of the interface.
 pub const INTERFACE: &str = "org.gatebell.Firewall";
-/// The interface's description, which `GetInterfaceDescription` hands out.
+/// Description of the interface, which `GetInterfaceDescription` hands out.
 pub const DESCRIPTION: &str = include_str!("org.gatebell.Firewall.varlink");
-/// What is said where a page of the history takes long: it is there a little later.
+/// Error message where a page of the history takes long: it is there a little later.
 pub const HISTORY_READS: &str = "the history is still being read; ask again";
-/// What is said where the service has no text of the rules in force.
+/// Error message where the service has no text of the rules in force.
 pub const NO_TEXT: &str = "the service found the rules in the kernel and has no text of them; apply a rule file: gatebell rules apply FILE";

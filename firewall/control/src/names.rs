@@ -1,4 +1,4 @@
-//! The names of what records have numbers for: rules, programs and devices.
+//! Names of what records have numbers for: rules, programs and devices.
 //!
 //! A rule's number means something in its generation alone, so a name is asked for by both, and whoever is asked may not
 //! know: then nobody guesses.
@@ -9,39 +9,39 @@ pub use service_names::ServiceNames;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// A rule as its rule file names it.
+/// Rule as its rule file names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RuleName {
-    /// Its name in the file.
+    /// Name of the rule in the file.
     pub id: String,
-    /// The file's name, if that is known.
+    /// Name of the file, if known.
     pub file: Option<Arc<str>>,
-    /// The line of the file that it stands on.
+    /// Line of the file that the rule stands on.
     pub line: u32,
 }
 
-/// The names behind the numbers in records. None: the name is not known.
+/// Resolver of the numbers in records to names; each answer is `None` if the name is not known.
 pub trait Names {
-    /// The rule with this number in this generation.
+    /// Returns the rule with this number in this generation.
     fn rule(&mut self, generation: u32, rule: u32) -> Option<RuleName>;
 
-    /// The path of a program, by its file: [`firewall_abi::packet::PacketMeta::program`].
+    /// Returns the path of a program, by its file: [`firewall_abi::packet::PacketMeta::program`].
     fn program(&mut self, _file: [u64; 2]) -> Option<Arc<str>> {
         None
     }
 
-    /// The name that this address was asked for by last. It labels, and proves nothing.
+    /// Returns the name that this address was asked for by last. It labels, and proves nothing.
     fn address(&mut self, _address: IpAddr) -> Option<Arc<str>> {
         None
     }
 
-    /// A device, by its number.
+    /// Returns the name of a device, by its number.
     fn device(&mut self, _number: u32) -> Option<Arc<str>> {
         None
     }
 }
 
-/// No names at all: where there is no service to ask.
+/// Resolver that knows no names: where there is no service to ask.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoNames;
 
@@ -69,17 +69,17 @@ mod service_names {
     const BREATH: Duration = Duration::from_secs(1);
     /// Addresses whose names are kept.
     const ADDRESSES: usize = 4 * KEPT;
-    /// How often it is asked for what it has learned of addresses, however many unknown ones come,
+    /// Interval at which the service is asked for what it has learned of addresses, however many unknown ones come,
     const GLANCE: Duration = Duration::from_millis(50);
-    /// and as often at once after some rest.
+    /// and number of times that it is asked at once after some rest.
     const GLANCES: u32 = 16;
 
-    /// The names that the running service knows, each asked for once.
+    /// Resolver of names by the running service, which is asked for each once.
     #[derive(Debug)]
     pub struct ServiceNames {
         socket: PathBuf,
         client: Option<Client>,
-        /// Until then a service that did not answer is left alone.
+        /// Time until which a service that did not answer is left alone.
         again: Option<Instant>,
         generations: BTreeMap<u32, Option<Generation>>,
         programs: HashMap<[u64; 2], Option<Arc<str>>>,
@@ -87,14 +87,14 @@ mod service_names {
         addresses: Addresses,
     }
 
-    /// The names of addresses, as the service has learned them by a turn.
+    /// Names of addresses, as the service has learned them by a turn.
     #[derive(Debug, Default)]
     struct Addresses {
         known: HashMap<IpAddr, (Arc<str>, Instant)>,
         turn: u64,
-        /// The moment at which it may be asked [`GLANCES`] times again.
+        /// Time at which the service may be asked [`GLANCES`] times again.
         rested: Option<Instant>,
-        /// Whether it does not tell this user.
+        /// `true` if the service does not tell this user.
         hidden: bool,
     }
 
@@ -125,7 +125,7 @@ mod service_names {
         }
     }
 
-    /// The names of one generation's rules.
+    /// Names of one generation's rules.
     #[derive(Debug)]
     struct Generation {
         file: Option<Arc<str>>,
@@ -133,7 +133,7 @@ mod service_names {
     }
 
     impl ServiceNames {
-        /// The names of the service behind the control socket at this path. It need not run yet.
+        /// Returns a resolver that asks the service behind the control socket at this path. It need not run yet.
         #[must_use]
         pub fn new(socket: &Path) -> Self {
             Self {
@@ -152,7 +152,7 @@ mod service_names {
             *self = Self::new(&self.socket);
         }
 
-        /// Asks the service; nothing if it does not answer, and then it is left alone for a while.
+        /// Asks the service, or returns `None` if it does not answer; then it is left alone for a while.
         fn ask<T>(&mut self, ask: impl FnOnce(&mut Client) -> Result<T, Failed>) -> Option<T> {
             if self.again.is_some_and(|again| Instant::now() < again) {
                 return None;
@@ -174,7 +174,7 @@ mod service_names {
             Some(answer)
         }
 
-        /// Asks for what was learned of addresses since it was asked last.
+        /// Asks for what was learned of addresses since the last request.
         fn glance(&mut self) {
             let now = Instant::now();
             let rested = self.addresses.rested.map_or(now, |rested| rested.max(now));
@@ -276,7 +276,7 @@ mod tests {
     use std::io::{BufRead, BufReader, Write};
     use std::os::unix::net::UnixListener;
 
-    /// A service that knows generations 7 and 8, in which the rule with number 0 has different names.
+    /// Serves generations 7 and 8, in which the rule with number 0 has different names.
     fn serve(listener: &UnixListener) {
         let (mut stream, _) = listener.accept().unwrap();
         let requests = BufReader::new(stream.try_clone().unwrap()).split(0);

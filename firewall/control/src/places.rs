@@ -1,24 +1,24 @@
-//! The paths at which the service and those who ask it meet, unless their command lines say otherwise.
+//! Paths at which the service and those who ask it meet, unless their command lines say otherwise.
 
 use std::path::{Path, PathBuf};
 
-/// The driver's device: on Linux its service's socket.
+/// Path of the driver's device: on Linux its service's socket.
 pub const DEVICE: &str = if cfg!(windows) {
     r"\\.\Gatebell"
 } else {
     "/run/gatebell/device.sock"
 };
-/// The control socket.
+/// Path of the control socket.
 pub const SOCKET: &str = "/run/gatebell/gatebell.sock";
-/// The group whose members may ask the service and attach to the device.
+/// Group whose members may ask the service and attach to the device.
 pub const GROUP: &str = "gatebell";
-/// The folder in which the service writes down what the next one has to know.
+/// Folder in which the service writes down what the next one has to know.
 pub const STATE: &str = "/run/gatebell";
-/// The folder in which the kernel keeps the driver when the service is gone.
+/// Folder in which the kernel keeps the driver when the service is gone.
 pub const PINS: &str = "/sys/fs/bpf/gatebell";
 
-/// The control socket that is for root alone, beside the one that is at `path`: what others keep the service waiting with is no
-/// hindrance there.
+/// Returns the path of the control socket that is for root alone, beside the one that is at `path`: what others keep
+/// the service waiting with is no hindrance there.
 #[must_use]
 pub fn root_socket(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// A word as a shell of Unix takes it, in quotes if it needs them: a file's name may have blanks, a rule's a `$`.
+/// Quotes a word for a shell of Unix, if it needs that: a file's name may have blanks, a rule's a `$`.
 ///
 /// A message that names a command puts nothing into it but such words and numbers; what holds one is called `…_word`.
 pub fn shell_word(word: &str) -> Cow<'_, str> {

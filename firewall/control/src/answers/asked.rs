@@ -5,16 +5,16 @@ use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// A question of a rule's, or of a default's, that waits for its answer.
+/// Question of a rule, or of a default policy, that waits for its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
-    /// Its number: no other has had it since the service started.
+    /// Identifier: no other question has had it since the service started.
     pub id: u64,
     /// `out` or `in`.
     pub direction: String,
     /// The protocol's number.
     pub protocol: u8,
-    /// The other end.
+    /// Address of the other end.
     pub remote: IpAddr,
     /// The name that the other end was asked for by, if known: that of all its addresses where it is about one name's, or the last. It
     /// labels, and proves nothing.
@@ -33,38 +33,41 @@ pub struct Question {
     pub rule: Option<String>,
     /// Packets that waited for the answer.
     pub count: u64,
-    /// Whether it is about whatever else its program wants, beyond what is asked about place by place. Then an answer to `anywhere` is to
-    /// all of it, and any other is to the places that were listed.
+    /// `true` if the question is about whatever else its program wants, beyond what is asked about place by place. Then
+    /// an answer to `anywhere` is to all of it, and any other is to the places that were listed.
     pub many: bool,
-    /// Where it wants to go, if that is not one address alone: of many places those that have waited longest, or the addresses of one
-    /// name.
+    /// Places that the program wants to go to, if that is not one address alone: of many places those that have waited
+    /// longest, or the addresses of one name.
     pub places: Vec<AskedPlace>,
-    /// Others that wait behind it: places that are not listed, or questions of the same program that found no room.
+    /// Number of others that wait behind this question: places that are not listed, or questions of the same program
+    /// that found no room.
     pub more: u64,
-    /// Whether an answer can be to this connection alone.
+    /// `true` if an answer can be to this connection alone.
     pub of_connection: bool,
-    /// Whether an answer can be to this process alone, until it ends.
+    /// `true` if an answer can be to this process alone, until it ends.
     pub of_process: bool,
-    /// Milliseconds in which it is to be answered.
+    /// Time that is left to answer the question, in milliseconds.
     pub milliseconds_left: u64,
-    /// What becomes of it if nobody does: `block` or `allow`.
+    /// Verdict if nobody answers: `block` or `allow`.
     pub unanswered: String,
 }
 
 impl Question {
-    /// Whether the other end's address is one that another machine has on each link: an answer knows no link.
+    /// Returns whether an address of the other end is link-local, and so another machine's on each link: an answer
+    /// knows no link.
     #[must_use]
     pub fn is_of_link(&self) -> bool {
         self.remotes().any(is_link_local)
     }
 
-    /// Whether this answer may be given: to each address that it is about.
+    /// Returns whether this answer may be given to each address that the question is about.
     #[must_use]
     pub fn may_be_given(&self, given: &Given) -> bool {
         self.remotes().all(|remote| given.may_be_about(remote))
     }
 
-    /// The number of the last place that is listed: an answer says by it which were. None: it is about one place.
+    /// Returns the number of the last place that is listed, by which an answer says which were, or `None` if the
+    /// question is about one place.
     #[must_use]
     pub fn listed(&self) -> Option<u64> {
         let last = self.places.last().filter(|_| self.many);
@@ -77,12 +80,12 @@ impl Question {
     }
 }
 
-/// A place of a question that is about more than one.
+/// Place of a question that is about more than one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AskedPlace {
-    /// Its number in the question: what comes later has a higher one.
+    /// Number of the place in the question: what comes later has a higher one.
     pub number: u64,
-    /// The other end.
+    /// Address of the other end.
     pub remote: IpAddr,
     /// The name that the other end was asked for by, if known: that of all its addresses where it is about one name's, or the last. It
     /// labels, and proves nothing.
@@ -93,7 +96,7 @@ pub struct AskedPlace {
     pub port: Option<u16>,
 }
 
-/// Whether an address is a link's own (fe80::/10, 169.254.0.0/16), and so another machine's on each.
+/// Returns whether an address is link-local (fe80::/10, 169.254.0.0/16), and so another machine's on each link.
 #[must_use]
 pub const fn is_link_local(address: IpAddr) -> bool {
     match address.to_canonical() {
@@ -102,30 +105,31 @@ pub const fn is_link_local(address: IpAddr) -> bool {
     }
 }
 
-/// An answer that holds, or that is kept for always.
+/// Answer that holds, or that is kept for always.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldAnswer {
-    /// By what it is taken back: 16 hexadecimal digits. Another answer to the same has another one.
+    /// Identifier by which the answer is taken back: 16 hexadecimal digits. Another answer to the same has another one.
     pub id: String,
     /// `allow` or `block`.
     pub verdict: String,
-    /// Nobody answered in time, and this became of it for a minute.
+    /// `true` if nobody answered in time, and this became of the question for a minute.
     pub unanswered: bool,
-    /// How much it is about: `endpoint`, `address`, `port` or `anywhere`.
+    /// Width of the answer: `endpoint`, `address`, `port` or `anywhere`.
     pub width: String,
-    /// How long it holds: for the `connection`, until the process of the `program` ends, for a `time`, until a `restart`, `always`.
+    /// End of the answer: with its `connection`, with the process of the `program`, after a `time`, at a `restart`, or
+    /// never (`always`).
     pub lasts: String,
-    /// For how many seconds it holds from now on; none: until something else ends it.
+    /// Time for which the answer holds from now on, in seconds, or `None` if something else ends it.
     pub seconds_left: Option<u64>,
     /// `out` or `in`.
     pub direction: String,
-    /// The other end; none: any.
+    /// Address of the other end, or `None` if it is any.
     pub remote: Option<IpAddr>,
     /// The name that the other end had been asked for by then, if known. It labels, and proves nothing.
     pub remote_name: Option<String>,
-    /// The protocol's number; none: any.
+    /// Number of the protocol, or `None` if it is any.
     pub protocol: Option<u8>,
-    /// The port that is asked for; none: any, or there are none.
+    /// Port that is asked for, or `None` if it is any, or there are no ports.
     pub port: Option<u16>,
     /// The user at this end, if known.
     pub user: Option<u32>,
@@ -135,43 +139,45 @@ pub struct HeldAnswer {
     pub name: String,
     /// The process that asked; 0: not known.
     pub pid: u32,
-    /// Whether the driver has it. One for always to a program that is not there is kept, and comes into force with it; one that allows
-    /// a link-local address never does.
+    /// `true` if the driver has the answer. One for always to a program that is not there is kept, and comes into force
+    /// with it; one that allows a link-local address never does.
     pub in_force: bool,
-    /// Who answered, if known.
+    /// Name of who answered, if known.
     pub by: Option<String>,
-    /// When, in seconds since 1970, if known.
+    /// Time of the answer, in seconds since 1970, if known.
     pub at: Option<u64>,
 }
 
-/// Which answers are taken back.
+/// Selection of the answers that are taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Forgotten {
-    /// These, by [`HeldAnswer::id`].
+    /// Answers with these identifiers ([`HeldAnswer::id`]).
     Those(Vec<String>),
-    /// What was answered about this program, by its path.
+    /// All answers about this program, by its path.
     Program(String),
-    /// All.
+    /// All answers.
     All,
 }
 
-/// An answer to a question.
+/// Answer to a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Given {
-    /// Let it through.
+    /// `true` if the answer lets the traffic through, `false` if it blocks it.
     pub allow: bool,
-    /// What it is about.
+    /// Width: how much the answer is about.
     pub width: Width,
-    /// For how long.
+    /// Duration of the answer.
     pub lasts: Lasts,
 }
 
 impl Given {
-    /// How long an answer may hold at most that allows a link-local address, unless its connection or its process ends it.
+    /// Longest time for which an answer may hold that allows a link-local address, unless its connection or its process
+    /// ends it.
     pub const LONGEST_OF_LINK: Duration = Duration::from_secs(3600);
 
-    /// Whether it may be given to a question about this other end. One that is to a link-local address knows no link: on another one it
-    /// would let through whoever has that address there. What blocks may be about whoever that is.
+    /// Returns whether the answer may be given to a question about this other end. One that is to a link-local address
+    /// knows no link: on another one it would let through whoever has that address there. What blocks may be about
+    /// whoever that is.
     #[must_use]
     pub fn may_be_about(&self, remote: IpAddr) -> bool {
         let is_to_address = matches!(self.width, Width::Endpoint | Width::Address);
@@ -184,18 +190,18 @@ impl Given {
     }
 }
 
-/// How long an answer holds.
+/// Duration for which an answer holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lasts {
-    /// For this connection alone; of datagrams, for what this socket sends to this endpoint.
+    /// Until the connection ends; of datagrams, for what this socket sends to this endpoint.
     Connection,
     /// Until this process ends, or runs another program.
     Process,
-    /// So long.
+    /// Until this time is over.
     For(Duration),
     /// Until the service starts again.
     UntilRestart,
-    /// Always.
+    /// For always, also after a restart.
     Always,
 }
 

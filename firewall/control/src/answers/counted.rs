@@ -1,14 +1,14 @@
-//! What the driver and the service have counted.
+//! Counters of the driver and of the service.
 
 use channel_abi::Totals;
 use firewall_abi::firewall::{MAX_FLOWS, MAX_UNCONFIRMED_ARRIVALS, RING, RINGS, Verdicts};
 use firewall_abi::packet::Direction;
 use serde::{Deserialize, Serialize};
 
-/// What the driver counted since its tables were made.
+/// Counters of the driver since its tables were made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
-    /// The generation that is judged by.
+    /// Generation of the rules in force.
     pub generation: u32,
     /// Packets into the zone that went on.
     pub allowed_in: u64,
@@ -32,14 +32,14 @@ pub struct Stats {
     pub flows: u64,
     /// Connections that there is room for.
     pub flows_most: u64,
-    /// What is known of addresses' names.
+    /// Counters of the names of addresses.
     pub names: NameStats,
-    /// What became of what was rejected.
+    /// Counters of the answers to what was rejected.
     pub rejected: RejectStats,
 }
 
 impl Stats {
-    /// What the driver counted.
+    /// Combines the driver's verdict counters with the other counters.
     #[must_use]
     pub const fn of(
         generation: u32,
@@ -79,7 +79,7 @@ impl Stats {
         }
     }
 
-    /// What became of the packets that go this way.
+    /// Returns the counts of the packets that go in this direction.
     #[must_use]
     pub const fn packets(&self, direction: Direction) -> PacketCounts {
         let (allowed, refused, left) = match direction {
@@ -95,19 +95,19 @@ impl Stats {
     }
 }
 
-/// What became of the packets that go one way: each of them is in one of these.
+/// Counts of the packets that go in one direction: each of them is in one of these.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PacketCounts {
-    /// Those that went on.
+    /// Packets that went on.
     pub allowed: u64,
-    /// Those that were dropped, also those about which somebody is asked.
+    /// Packets that were dropped, also those about which somebody is asked.
     pub refused: u64,
-    /// Those that a rule left to whoever gets them, and that nobody got who is judged.
+    /// Packets that a rule left to whoever gets them, and that nobody got who is judged.
     pub left: u64,
 }
 
 impl PacketCounts {
-    /// All that were judged.
+    /// Returns the number of all packets that were judged.
     #[must_use]
     pub const fn judged(&self) -> u64 {
         self.allowed
@@ -115,7 +115,7 @@ impl PacketCounts {
             .wrapping_add(self.left)
     }
 
-    /// Whether no more were taken out of a count, to be decided anew, than were in it.
+    /// Returns whether no more were taken out of a count, to be decided anew, than were in it.
     #[must_use]
     pub const fn balances(&self) -> bool {
         self.allowed.cast_signed() >= 0
@@ -124,8 +124,8 @@ impl PacketCounts {
     }
 }
 
-/// What became of the packets whose senders are to be told: they were rejected, or begin a connection that a person's answer blocks, or that
-/// nobody has answered for.
+/// Counters of the packets whose senders are to be told: they were rejected, or begin a connection that a person's
+/// answer blocks, or that nobody has answered for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RejectStats {
     /// Packets that the driver handed to the service to be answered, since its tables were made.
@@ -140,7 +140,7 @@ pub struct RejectStats {
     pub failed: u64,
 }
 
-/// What became of the answers of DNS that the zone got.
+/// Counters of the DNS answers that the zone got.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameStats {
     /// Addresses whose names are kept.
@@ -162,39 +162,39 @@ pub struct NameStats {
     pub no_room: u64,
 }
 
-/// The books of every app, and of those that are gone.
+/// Accounting of every app's records, and of the apps that are gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accounts {
-    /// References taken.
+    /// Number of references taken.
     pub taken: u64,
-    /// References released.
+    /// Number of references released.
     pub released: u64,
-    /// Those that stand.
+    /// Accounts of the apps that are attached.
     pub apps: Vec<Account>,
-    /// All that are gone, together.
+    /// Sum of the counters of all apps that are gone.
     pub past: Counted,
-    /// Whether every one of these balances, and the references do.
+    /// `true` if every one of these accounts balances, and the references do.
     pub balances: bool,
 }
 
-/// One app's books as the driver keeps them.
+/// Account of one app's records, as the driver keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
-    /// Its slot.
+    /// Slot of the app.
     pub slot: u32,
-    /// Its process.
+    /// Process that attached.
     pub pid: u32,
-    /// Its user.
+    /// User who attached.
     pub user: u32,
-    /// What it was offered.
+    /// Counters of the records that the app was offered.
     pub counted: Counted,
-    /// Whether what was offered is what was committed and lost.
+    /// `true` if the records offered are the sum of those committed and lost.
     pub balances: bool,
-    /// Whether its page of the ring says what no reader can have come to. That harms nobody but itself.
+    /// `true` if the app's page of the ring says what no reader can have come to. That harms nobody but itself.
     pub lies: bool,
 }
 
-/// What was offered, and what became of it.
+/// Counters of the records offered, and of what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     /// Records that the mask asked for.

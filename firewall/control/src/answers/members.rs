@@ -1,39 +1,40 @@
-//! What became of addresses that join and leave sets.
+//! Addresses that join and leave sets.
 
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
-/// An address that has joined a set while the rules were in force: it was added, or has a name that the set asks for.
+/// Address that has joined a set while the rules were in force: it was added, or has a name that the set asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetMember {
-    /// The set's name.
+    /// Name of the set.
     pub set: String,
-    /// The address.
+    /// The address itself.
     pub address: IpAddr,
-    /// For how long it is in it from now on; none: until it is removed.
+    /// Time for which the address is in the set from now on, in seconds, or `None` if it is there until it is removed.
     pub seconds_left: Option<u64>,
-    /// The name by which it has joined it; none: it was added, or who asks may not know.
+    /// Name by which the address has joined the set, or `None` if it was added, or who asks may not know.
     pub name: Option<String>,
 }
 
-/// What became of addresses that were to join a set.
+/// Outcome of adding addresses to a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetAdded {
-    /// How many are in it that were not.
+    /// Number of addresses that are in the set and were not before.
     pub added: u64,
-    /// How many were in it by having been added before: the new time holds.
+    /// Number of addresses that were in the set by having been added before: the new time holds.
     pub renewed: u64,
-    /// The generation that it took, if it took one: some address is in a combination of sets that none had been in.
+    /// Generation of the rules that the change took, if it took one: some address is in a combination of sets that none
+    /// had been in.
     pub generation: Option<u32>,
 }
 
-/// What became of addresses that were to leave a set.
+/// Outcome of removing addresses from a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetRemoved {
-    /// How many had been added, and are not any more.
+    /// Number of addresses that had been added, and are not any more.
     pub removed: u64,
-    /// How many had not been added, or their time was over.
+    /// Number of addresses that had not been added, or whose time was over.
     pub absent: u64,
-    /// How many of those removed are in it all the same: the rule file has them there.
+    /// Number of the removed addresses that are in the set all the same: the rule file has them there.
     pub stays: u64,
 }

@@ -1,24 +1,24 @@
-//! The names of addresses.
+//! Names of addresses.
 
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
-/// An address and the name that it was asked for by last. It labels, and proves nothing.
+/// Address and the name that it was asked for by last. It labels, and proves nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddressName {
-    /// The address.
+    /// The address itself.
     pub address: IpAddr,
-    /// The name.
+    /// Name that the address was asked for by.
     pub name: String,
-    /// For how many seconds it is kept from now on.
+    /// Time for which the name is kept from now on, in seconds.
     pub seconds_left: u64,
 }
 
 /// Names of addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddressNames {
-    /// In the order in which they were learned.
+    /// Names, in the order in which they were learned.
     pub names: Vec<AddressName>,
-    /// The last turn: what is learned after this, the next question may ask for alone.
+    /// Number of the last turn: what is learned after it, the next question may ask for alone.
     pub turn: u64,
 }

@@ -1,95 +1,97 @@
-//! What was kept of what happened.
+//! History: what was kept of what happened.
 
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
-/// How the history is.
+/// State of the history.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistoryStatus {
-    /// What is older than so many days is forgotten.
+    /// Age after which records are forgotten, in days.
     pub days: u32,
-    /// Bytes that it may have on the disk.
+    /// Room that the history may have on the disk, in bytes.
     pub budget: u64,
-    /// Bytes that it has.
+    /// Room that the history has on the disk, in bytes.
     pub used: u64,
-    /// Records that it took since the service started.
+    /// Number of records that the history took since the service started.
     pub kept: u64,
-    /// Records that it could not take.
+    /// Number of records that the history could not take.
     pub lost: u64,
-    /// Whether one could not be read at this start, or since: it lies beside the one that was begun.
+    /// `true` if a history could not be read at this start, or since: it lies beside the one that was begun.
     pub put_aside: bool,
 }
 
-/// Some of what was kept.
+/// Page of the history.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistoryPage {
-    /// In the order in which it was begun.
+    /// Rows, in the order in which they were begun.
     pub rows: Vec<HistoryRow>,
-    /// What to ask for as `after` to get more, which there may be where this page has no rows; none: there is no more.
+    /// Row to ask for as `after` to get more, which there may be where this page has no rows, or `None` if there is no
+    /// more.
     pub next: Option<u64>,
-    /// Another number than in the page before: what was kept has been put together since. Begin again.
+    /// Number that differs from the page before's if the history has been put together since. Begin again then.
     pub turn: u64,
-    /// So many rows here can't be read and are left out, as those that a later release wrote.
+    /// Number of rows that can't be read and are left out here, as those that a later release wrote.
     #[serde(default)]
     pub unread: u64,
 }
 
-/// Who talked with whom in one minute, hour or day, what became of it and how often.
+/// Traffic of two ends in one minute, hour or day, with its verdict and counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HistoryRow {
-    /// When that time begins, in seconds since 1970.
+    /// Time at which that period begins, in seconds since 1970.
     pub start: u64,
-    /// How long it is: a minute, an hour or a day.
+    /// Length of the period, in seconds: a minute, an hour or a day.
     pub seconds: u64,
     /// `in`, `out` or `forward`.
     pub direction: String,
     /// `allow`, `block` or `ask`.
     pub verdict: String,
-    /// Why: `rule`, `default`, `reply`, ….
+    /// Reason of the verdict: `rule`, `default`, `reply`, ….
     pub reason: String,
-    /// The protocol's number.
+    /// Number of the protocol.
     pub protocol: u8,
-    /// The other end: of what is forwarded, where it goes; none: many, that are counted together.
+    /// Address of the other end, of forwarded traffic the destination, or `None` if many are counted together.
     pub remote: Option<IpAddr>,
-    /// Of what is forwarded, where it comes from.
+    /// Source address of forwarded traffic.
     pub source: Option<IpAddr>,
-    /// The port that was asked for: of what goes out the other end's, of what comes in our own; none: there are no ports.
+    /// Port that was asked for: of what goes out the other end's, of what comes in our own, or `None` if there are no
+    /// ports.
     pub port: Option<u16>,
-    /// The program's path, if known.
+    /// Path of the program, if known.
     pub program: Option<String>,
-    /// The process's name; empty: not known.
+    /// Name of the process; empty if not known.
     pub process: String,
-    /// The user at this end, if known.
+    /// User at this end, if known.
     pub user: Option<u32>,
-    /// The rule that decided, if one did.
+    /// Name of the rule that decided, if one did.
     pub rule: Option<String>,
-    /// The name that the other end was asked for by, if known.
+    /// Name that the other end was asked for by, if known.
     pub name: Option<String>,
     /// `first`: the program had never talked before. `changed`: it had, and its file is another one by now, or was changed.
     pub contact: Option<String>,
-    /// How many records there were.
+    /// Number of records.
     pub count: u64,
-    /// When the first was, in seconds since 1970.
+    /// Time of the first record, in seconds since 1970.
     pub first: u64,
-    /// When the last was.
+    /// Time of the last record, in seconds since 1970.
     pub last: u64,
-    /// Packets that this end sent; 0: not counted.
+    /// Packets that this end sent; 0 if not counted.
     pub packets_sent: u64,
-    /// Their bytes.
+    /// Bytes of the packets that this end sent.
     pub bytes_sent: u64,
-    /// Packets that it got; 0: not counted.
+    /// Packets that this end got; 0 if not counted.
     pub packets_received: u64,
-    /// Their bytes.
+    /// Bytes of the packets that this end got.
     pub bytes_received: u64,
 }
 
-/// What was kept of a time.
+/// History of a period, as it was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
-    /// In the order in which it was begun.
+    /// Rows, in the order in which they were begun.
     pub rows: Vec<HistoryRow>,
-    /// So many rows that were begun before these.
+    /// Number of rows that were begun before these and left out.
     pub left_out: usize,
-    /// And so many that can't be read.
+    /// Number of rows that can't be read.
     pub unread: u64,
 }

@@ -1,8 +1,8 @@
-//! Why something was not done.
+//! Reasons for which something was not done.
 
 use serde::{Deserialize, Serialize};
 
-/// The reason for which something was not done. Nothing was changed, but with [`Refused::Incomplete`].
+/// Reason for which something was not done. Nothing was changed, but with [`Refused::Incomplete`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refused {
@@ -10,42 +10,42 @@ pub enum Refused {
     Rules(Vec<String>),
     /// The rules' tables do not fit into the budget of kernel memory, in bytes.
     TooMuchMemory {
-        /// What they take.
+        /// Memory that the rules take, in bytes.
         needed: u64,
-        /// What is left.
+        /// Memory that is left, in bytes.
         left: u64,
-        /// The whole budget.
+        /// The whole budget, in bytes.
         budget: u64,
     },
     /// There is no lease: nothing to confirm or to take back.
     NoLease,
     /// The lease ended before: the confirmed rules are back.
     LeaseOver,
-    /// In force are other rules than those that were read before.
+    /// Other rules are in force than those that were read before.
     Replaced,
-    /// Nothing of this number is asked, or not any more.
+    /// No question of this number waits, or not any more.
     NoQuestion,
-    /// No answer that this is about holds; what it is.
+    /// No answer of this description holds.
     NoAnswer(String),
-    /// The rules in force have no such set; which they have.
+    /// The rules in force have no such set; the text says which they have.
     NoSuchSet(String),
-    /// The rule file has the address in the set; where.
+    /// The rule file has the address in the set; the text says where.
     StaysInSet(String),
-    /// There is no room for more; what there is room for.
+    /// There is no room for more; the text says for what there is.
     SetFull(String),
-    /// Lists of the rules have never been fetched; which, and that they are now.
+    /// Lists of the rules have never been fetched; the text says which, and that they are now.
     ListsAwaited(String),
-    /// Who asked may not do this; what to do.
+    /// The requester may not do this; the text says what to do.
     NotPermitted(String),
-    /// The system did not let us; what it said and what to do.
+    /// The system did not let us; the text has its error and what to do.
     System(String),
     /// The rules are in force, and what belongs to them could not be done.
     Incomplete {
-        /// The generation that is in force.
+        /// Generation of the rules in force.
         generation: u32,
-        /// No lease runs out: these are the confirmed rules.
+        /// `true` if no lease runs out: these are the confirmed rules.
         confirmed: bool,
-        /// What could not be done, and what to do.
+        /// Part that could not be done, and what to do.
         rest: String,
     },
 }

@@ -3,99 +3,100 @@
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// Rules as the kernel has them.
+/// Rules in force, as the kernel has them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InForce {
-    /// The generation's number.
+    /// Number of the generation.
     pub generation: u32,
-    /// What the file is called; none: the service found these rules in the kernel and no text for them.
+    /// Name of the rule file, or `None` if the service found these rules in the kernel and has no text for them.
     pub name: Option<String>,
-    /// How many rules there are.
+    /// Number of rules.
     pub rules: u32,
 }
 
 /// Rules on probation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
-    /// The candidate's generation.
+    /// Generation of the candidate.
     pub generation: u32,
-    /// The confirmed generation, which returns unless the candidate is confirmed.
+    /// Confirmed generation, which returns unless the candidate is confirmed.
     pub fallback: u32,
-    /// Milliseconds until it returns.
+    /// Time until the confirmed generation returns, in milliseconds.
     pub milliseconds_left: u64,
 }
 
-/// Rules that were taken.
+/// Rules that were applied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
-    /// Their generation.
+    /// Generation of the rules.
     pub generation: u32,
-    /// How many rules there are.
+    /// Number of rules.
     pub rules: u32,
-    /// What is not wrong but suspicious, each with its place.
+    /// Warnings about what is not wrong but suspicious, each with its place.
     pub warnings: Vec<String>,
-    /// The lease, if they have one to be confirmed in.
+    /// Lease in which the rules have to be confirmed, if there is one.
     pub lease: Option<Lease>,
-    /// The number that the change has among the rule file's changes, if the state before is kept.
+    /// Number of the change among the rule file's changes, if the state before is kept.
     #[serde(default)]
     pub change: Option<u64>,
 }
 
-/// The text of the rules that are judged by.
+/// Text of the rules in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleText {
-    /// Their generation.
+    /// Generation of the rules.
     pub generation: u32,
-    /// What the file is called.
+    /// Name of the rule file.
     pub name: Option<String>,
-    /// What is in it; none: see [`InForce::name`].
+    /// Text of the rule file, or `None` as in [`InForce::name`].
     pub text: Option<String>,
-    /// The service's folder for rules, from which on they name the files of sets.
+    /// Folder of the service for rules: the paths of sets' files are relative to it.
     pub folder: PathBuf,
-    /// The service's rule file, which holds the confirmed rules.
+    /// Rule file of the service, which holds the confirmed rules.
     pub file: PathBuf,
-    /// Whether they could not be written to it, as on a full disk: it holds those before, and the next change writes them.
+    /// `true` if the rules could not be written to the file, as on a full disk: it holds those before, and the next
+    /// change writes them.
     #[serde(default)]
     pub unwritten: bool,
 }
 
-/// What is said of a change to the rules beside the new text.
+/// Description of a change to the rules, beside the new text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChangeNote {
-    /// What it is, in a few words, for the file's earlier states.
+    /// Description of the change in a few words, for the file's earlier states.
     pub what: Option<String>,
-    /// The earlier change that it takes back.
+    /// Number of the earlier change that this one takes back.
     pub undoes: Option<u64>,
-    /// The generation that was read before; in force is another: nothing is changed.
+    /// Generation that was read before: if another is in force, nothing is changed.
     pub replaces: Option<u32>,
 }
 
-/// The names of one generation's rules.
+/// Names of one generation's rules.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleNames {
-    /// The generation.
+    /// Generation of the rules.
     pub generation: u32,
-    /// The rule file's name, if that is known.
+    /// Name of the rule file, if known.
     pub name: Option<String>,
-    /// Its rules: a rule's number is its place here.
+    /// Names of the rules: a rule's number is its place here.
     pub rules: Vec<NamedRule>,
 }
 
-/// The name of one rule.
+/// Name of one rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamedRule {
-    /// Its name in the file.
+    /// Name of the rule in the file.
     pub id: String,
-    /// The line of the file that it stands on.
+    /// Line of the file that the rule stands on.
     pub line: u32,
 }
 
-/// How often each rule has decided.
+/// Counts of the decisions of each rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hits {
-    /// The generation that is judged by.
+    /// Generation of the rules in force.
     pub generation: u32,
-    /// A number for each of its rules, in their order, since it was put in force. What goes on with what a rule allowed is not
-    /// counted.
+    /// Number of decisions of each rule, in the rules' order, since the generation was put in force. What goes on with
+    /// what a rule allowed is not counted.
     pub hits: Vec<u64>,
 }

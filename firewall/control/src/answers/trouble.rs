@@ -1,9 +1,9 @@
-//! What is not as it should be: by its kind, which views say in words in the language of who reads it, and what there is to know
+//! Troubles: each has a kind, which views say in words in the language of who reads it, and what there is to know
 //! beside that.
 
 use serde::{Deserialize, Serialize};
 
-/// What can be wrong, worst first.
+/// Kind of trouble, worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TroubleCause {
     /// Hooks that are gone.
@@ -12,7 +12,7 @@ pub enum TroubleCause {
     StandIn,
     /// The rule file on disk.
     RuleFile,
-    /// What the rules in force name and could not be had.
+    /// Files and lists that the rules in force name and that could not be had.
     Missing,
     /// The end of a lease.
     Lease,
@@ -24,7 +24,7 @@ pub enum TroubleCause {
     Routes,
     /// Rules compiled anew as a program is another file.
     Programs,
-    /// The driver's table of what has joined sets.
+    /// The driver's table of addresses that have joined sets.
     Members,
     /// Connections about which the rules are to be asked again.
     AskedAgain,
@@ -36,27 +36,27 @@ pub enum TroubleCause {
     Sweep,
     /// The rule file's earlier states.
     History,
-    /// By whom the driver has what is rejected answered.
+    /// The process that has what the driver rejected answered.
     Answering,
     /// The table that judged before a driver did.
     Fallback,
     /// The socket at which apps attach.
     DeviceServer,
-    /// Who takes the lists that rules subscribe to.
+    /// The thread that takes the lists that rules subscribe to.
     Lists,
-    /// What was fetched of a list is not taken. It is about the set.
+    /// A list that was fetched and is not taken. The trouble is about the set.
     ListNotTaken,
-    /// The copy of a list is older than it should be. It is about the set.
+    /// A copy of a list that is older than it should be. The trouble is about the set.
     ListOld,
     /// The watch over the files of programs.
     ProgramFiles,
-    /// What is kept for a start without a kernel's tables.
+    /// The rules kept for a start without a kernel's tables.
     Kept,
-    /// What had joined sets and is lost.
+    /// Addresses that had joined sets and are lost.
     LostMembers,
     /// The file of answers for always.
     AnswersFile,
-    /// What is written down for the next service.
+    /// The state that is written down for the next service.
     State,
     /// The thread that learns names.
     Names,
@@ -66,12 +66,12 @@ pub enum TroubleCause {
     Rejected,
     /// The thread that keeps what happens.
     Recorder,
-    /// What was kept of what happened, where it is read.
+    /// The rows of the history, where they are read.
     HistoryRows,
 }
 
 impl TroubleCause {
-    /// All of them, worst first.
+    /// All kinds, worst first.
     pub const ALL: [Self; 31] = [
         Self::Hooks,
         Self::StandIn,
@@ -106,7 +106,7 @@ impl TroubleCause {
         Self::HistoryRows,
     ];
 
-    /// Its name on the wire.
+    /// Returns the name of the kind on the wire.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -144,26 +144,26 @@ impl TroubleCause {
         }
     }
 
-    /// By its name on the wire; none: a later release's.
+    /// Returns the kind with this name on the wire, or `None` if it is a later release's.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|cause| cause.name() == name)
     }
 }
 
-/// One thing that is not as it should be.
+/// Trouble: one thing that is not as it should be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TroubleStatus {
-    /// What it is, by its name.
+    /// Kind of the trouble, by its name ([`TroubleCause::name`]).
     pub cause: String,
-    /// The set that it is about, if it is about one.
+    /// Set that the trouble is about, if it is about one.
     pub about: Option<String>,
-    /// What the service and the system say of it, in English, as the journal has it; may be empty.
+    /// Detail of the trouble, in English, as the journal has it; may be empty.
     pub detail: String,
 }
 
 impl TroubleStatus {
-    /// What is wrong with this.
+    /// Describes a trouble of this kind.
     #[must_use]
     pub fn of(cause: TroubleCause, about: Option<String>, detail: String) -> Self {
         Self {
