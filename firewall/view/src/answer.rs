@@ -1,4 +1,4 @@
-//! What an answer that holds looks like to a person.
+//! Answers that hold, in words.
 
 use crate::entry::clean;
 use crate::question::whole_sentence;
@@ -7,16 +7,16 @@ use control::HeldAnswer;
 use firewall_abi::packet::{Direction, Verdict};
 use rules::Protocol;
 
-/// How much of an answer's name is shown: what tells it from others.
+/// Number of characters of an answer's identifier that are shown: enough to tell it from others.
 const SHORT: usize = 8;
 
-/// The beginning of its name, by which it can be taken back.
+/// Returns the beginning of an answer's identifier, by which it can be taken back.
 #[must_use]
 pub fn short_id(answer: &HeldAnswer) -> &str {
     answer.id.get(..SHORT).unwrap_or(&answer.id)
 }
 
-/// The program: its path, or the process's name, or what is left to say.
+/// Returns the program: its path, or the process's name, or what is left to say.
 #[must_use]
 pub fn program(answer: &HeldAnswer) -> String {
     match answer.program.as_deref().unwrap_or(&answer.name) {
@@ -25,7 +25,8 @@ pub fn program(answer: &HeldAnswer) -> String {
     }
 }
 
-/// `192.0.2.7 (example.org) tcp port 443`, or as much of it as it is about.
+/// Returns the endpoint that an answer is about, as `192.0.2.7 (example.org) tcp port 443`, or as much of it as the
+/// answer is about.
 #[must_use]
 pub fn endpoint(answer: &HeldAnswer) -> String {
     let protocol = answer.protocol.map(|number| {
@@ -51,14 +52,14 @@ pub fn endpoint(answer: &HeldAnswer) -> String {
     }
 }
 
-/// `/usr/bin/curl of user 1000 -> 192.0.2.7 tcp port 443`.
+/// Returns an answer's subject in one line: `/usr/bin/curl of user 1000 -> 192.0.2.7 tcp port 443`.
 #[must_use]
 pub fn sentence(answer: &HeldAnswer) -> String {
     let inward = answer.direction == Direction::Inbound.name();
     whole_sentence(&program(answer), answer.user, inward, &endpoint(answer))
 }
 
-/// Until when it holds: `always`, `23 s left`.
+/// Returns the time until which an answer holds: `always`, `23 s left`.
 #[must_use]
 pub fn lasts(answer: &HeldAnswer) -> String {
     let until = match answer.lasts.as_str() {
@@ -77,12 +78,13 @@ pub fn lasts(answer: &HeldAnswer) -> String {
     }
 }
 
-/// Whether it allows an address that another machine has on each network: the service keeps such a one, and does not put it in force.
+/// Returns whether an answer allows an address that another machine has on each network: the service keeps such a one,
+/// and does not put it in force.
 fn is_of_link(answer: &HeldAnswer) -> bool {
     answer.verdict == Verdict::Allow.name() && answer.remote.is_some_and(control::is_link_local)
 }
 
-/// Who gave it.
+/// Returns who gave an answer.
 #[must_use]
 pub fn by(answer: &HeldAnswer) -> String {
     match &answer.by {

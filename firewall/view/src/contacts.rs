@@ -5,40 +5,42 @@ use control::{HistoryPage, HistoryRow};
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How often the history is asked. More often would have the driver tell of each connection more often than it does by itself.
+/// Interval at which the history is asked. More often would have the driver tell of each connection more often than it
+/// does by itself.
 pub const EVERY: Duration = Duration::from_secs(5);
-/// So many that were told are remembered, the latest.
+/// Largest number of contacts that are remembered as told: the latest.
 const MOST: usize = 4096;
-/// So many seconds after others' a row may still be written that is older.
+/// Seconds after others' row in which an older one may still be written.
 const LATE: u64 = 120;
 
-/// What there is to tell of pages that are asked for one after the other, the last one again and again.
+/// First contacts in pages of the history that are asked for one after the other, the last one again and again.
 #[derive(Debug)]
 pub struct NewContacts {
-    /// Nothing is told that was before, in seconds since 1970.
+    /// Time before which nothing is told, in seconds since 1970.
     begun: u64,
-    /// When the newest record was of which was read.
+    /// Time of the newest record that was read, in seconds since 1970.
     newest: u64,
-    /// What the next page is to be behind.
+    /// Row that the next page is to be behind.
     after: u64,
     turn: Option<u64>,
     told: BTreeSet<Told>,
-    /// So many of which are remembered.
+    /// Largest number of contacts in `told`.
     most: usize,
 }
 
-/// When, program, user, and way of being new.
+/// First contact that was told: time, program, user, and way of being new.
 type Told = (u64, Option<String>, Option<u32>, Option<String>);
 
 impl NewContacts {
-    /// Nothing that was before now.
+    /// Begins now: nothing is told that was before.
     #[must_use]
     pub fn from_now_on() -> Self {
         Self::since(now())
     }
 
-    /// Reads what is new, a page at a time as `page` hands them out (since when, and behind which row), and tells of each. What can't be
-    /// read, as of a service that has ended or whose disk is slow, is read at the next look. False: nobody hears it.
+    /// Reads what is new, a page at a time as `page` hands them out (since when, and behind which row), and tells of
+    /// each. What can't be read, as of a service that has ended or whose disk is slow, is read at the next look.
+    /// Returns `false` if nobody hears it any more.
     pub fn look<E>(
         &mut self,
         mut page: impl FnMut(u64, u64) -> Result<HistoryPage, E>,
@@ -67,8 +69,8 @@ impl NewContacts {
         }
     }
 
-    /// Since when rows are to be read at this time: what is older than what was read already comes late only. A record of the time to
-    /// come, as of a clock that was wrong, says nothing of that.
+    /// Returns the time since which rows are to be read now: what is older than what was read already comes late only.
+    /// A record of the time to come, as of a clock that was wrong, says nothing of that.
     fn asked_since(&self, now: u64) -> u64 {
         let read = self.newest.min(now);
         self.begun.max(read.saturating_sub(LATE))
@@ -93,7 +95,8 @@ impl NewContacts {
             .collect()
     }
 
-    /// Whether it was not told yet. Of more than are remembered the oldest was, and so was all that is older.
+    /// Returns whether a contact was not told yet, and remembers it. Of more than are remembered the oldest was, and so
+    /// was all that is older.
     fn is_new(&mut self, row: &HistoryRow) -> bool {
         let (program, contact) = (row.program.clone(), row.contact.clone());
         let is_new = self.told.insert((row.first, program, row.user, contact));

@@ -1,10 +1,10 @@
-//! Tables for other programs.
+//! Tables of comma-separated values, for other programs.
 
 use serde_json::Value;
 use std::io::{self, Write};
 
-/// Objects with the same fields, as RFC 4180 has it; the names first. A program chooses its own name, and a table calculates what begins like a formula: such a field
-/// begins with an apostrophe.
+/// Writes objects with the same fields as RFC 4180 has it; the names first. A program chooses its own name, and a table
+/// calculates what begins like a formula: such a field begins with an apostrophe.
 ///
 /// # Errors
 /// It can't be written.
@@ -12,14 +12,14 @@ pub fn csv(objects: &[Value], out: &mut dyn Write) -> io::Result<()> {
     Csv::default().add(objects, out)
 }
 
-/// The same, some at a time.
+/// Writer of objects with the same fields, some at a time.
 #[derive(Debug, Default)]
 pub struct Csv {
     names: Option<Vec<String>>,
 }
 
 impl Csv {
-    /// Writes some more of them, before the first the names.
+    /// Writes some more objects, before the first the names.
     ///
     /// # Errors
     /// They can't be written.

@@ -1,4 +1,4 @@
-//! What the app shows, in a window or in a terminal: one entry for each packet, process and loss.
+//! Entries of the views, in a window or in a terminal: one for each packet, process and loss.
 //!
 //! The reader thread makes entries from records ([`Entry::from_packet`], [`Entry::from_process`], [`Entry::lost`]) and
 //! sends them as [`Update`]s; what is shown of them is written here once, for both views.
@@ -20,34 +20,34 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What the reader thread tells a view.
+/// Message of the reader thread to a view.
 #[derive(Clone, Debug)]
 pub enum Update {
-    /// Something happened.
+    /// An entry for something that happened.
     Entry(Entry),
-    /// Both sides' books, as they stand now.
+    /// Accounting of both sides, as it stands now.
     Account(Account),
-    /// No more will come, and why.
+    /// The end, with its reason: nothing more will come.
     Ended(String),
 }
 
-/// One row.
+/// Entry of a view: one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// When the driver saw it.
+    /// Time at which the driver saw it.
     pub at: SystemTime,
-    /// What it saw.
+    /// Content of the entry.
     pub what: What,
 }
 
-/// What a row is about.
+/// Content of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
     /// A packet and its verdict.
     Packet(PacketSeen),
     /// A process that started (`ended: None`) or ended.
     Process(ProcessSeen),
-    /// Records that did not reach this app, here.
+    /// Records that did not reach this app, in their place.
     Lost(Lost),
     /// A record that this release can't read.
     Unreadable(UnreadableRecord),
@@ -55,75 +55,76 @@ pub enum What {
     Contact(Arc<HistoryRow>),
 }
 
-/// A record of a kind that this release does not know, or that holds a number that it gives no meaning to. It was delivered
-/// and is shown: it is neither swallowed nor guessed at.
+/// Record of a kind that this release does not know, or that holds a number that it gives no meaning to. It was
+/// delivered and is shown: it is neither swallowed nor guessed at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnreadableRecord {
-    /// The number of its kind.
+    /// Number of the record's kind.
     pub kind: u32,
-    /// Its length in bytes, with its header.
+    /// Length of the record in bytes, with its header.
     pub bytes: usize,
 }
 
-/// A packet, decoded.
+/// Packet, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PacketSeen {
-    /// Into the zone, out of it or through it.
+    /// Direction: into the zone, out of it or through it.
     pub direction: Direction,
-    /// What became of it.
+    /// Verdict on the packet.
     pub verdict: Verdict,
-    /// Why.
+    /// Reason of the verdict.
     pub reason: Reason,
-    /// The number of the rule that decided, in its generation, if one did.
+    /// Number of the rule that decided, in its generation, if one did.
     pub rule_number: Option<u32>,
-    /// The name of the rule that decided, if one did and its name is known.
+    /// Name of the rule that decided, if one did and its name is known.
     pub rule: Option<RuleName>,
-    /// The generation of the rules that decided.
+    /// Generation of the rules that decided.
     pub generation: u32,
-    /// Its headers.
+    /// Headers of the packet.
     pub flow: PacketHeaders,
-    /// Bytes, from the IP header on.
+    /// Length of the packet in bytes, from the IP header on.
     pub length: u32,
-    /// The device it came in or went out by, if its name is known; of what is forwarded, the one that it came in by.
+    /// Name of the device that the packet came in or went out by, if known; of what is forwarded, the one that it came
+    /// in by.
     pub device: Option<Arc<str>>,
-    /// The device that what is forwarded goes out by, if its name is known.
+    /// Name of the device that what is forwarded goes out by, if known.
     pub out_device: Option<Arc<str>>,
-    /// The name that the source was asked for by last, if it is known. It labels, and proves nothing.
+    /// Name that the source was asked for by last, if known. It labels, and proves nothing.
     pub source_name: Option<Arc<str>>,
-    /// The same of the destination.
+    /// Name that the destination was asked for by last, if known. It labels, and proves nothing.
     pub destination_name: Option<Arc<str>>,
-    /// Who sent it, as far as it is known.
+    /// Program that owns the packet's socket at this end, as far as it is known.
     pub program: Program,
 }
 
-/// A process, decoded.
+/// Process, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessSeen {
-    /// Who.
+    /// Process that started or ended.
     pub program: Program,
-    /// The program's path, as it was asked for.
+    /// Path of the program, as it was asked for.
     pub path: String,
-    /// Its arguments, the first one too, as far as they are known.
+    /// Arguments, the first one too, as far as they are known.
     pub arguments: Vec<String>,
-    /// Whether there are more of them.
+    /// `true` if there are more arguments.
     pub arguments_cut: bool,
-    /// The parent's number, 0 if not known.
+    /// Process number of the parent, 0 if not known.
     pub parent: u32,
-    /// How it ended, if it did.
+    /// End of the process, if it ended.
     pub ended: Option<End>,
 }
 
-/// How a process ended.
+/// End of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// By itself, with this exit code.
+    /// Exit by itself, with this code.
     Exit(u8),
-    /// By a signal.
+    /// End by this signal.
     Signal(u8),
 }
 
 impl End {
-    /// As `wait` has it: the code in the second byte, the signal in the first.
+    /// Decodes a status as `wait` has it: the code in the second byte, the signal in the first.
     const fn of(status: u32) -> Self {
         match (status & 0x7f) as u8 {
             0 => Self::Exit((status >> 8) as u8),
@@ -132,23 +133,23 @@ impl End {
     }
 }
 
-/// Who did it. Each part may be unknown.
+/// Task that an entry is about. Each part may be unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Program {
     /// The kernel's name for the task.
     pub name: String,
-    /// Its number, 0 if not known.
+    /// Process number, 0 if not known.
     pub pid: u32,
-    /// Its user, if known.
+    /// User, if known.
     pub user: Option<u32>,
-    /// The program's file, as the kernel knows it: its file system's device and its inode.
+    /// File of the program, as the kernel knows it: its file system's device and its inode.
     pub file: Option<[u64; 2]>,
-    /// The file's path, if somebody knows it.
+    /// Path of the file, if somebody knows it.
     pub path: Option<Arc<str>>,
 }
 
 impl Entry {
-    /// A packet's record. Numbers that the driver's tables give no meaning to are an error.
+    /// Makes an entry of a packet's record. Numbers that the driver's tables give no meaning to are an error.
     pub fn from_packet(
         at: SystemTime,
         packet: &Packet,
@@ -186,7 +187,7 @@ impl Entry {
         })
     }
 
-    /// A process's record.
+    /// Makes an entry of a process's record.
     #[must_use]
     pub fn from_process(at: SystemTime, process: &Process, ended: bool) -> Self {
         let file = known_file(process.program);
@@ -212,7 +213,7 @@ impl Entry {
         }
     }
 
-    /// A record that this release can't read.
+    /// Makes an entry of a record that this release can't read.
     #[must_use]
     pub const fn unreadable(at: SystemTime, kind: u32, bytes: usize) -> Self {
         Self {
@@ -221,7 +222,7 @@ impl Entry {
         }
     }
 
-    /// A loss, in its place between two records.
+    /// Makes an entry of a loss, in its place between two records.
     #[must_use]
     pub const fn lost(at: SystemTime, lost: Lost) -> Self {
         Self {
@@ -230,7 +231,7 @@ impl Entry {
         }
     }
 
-    /// A first contact, when it was.
+    /// Makes an entry of a first contact, at its time.
     #[must_use]
     pub fn contact(row: HistoryRow) -> Self {
         let at = UNIX_EPOCH.checked_add(Duration::from_secs(row.first));
@@ -240,7 +241,7 @@ impl Entry {
         }
     }
 
-    /// The cells of its row, as [`titles`] names them.
+    /// Returns the cells of the entry's row, as [`titles`] names them.
     #[must_use]
     pub fn cells(&self) -> [String; COLUMNS] {
         let time = clock_time(self.at);
@@ -294,10 +295,10 @@ impl Entry {
     }
 }
 
-/// How many cells a row has.
+/// Number of cells in a row.
 pub const COLUMNS: usize = 7;
 
-/// What the cells of a row are.
+/// Returns the titles of a row's cells.
 #[must_use]
 pub fn titles() -> [String; COLUMNS] {
     [
@@ -311,7 +312,7 @@ pub fn titles() -> [String; COLUMNS] {
     ]
 }
 
-/// What a rule does to what it takes.
+/// Returns the word for what a rule does to what it takes.
 #[must_use]
 pub fn verdict(verdict: Verdict) -> String {
     match verdict {
@@ -323,13 +324,13 @@ pub fn verdict(verdict: Verdict) -> String {
     }
 }
 
-/// The same by its name; a name that this release does not know stands for itself.
+/// Returns the word for a verdict by its name; a name that this release does not know stands for itself.
 #[must_use]
 pub fn verdict_named(name: &str) -> String {
     rules::words::verdict(name).map_or_else(|_| clean(name), verdict)
 }
 
-/// Which way a packet goes.
+/// Returns the word for a packet's direction.
 #[must_use]
 pub fn way(direction: Direction) -> String {
     match direction {
@@ -339,13 +340,13 @@ pub fn way(direction: Direction) -> String {
     }
 }
 
-/// The same by its name; a name that this release does not know stands for itself.
+/// Returns the word for a direction by its name; a name that this release does not know stands for itself.
 #[must_use]
 pub fn way_named(name: &str) -> String {
     rules::words::direction(name).map_or_else(|_| clean(name), way)
 }
 
-/// Why something became of a packet.
+/// Returns the words for the reason of a verdict.
 #[must_use]
 pub fn reason(reason: Reason) -> String {
     match reason {
@@ -361,7 +362,7 @@ pub fn reason(reason: Reason) -> String {
     }
 }
 
-/// Why records were lost.
+/// Returns the words for the cause of a loss of records.
 #[must_use]
 pub fn cause(cause: Cause) -> String {
     match cause {
@@ -371,7 +372,7 @@ pub fn cause(cause: Cause) -> String {
     }
 }
 
-/// One line for a terminal.
+/// Formats the entry as one line for a terminal.
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [time, what, way, protocol, ends, rule, program] = self.cells();
@@ -382,7 +383,7 @@ impl fmt::Display for Entry {
 }
 
 impl PacketSeen {
-    /// The verdict as a word of its own.
+    /// Returns the verdict as a word of its own.
     #[must_use]
     pub fn outcome(&self) -> String {
         match self.verdict {
@@ -394,13 +395,13 @@ impl PacketSeen {
         }
     }
 
-    /// The protocol's name, or its number.
+    /// Returns the protocol's name, or its number.
     #[must_use]
     pub fn protocol(&self) -> String {
         Protocol(self.flow.protocol).to_string()
     }
 
-    /// Where from and where to, with the names that are known: `10.0.0.1:40000 -> 192.0.2.7:443 (example.org)`.
+    /// Returns source and destination, with the names that are known: `10.0.0.1:40000 -> 192.0.2.7:443 (example.org)`.
     #[must_use]
     pub fn ends(&self) -> String {
         let named = |end: String, name: &Option<Arc<str>>| match name {
@@ -433,7 +434,8 @@ impl PacketSeen {
         ends
     }
 
-    /// Whether a program was refused as it asked for a connection, before it had an address and a port of its own.
+    /// Returns whether a program was refused as it asked for a connection, before it had an address and a port of its
+    /// own.
     fn is_before_any_packet(&self) -> bool {
         let Self {
             flow, direction, ..
@@ -443,7 +445,7 @@ impl PacketSeen {
             && address(flow.source).is_unspecified()
     }
 
-    /// The rule with its line, or the reason if no rule decided.
+    /// Returns the rule with its line, or the reason if no rule decided.
     #[must_use]
     pub fn decided_by(&self) -> String {
         let by = match (&self.rule, self.rule_number) {
@@ -466,7 +468,7 @@ impl fmt::Display for UnreadableRecord {
 }
 
 impl ProcessSeen {
-    /// Started, or ended and how.
+    /// Returns the words for the start of the process, or for its end and how it ended.
     #[must_use]
     pub fn outcome(&self) -> String {
         match self.ended {
@@ -477,7 +479,7 @@ impl ProcessSeen {
         }
     }
 
-    /// The path and what it was given, as one would type it.
+    /// Returns the path and the arguments, as one would type them.
     #[must_use]
     pub fn line(&self) -> String {
         let mut line = self.path.clone();
@@ -492,7 +494,7 @@ impl ProcessSeen {
     }
 }
 
-/// The arguments that travelled: each ended by a zero, the last one perhaps cut off.
+/// Splits the arguments that travelled: each ended by a zero, the last one perhaps cut off.
 fn arguments(process: &Process) -> Vec<String> {
     let length = (process.arguments_length as usize).min(process.arguments.len());
     let all = &process.arguments[..length];
@@ -504,7 +506,7 @@ fn arguments(process: &Process) -> Vec<String> {
     }
 }
 
-/// Zeros are nobody's file.
+/// Returns the file of a program, or `None` for zeros, which are nobody's.
 fn known_file(file: [u64; 2]) -> Option<[u64; 2]> {
     (file != [0; 2]).then_some(file)
 }
@@ -525,7 +527,7 @@ impl fmt::Display for Program {
     }
 }
 
-/// An address of a [`PacketHeaders`], in the form that people write.
+/// Decodes an address of a [`PacketHeaders`], in the form that people write.
 #[must_use]
 pub fn address(bytes: [u8; 16]) -> IpAddr {
     let address = Ipv6Addr::from(bytes);
@@ -538,7 +540,8 @@ fn end(address: IpAddr, port: u16) -> String {
     std::net::SocketAddr::new(address, port).to_string()
 }
 
-/// Bytes up to the first zero. Names come from any program: control characters are shown as such, never obeyed.
+/// Decodes the bytes up to the first zero. Names come from any program: control characters are shown as such, never
+/// obeyed.
 fn text(bytes: &[u8]) -> String {
     let whole = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
     clean(&String::from_utf8_lossy(whole))

@@ -9,7 +9,7 @@ use firewall_abi::packet::{Decision, Direction, NO_USER, Packet, PacketHeaders, 
 use rules::{Protocol, SignKind};
 use zerocopy::FromZeros;
 
-/// A telnet packet that rule 3 refused.
+/// Returns a telnet packet that rule 3 refused.
 #[must_use]
 pub fn packet() -> Packet {
     let mut packet = Packet::new_zeroed();
@@ -40,7 +40,7 @@ pub fn packet() -> Packet {
     packet
 }
 
-/// curl of a user's talked for the first time, and a rule refused it.
+/// Returns a first contact: curl of a user's talked for the first time, and a rule refused it.
 #[must_use]
 pub fn contact() -> HistoryRow {
     HistoryRow {
@@ -65,7 +65,7 @@ pub fn contact() -> HistoryRow {
     }
 }
 
-/// curl of a user's was allowed to go out, for ten minutes.
+/// Returns an answer that holds: curl of a user's was allowed to go out, for ten minutes.
 #[must_use]
 pub fn held_answer() -> HeldAnswer {
     HeldAnswer {
@@ -90,7 +90,7 @@ pub fn held_answer() -> HeldAnswer {
     }
 }
 
-/// curl of a user's wants to go out, and the default asks.
+/// Returns a question: curl of a user's wants to go out, and the default asks.
 #[must_use]
 pub fn question() -> Question {
     Question {
@@ -116,7 +116,7 @@ pub fn question() -> Question {
     }
 }
 
-/// A service with trouble, whose rules are on a lease.
+/// Returns the state of a service with trouble, whose rules are on a lease.
 #[must_use]
 pub fn status() -> Status {
     let device = |(name, index): (&str, u32)| Device {
@@ -204,7 +204,7 @@ pub fn status() -> Status {
     }
 }
 
-/// The default routes of a machine at home: one by its wireless network, one by a tunnel.
+/// Returns the default routes of a machine at home: one by its wireless network, one by a tunnel.
 #[must_use]
 pub fn routes() -> Vec<RouteStatus> {
     let wireless = RouteStatus {
@@ -220,7 +220,7 @@ pub fn routes() -> Vec<RouteStatus> {
     vec![wireless, tunnel]
 }
 
-/// A rule file whose rules have one name.
+/// Names of a rule file whose rules have one name.
 pub struct Named;
 
 impl Names for Named {

@@ -1,4 +1,4 @@
-//! Which of what happened is shown: the same words on the command line and in the window.
+//! Filter of what is shown: the same words on the command line and in the window.
 
 use crate::entry::{Entry, PacketSeen, ProcessSeen, Program, What, address};
 use crate::text;
@@ -9,39 +9,40 @@ use rules::{Addresses, Protocol, device_words, names_device};
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What is asked for. Of one kind any is enough, and each kind has to hold; nothing asked for is all.
+/// Filter of entries and of the history. Of one kind any value is enough, and each kind has to hold; nothing asked for
+/// is all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Which way.
+    /// Direction of the packet.
     pub direction: Option<Direction>,
-    /// What became of it.
+    /// Verdict on the packet.
     pub verdict: Option<Verdict>,
-    /// An address at one end.
+    /// Addresses of either end.
     pub address: Vec<Addresses>,
-    /// The name of the rule that decided.
+    /// Names of the rule that decided.
     pub rule: Vec<String>,
-    /// The program's path, or the kernel's name of it.
+    /// Paths of the program, or the kernel's names of it.
     pub program: Vec<String>,
-    /// The name that an end was asked for by.
+    /// Names that an end was asked for by.
     pub name: Vec<String>,
-    /// A port at one end.
+    /// Ports of either end.
     pub port: Vec<u16>,
-    /// The user at this end, by number.
+    /// Users at this end, by number.
     pub user: Vec<u32>,
-    /// A device that it came in or went out by, or how the names of such begin. What was kept does not tell.
+    /// Devices that the packet came in or went out by, or how the names of such begin. The history does not tell.
     pub interface: Vec<String>,
-    /// Nothing that was before.
+    /// Time before which nothing is shown.
     pub since: Option<SystemTime>,
-    /// What stands anywhere in it, in small letters.
+    /// Words that stand anywhere in it, in small letters.
     pub words: Vec<String>,
 }
 
-/// What is wrong with a filter that was typed.
+/// Error in a filter that was typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrongFilter {
-    /// The character that it begins at, from one on.
+    /// Character that the error begins at, counted from one.
     pub column: usize,
-    /// What is wrong, and what would be right.
+    /// Message: what is wrong, and what would be right.
     pub what: String,
 }
 
@@ -54,7 +55,7 @@ impl fmt::Display for WrongFilter {
 
 impl std::error::Error for WrongFilter {}
 
-/// What may be asked for by its key.
+/// Keys that may be asked for.
 const KEYS: [&str; 10] = [
     "direction",
     "verdict",
@@ -69,8 +70,8 @@ const KEYS: [&str; 10] = [
 ];
 
 impl Filter {
-    /// A filter as it is typed into one line: `program:curl`, or as on the command line `--program curl`; and words that are
-    /// looked for everywhere. What has spaces in it stands in quotation marks.
+    /// Parses a filter as it is typed into one line: `program:curl`, or as on the command line `--program curl`; and
+    /// words that are looked for everywhere. What has spaces in it stands in quotation marks.
     ///
     /// # Errors
     /// The first thing that is wrong, with its place.
@@ -78,7 +79,7 @@ impl Filter {
         Self::read(text, true)
     }
 
-    /// The same for what was kept.
+    /// Parses a filter of the history.
     ///
     /// # Errors
     /// As above; and it asks for a device, which is not kept.
@@ -163,13 +164,13 @@ impl Filter {
         Ok(())
     }
 
-    /// Whether everything is shown.
+    /// Returns whether the filter lets everything through.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether it asks for what only packets have.
+    /// Returns whether the filter asks for what only packets have.
     #[must_use]
     pub fn asks_of_packets(&self) -> bool {
         let Self {
@@ -193,13 +194,14 @@ impl Filter {
         direction.is_some() || verdict.is_some() || !lists_are_empty
     }
 
-    /// Whether to show what was seen then, words aside. Of losses and what can't be read those since the asked time always are.
+    /// Returns whether to show an entry, words aside. Losses and what can't be read are always shown, unless they
+    /// are older than the asked time.
     #[must_use]
     pub fn entry(&self, entry: &Entry) -> bool {
         self.since.is_none_or(|since| entry.at >= since) && self.shows(&entry.what)
     }
 
-    /// The same, whenever it was.
+    /// Returns whether to show this content, whenever it was.
     #[must_use]
     pub fn shows(&self, what: &What) -> bool {
         match what {
@@ -253,7 +255,7 @@ impl Filter {
         program && (self.user.is_empty() || is_user(&self.user, process.program.user))
     }
 
-    /// Whether to show what was kept, words aside. By which device it went was not.
+    /// Returns whether to show a row of the history, words aside. The history does not tell by which device it went.
     #[must_use]
     pub fn row(&self, row: &HistoryRow) -> bool {
         let Self {
@@ -285,7 +287,7 @@ impl Filter {
             && since.is_none_or(|since| UNIX_EPOCH + Duration::from_secs(row.last) >= since)
     }
 
-    /// Whether each word stands in one of these cells, which are not made where nothing is looked for.
+    /// Returns whether each word stands in one of these cells, which are not made where nothing is looked for.
     #[must_use]
     pub fn words_are_in(&self, cells: impl FnOnce() -> Vec<String>) -> bool {
         if self.words.is_empty() {
@@ -297,13 +299,13 @@ impl Filter {
     }
 }
 
-/// A part of a line between spaces.
+/// Part of a line between spaces.
 struct Part {
-    /// The character that it begins at, from one on.
+    /// Character that the part begins at, counted from one.
     column: usize,
-    /// Without quotation marks.
+    /// Text of the part, without quotation marks.
     text: String,
-    /// It does not begin with a quotation mark.
+    /// `true` if the part does not begin with a quotation mark.
     bare: bool,
 }
 
@@ -335,7 +337,8 @@ fn parts(line: &str) -> Vec<Part> {
     parts
 }
 
-/// Whether a name of DNS is one of these, or below one that begins with `*.`; capital letters and a last dot say nothing.
+/// Returns whether a DNS name is one of these, or below one that begins with `*.`; capital letters and a last dot say
+/// nothing.
 fn is_any_of(asked: &[String], known: &str) -> bool {
     asked.iter().any(|asked| {
         let asked = asked.trim_end_matches('.').to_ascii_lowercase();
@@ -361,8 +364,8 @@ fn at_an_end(asked: &[Addresses], flow: &PacketHeaders) -> bool {
     asked.any(|addresses| ends.iter().any(|end| addresses.contains(*end)))
 }
 
-/// A program is asked for by its path, or by the kernel's name of the task. Where the path is not known, its last part is
-/// the name.
+/// Returns whether this is the program that is asked for, by its path or by the kernel's name of the task. Where the
+/// path is not known, its last part is the name.
 fn is(asked: &str, program: &Program) -> bool {
     is_named(asked, program.path.as_deref(), &program.name)
 }

@@ -1,4 +1,4 @@
-//! What was kept, in words and in sums: for the command line and for the window.
+//! History in words and in sums: for the command line and for the window.
 
 use crate::entry::{clean, way_named};
 use crate::text;
@@ -11,23 +11,23 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-/// What rows are put together by.
+/// Key by which rows are put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
-    /// The program's path, or the process's name where that is all that is known.
+    /// Path of the program, or the process's name where that is all that is known.
     Program,
-    /// The name that the other end was asked for by, or its address.
+    /// Name that the other end was asked for by, or its address.
     Name,
-    /// The rule that decided, or why there was none.
+    /// Rule that decided, or the reason if there was none.
     Rule,
-    /// The user at this end.
+    /// User at this end.
     User,
     /// Protocol, other end and port.
     Endpoint,
 }
 
 impl By {
-    /// All of them.
+    /// All keys.
     pub const ALL: [Self; 5] = [
         Self::Program,
         Self::Name,
@@ -36,7 +36,7 @@ impl By {
         Self::Endpoint,
     ];
 
-    /// Its name on the command line and in what is printed.
+    /// Returns the key's name on the command line and in what is printed.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -48,7 +48,7 @@ impl By {
         }
     }
 
-    /// Its name on a choice.
+    /// Returns the key's name on a choice.
     #[must_use]
     pub fn words(self) -> String {
         match self {
@@ -60,7 +60,7 @@ impl By {
         }
     }
 
-    /// What this row counts among.
+    /// Returns the value of the key that this row counts among.
     #[must_use]
     pub fn of(self, row: &HistoryRow) -> String {
         match self {
@@ -75,33 +75,33 @@ impl By {
     }
 }
 
-/// Several rows together.
+/// Sum of several rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Sum {
-    /// What they have in common.
+    /// Value of the key that the rows have in common.
     pub what: String,
-    /// Records of what was allowed.
+    /// Number of records that were allowed.
     pub allowed: u64,
-    /// Of what was refused.
+    /// Number of records that were refused.
     pub refused: u64,
-    /// Of what was asked about.
+    /// Number of records that somebody was asked about.
     pub asked: u64,
-    /// When the first was, in seconds since 1970.
+    /// Time of the first record, in seconds since 1970.
     pub first: u64,
-    /// When the last was.
+    /// Time of the last record, in seconds since 1970.
     pub last: u64,
-    /// Packets that this end sent; 0: not counted.
+    /// Packets that this end sent; 0 if not counted.
     pub packets_sent: u64,
-    /// Their bytes.
+    /// Bytes of the packets that this end sent.
     pub bytes_sent: u64,
-    /// Packets that it got.
+    /// Packets that this end got.
     pub packets_received: u64,
-    /// Their bytes.
+    /// Bytes of the packets that this end got.
     pub bytes_received: u64,
 }
 
 impl Sum {
-    /// Records in all.
+    /// Returns the number of all records.
     #[must_use]
     pub const fn records(&self) -> u64 {
         self.allowed
@@ -129,7 +129,7 @@ impl Sum {
         self.last = self.last.max(row.last);
     }
 
-    /// Its cells, as [`sum_titles`] names them.
+    /// Returns the sum's cells, as [`sum_titles`] names them.
     #[must_use]
     pub fn cells(&self) -> [String; SUM_COLUMNS] {
         [
@@ -145,10 +145,10 @@ impl Sum {
     }
 }
 
-/// How many cells a sum has.
+/// Number of cells in a sum.
 pub const SUM_COLUMNS: usize = 8;
 
-/// What the cells of a sum are; the first one is what it is by.
+/// Returns the titles of a sum's cells; the first one is empty, for it depends on the key.
 #[must_use]
 pub fn sum_titles() -> [String; SUM_COLUMNS] {
     [
@@ -163,13 +163,13 @@ pub fn sum_titles() -> [String; SUM_COLUMNS] {
     ]
 }
 
-/// These rows put together, those who talked most first.
+/// Sums these rows by a key, those who talked most first.
 #[must_use]
 pub fn sums<'a>(rows: impl IntoIterator<Item = &'a HistoryRow>, by: By) -> Vec<Sum> {
     sums_by(rows, |row| by.of(row))
 }
 
-/// The same, by what each row says of it.
+/// Sums these rows by the value that `by` returns for each.
 #[must_use]
 pub fn sums_by<'a>(
     rows: impl IntoIterator<Item = &'a HistoryRow>,
@@ -196,7 +196,7 @@ pub fn sums_by<'a>(
     sums
 }
 
-/// Sums as objects, each under the name of what it is by.
+/// Returns sums as objects, each under the name of its key.
 #[must_use]
 pub fn named(sums: &[Sum], by: By) -> Vec<Value> {
     let objects = sums.iter().map(|sum| {
@@ -210,10 +210,10 @@ pub fn named(sums: &[Sum], by: By) -> Vec<Value> {
     objects.collect()
 }
 
-/// How many cells a row has.
+/// Number of cells in a row.
 pub const COLUMNS: usize = 11;
 
-/// What the cells of a row are.
+/// Returns the titles of a row's cells.
 #[must_use]
 pub fn titles() -> [String; COLUMNS] {
     [
@@ -231,7 +231,7 @@ pub fn titles() -> [String; COLUMNS] {
     ]
 }
 
-/// The cells of a row, as [`titles`] names them.
+/// Returns the cells of a row, as [`titles`] names them.
 #[must_use]
 pub fn cells(row: &HistoryRow) -> [String; COLUMNS] {
     let what = match row.verdict.as_str() {
@@ -267,7 +267,7 @@ pub fn cells(row: &HistoryRow) -> [String; COLUMNS] {
     ]
 }
 
-/// The program with the user at this end, if that is known.
+/// Returns the program with the user at this end, if that is known.
 #[must_use]
 pub fn whose(row: &HistoryRow) -> String {
     let program = program(row);
@@ -277,7 +277,7 @@ pub fn whose(row: &HistoryRow) -> String {
     }
 }
 
-/// The program, or the process where that is all that is known.
+/// Returns the program, or the process where that is all that is known.
 #[must_use]
 pub fn program(row: &HistoryRow) -> String {
     match &row.program {
@@ -294,7 +294,7 @@ fn rule(row: &HistoryRow) -> String {
     }
 }
 
-/// A reason by its name; a name that this release does not know stands for itself.
+/// Returns the words for a reason by its name; a name that this release does not know stands for itself.
 fn reason(name: &str) -> String {
     let mut all = (1..).map_while(|number| Reason::try_from(number).ok());
     let found = all.find(|reason| reason.name() == name);
@@ -310,7 +310,7 @@ fn remote(row: &HistoryRow) -> String {
         .map_or_else(|| text!("end-many"), |remote| remote.to_string())
 }
 
-/// The other end with the port that was asked for, which of what comes in is our own.
+/// Returns the other end with the port that was asked for, which of what comes in is our own.
 fn endpoint(row: &HistoryRow) -> String {
     match (row.remote, row.port) {
         (Some(remote), Some(port)) if row.direction != "in" => {
@@ -321,7 +321,8 @@ fn endpoint(row: &HistoryRow) -> String {
     }
 }
 
-/// The other end with the name that is known, with protocol and port, as a packet's is put together: `192.0.2.7 (example.org), tcp 443`.
+/// Returns the other end with the name that is known, with protocol and port, as a packet's is put together:
+/// `192.0.2.7 (example.org), tcp 443`.
 #[must_use]
 pub fn endpoint_with_name(row: &HistoryRow) -> String {
     let end = match &row.name {
@@ -331,7 +332,7 @@ pub fn endpoint_with_name(row: &HistoryRow) -> String {
     endpoint_of(row, end)
 }
 
-/// The endpoint whose address, or name, is this: `example.org, tcp 443`, `from 192.0.2.7, tcp 22`.
+/// Returns the endpoint whose address, or name, is this: `example.org, tcp 443`, `from 192.0.2.7, tcp 22`.
 #[must_use]
 pub fn endpoint_of(row: &HistoryRow, end: String) -> String {
     let ends = match (row.direction.as_str(), row.source) {
@@ -343,7 +344,7 @@ pub fn endpoint_of(row: &HistoryRow, end: String) -> String {
     format!("{ends}, {}{port}", protocol(row))
 }
 
-/// Bytes, as short as people say them.
+/// Returns a number of bytes, as short as people say it.
 #[must_use]
 pub fn size(bytes: u64) -> String {
     let mut unit = "B";

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use std::io::Write;
 use std::time::UNIX_EPOCH;
 
-/// Prints what was told. False: nobody reads any more.
+/// Prints an update as one line. Returns `false` if nobody reads any more.
 pub fn print(told: &Told<'_>) -> bool {
     line(told).is_none_or(|line| writeln!(std::io::stdout(), "{line}").is_ok())
 }
 
-/// What was told as an object, if it is a record or a loss.
+/// Returns an update as an object, if it is a record or a loss.
 #[must_use]
 pub fn line(told: &Told<'_>) -> Option<Value> {
     let Update::Entry(entry) = &told.update else {
@@ -27,7 +27,7 @@ pub fn line(told: &Told<'_>) -> Option<Value> {
     Some(object)
 }
 
-/// An entry as an object, without what only its record says.
+/// Returns an entry as an object, without what only its record says.
 #[must_use]
 pub fn entry(entry: &Entry) -> Value {
     let mut object = match &entry.what {
@@ -114,7 +114,7 @@ fn program(program: &Program) -> Value {
     object
 }
 
-/// Both sides' books and what the app counted itself.
+/// Returns the accounting of both sides and what the app counted itself.
 #[must_use]
 pub fn summary(summary: &Summary) -> Value {
     let Summary {

@@ -1,4 +1,4 @@
-//! How long records took from the driver's stamp to this app.
+//! Latency of records: the time from the driver's stamp to this app.
 
 /// Latencies of records that woke the app, in nanoseconds.
 #[derive(Clone, Debug, Default)]
@@ -6,7 +6,7 @@ pub struct Latency {
     samples: Vec<u64>,
 }
 
-/// More are not kept: the figures stay those of the first ones.
+/// Largest number of samples that are kept: the figures stay those of the first ones.
 const MOST: usize = 1_000_000;
 
 impl Latency {
@@ -17,7 +17,8 @@ impl Latency {
         }
     }
 
-    /// The value that this share (in percent) of all samples does not exceed, in microseconds; `None` without samples.
+    /// Returns the value that this share (in percent) of all samples does not exceed, in microseconds, or `None`
+    /// without samples.
     #[must_use]
     pub fn percentile_us(&self, percent: usize) -> Option<f64> {
         let mut sorted = self.samples.clone();
@@ -32,14 +33,14 @@ impl Latency {
     }
 }
 
-/// The clock of the driver's stamps.
+/// Returns the time of the clock of the driver's stamps, in nanoseconds.
 #[cfg(target_os = "linux")]
 fn now() -> Option<u64> {
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).ok()?;
     Some(now.tv_sec().cast_unsigned() * 1_000_000_000 + now.tv_nsec().cast_unsigned())
 }
 
-/// On Windows nothing is claimed: what Wine's clocks say would not be true of Windows.
+/// Returns `None`: what Wine's clocks say would not be true of Windows.
 #[cfg(not(target_os = "linux"))]
 fn now() -> Option<u64> {
     None

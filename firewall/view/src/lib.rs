@@ -1,4 +1,4 @@
-//! What a driver's records look like to a person and to a program: a line, the cells of a row, a JSON object.
+//! Views of a driver's records for a person and for a program: a line, the cells of a row, a JSON object.
 //!
 //! The window, the terminal views and the command line show the same records, so what is shown of them is written here,
 //! once. It may depend on `channel` to be told, and on `control` and `rules` for the names of rules and what can be asked for. It decides nothing.

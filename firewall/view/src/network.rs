@@ -5,18 +5,18 @@ use control::{NetworkSign, RouteStatus};
 use rules::document::text_value;
 use rules::{Network, SignKind};
 
-/// The key of the device that a default route goes by.
+/// Key of the device that a default route goes by.
 const INTERFACE: &str = "interface";
-/// The key of the wireless network's name.
+/// Key of the wireless network's name.
 const SSID: &str = "ssid";
-/// The key of the gateway's address.
+/// Key of the gateway's address.
 const GATEWAY: &str = "gateway";
-/// The key of the gateway's hardware address.
+/// Key of the gateway's hardware address.
 const HARDWARE: &str = "gateway_hardware";
-/// What a network is called until somebody calls it otherwise.
+/// Name of a network until somebody calls it otherwise.
 const NAME: &str = "home";
 
-/// A default route as a network asks for it, key by key.
+/// Returns a default route as a network asks for it, key by key.
 #[must_use]
 pub fn route_keys(route: &RouteStatus) -> Vec<String> {
     let RouteStatus {
@@ -34,7 +34,8 @@ pub fn route_keys(route: &RouteStatus) -> Vec<String> {
     keys
 }
 
-/// The network out of which a default route leads, as it is written into a rule file, under a name that none of `taken` is.
+/// Returns the network out of which a default route leads, as it is written into a rule file, under a name that none of
+/// `taken` is.
 #[must_use]
 pub fn text(route: &RouteStatus, taken: &[&str]) -> String {
     let others = (2..=u64::MAX).map(|number| format!("{NAME}-{number}"));
@@ -51,7 +52,7 @@ pub fn text(route: &RouteStatus, taken: &[&str]) -> String {
     text
 }
 
-/// What a network asks for.
+/// Returns the keys and values that a network asks for.
 #[must_use]
 pub fn known_by(network: &Network) -> String {
     let listed = |key: &str, all: Vec<String>| {
@@ -69,7 +70,7 @@ pub fn known_by(network: &Network) -> String {
     keys.join("; ")
 }
 
-/// What of a network matched the default routes, or what did not.
+/// Returns the signs of a network that matched the default routes, or did not, in words.
 #[must_use]
 pub fn signs(signs: &[NetworkSign]) -> String {
     let signs: Vec<_> = signs.iter().map(sign).collect();

@@ -1,5 +1,5 @@
-//! What a question of the rules' looks like to a person, and the answers that are offered: the same in a terminal and in the
-//! window, with the same keys.
+//! Questions of rules in words, and the answers that are offered: the same in a terminal and in the window, with the
+//! same keys.
 
 use crate::entry::{clean, verdict_named};
 use crate::text;
@@ -10,26 +10,26 @@ use rules::Protocol;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// How long an answer holds that says no more.
+/// Duration of an answer that says no more.
 pub const USUAL: Lasts = Lasts::For(Duration::from_secs(600));
 
-/// One of the things that can be chosen, with its key.
+/// Choice that is offered, with its key.
 #[derive(Clone, Copy, Debug)]
 pub struct Choice<T> {
-    /// The key, in lower case.
+    /// Key, in lower case.
     pub key: char,
-    /// What it stands for.
+    /// Value that the choice stands for.
     pub value: T,
-    /// What it is called.
+    /// Function that returns the choice's name.
     words: fn() -> String,
 }
 
-/// The verdicts, as an answer's `allow`.
+/// Choices of the verdict, as an answer's `allow`.
 pub const VERDICTS: [Choice<bool>; 2] = [
     Choice::new('a', true, || text!("choice-allow")),
     Choice::new('b', false, || text!("choice-block")),
 ];
-/// For how long an answer holds; [`USUAL`] unless another one is chosen.
+/// Choices of the duration of an answer; [`USUAL`] unless another one is chosen.
 pub const LASTS: [Choice<Lasts>; 5] = [
     Choice::new('c', Lasts::Connection, || text!("choice-connection")),
     Choice::new('m', USUAL, || text!("choice-minutes")),
@@ -37,18 +37,18 @@ pub const LASTS: [Choice<Lasts>; 5] = [
     Choice::new('r', Lasts::UntilRestart, || text!("choice-restart")),
     Choice::new('w', Lasts::Always, || text!("choice-always")),
 ];
-/// What an answer is about; the first unless another one is chosen.
+/// Choices of the width of an answer; the first unless another one is chosen.
 pub const WIDTHS: [Choice<Width>; 4] = [
     Choice::new('p', Width::Endpoint, || text!("choice-endpoint")),
     Choice::new('d', Width::Address, || text!("choice-address")),
     Choice::new('o', Width::Port, || text!("choice-port")),
     Choice::new('e', Width::Anywhere, || text!("choice-everywhere")),
 ];
-/// The key that leaves a question to its time.
+/// Key that leaves a question to its time.
 pub const LEAVE: char = 's';
-/// The key for [`mute`].
+/// Key for [`mute`].
 pub const MUTE: char = 'n';
-/// So long nobody is asked about a program that is muted.
+/// Time for which nobody is asked about a program that is muted.
 const MUTED: Duration = Duration::from_secs(3600);
 
 impl<T: Copy> Choice<T> {
@@ -56,20 +56,20 @@ impl<T: Copy> Choice<T> {
         Self { key, value, words }
     }
 
-    /// What it is called.
+    /// Returns the choice's name.
     #[must_use]
     pub fn words(&self) -> String {
         (self.words)()
     }
 
-    /// What this key stands for among these.
+    /// Returns the value of the choice with this key among these.
     #[must_use]
     pub fn of(choices: &[Self], key: char) -> Option<T> {
         let chosen = choices.iter().find(|choice| choice.key == key)?;
         Some(chosen.value)
     }
 
-    /// `a allow, b block`.
+    /// Returns the choices with their keys: `a allow, b block`.
     #[must_use]
     pub fn keys(choices: &[Self]) -> String {
         let each = choices
@@ -79,7 +79,7 @@ impl<T: Copy> Choice<T> {
     }
 }
 
-/// The answer that a verdict alone is.
+/// Returns the answer that a verdict alone is.
 #[must_use]
 pub const fn usual(allow: bool) -> Given {
     Given {
@@ -89,7 +89,7 @@ pub const fn usual(allow: bool) -> Given {
     }
 }
 
-/// The same for a question, which may be about whatever its program wants.
+/// Returns the answer that a verdict alone is to a question, which may be about whatever its program wants.
 #[must_use]
 pub const fn usual_for(question: &Question, allow: bool) -> Given {
     let usual = usual(allow);
@@ -103,8 +103,8 @@ pub const fn usual_for(question: &Question, allow: bool) -> Given {
     }
 }
 
-/// The answer that has nobody asked about this program for an hour: what it wants becomes of what it becomes of where nobody answers. What
-/// is answered about one of its places holds as before.
+/// Returns the answer that has nobody asked about this program for an hour: it is the verdict that holds where nobody
+/// answers. What is answered about one of its places holds as before.
 #[must_use]
 pub fn mute(question: &Question) -> Given {
     Given {
@@ -114,7 +114,7 @@ pub fn mute(question: &Question) -> Given {
     }
 }
 
-/// Whether this answer to this question can hold as long as it says.
+/// Returns whether this answer to this question can hold as long as it says.
 #[must_use]
 pub fn can_last(question: &Question, given: &Given) -> bool {
     let is_of_question = match given.lasts {
@@ -125,26 +125,26 @@ pub fn can_last(question: &Question, given: &Given) -> bool {
     is_of_question && question.may_be_given(given)
 }
 
-/// Why an answer to this question can't hold as long as others, if so.
+/// Returns the reason for which an answer to this question can't hold as long as others, if so.
 #[must_use]
 pub fn remark(question: &Question) -> Option<String> {
     let of_link = question.is_of_link();
     of_link.then(|| text!("question-of-link"))
 }
 
-/// Whether an answer that holds so long can be this wide.
+/// Returns whether an answer that holds so long can be this wide.
 #[must_use]
 pub fn can_be_wide(lasts: Lasts, width: Width) -> bool {
     lasts != Lasts::Connection || width == Width::Endpoint
 }
 
-/// Whether it is about what begins elsewhere.
+/// Returns whether a question is about what begins elsewhere.
 #[must_use]
 pub fn comes_in(question: &Question) -> bool {
     question.direction == Direction::Inbound.name()
 }
 
-/// The program: its path, or the process's name, or what is left to say.
+/// Returns the program: its path, or the process's name, or what is left to say.
 #[must_use]
 pub fn program(question: &Question) -> String {
     match question.program.as_deref().unwrap_or(&question.name) {
@@ -153,7 +153,8 @@ pub fn program(question: &Question) -> String {
     }
 }
 
-/// The other end, with the name that it was asked for by: `192.0.2.7 (example.org)`; of more addresses of that name each.
+/// Returns the other end, with the name that it was asked for by: `192.0.2.7 (example.org)`; of more addresses of that
+/// name each.
 #[must_use]
 pub fn remote(question: &Question) -> String {
     let mut all = question.remote.to_string();
@@ -169,7 +170,7 @@ fn named(name: Option<&str>) -> String {
     name.map_or(String::new(), |name| format!(" ({})", clean(name)))
 }
 
-/// `192.0.2.7 tcp port 443`; of many places the first, and how many others there are.
+/// Returns the endpoint as `192.0.2.7 tcp port 443`; of many places the first, and the number of the others.
 #[must_use]
 pub fn endpoint(question: &Question) -> String {
     let Question { protocol, port, .. } = question;
@@ -195,7 +196,7 @@ fn place(remote: &str, protocol: u8, port: Option<u16>) -> String {
     }
 }
 
-/// The places of a question about many of which an answer can be to these alone, one by one.
+/// Returns the places of a question about many of which an answer can be to these alone, one by one.
 #[must_use]
 pub fn places(question: &Question) -> Vec<String> {
     let listed = question.places.iter().filter(|_| question.many);
@@ -214,7 +215,7 @@ pub fn places(question: &Question) -> Vec<String> {
     listed.map(words).collect()
 }
 
-/// `/usr/bin/curl of user 1000 -> 192.0.2.7 tcp port 443`.
+/// Returns a question in one line: `/usr/bin/curl of user 1000 -> 192.0.2.7 tcp port 443`.
 #[must_use]
 pub fn sentence(question: &Question) -> String {
     whole_sentence(
@@ -225,7 +226,7 @@ pub fn sentence(question: &Question) -> String {
     )
 }
 
-/// `/usr/bin/curl of user 1000 -> 192.0.2.7 tcp port 443`.
+/// Joins the parts of a question or answer: `/usr/bin/curl of user 1000 -> 192.0.2.7 tcp port 443`.
 pub(crate) fn whole_sentence(
     program: &str,
     user: Option<u32>,
@@ -245,14 +246,14 @@ pub(crate) fn whole_sentence(
     }
 }
 
-/// The process's name and number, if they are known.
+/// Returns the process's name and number, if they are known.
 #[must_use]
 pub fn process(question: &Question) -> Option<String> {
     let Question { pid, name, .. } = question;
     (*pid != 0).then(|| text!("process-pid", name = clean(name), pid = *pid))
 }
 
-/// Which rule asks, and what else waits with it.
+/// Returns the rule that asks, and what else waits with it.
 #[must_use]
 pub fn asked_by(question: &Question) -> String {
     let by = match &question.rule {
@@ -268,7 +269,7 @@ pub fn asked_by(question: &Question) -> String {
     }
 }
 
-/// `block in 23 s`, with this much time left.
+/// Returns the verdict that comes with the end of this time: `block in 23 s`.
 #[must_use]
 pub fn unanswered(question: &Question, left: Duration) -> String {
     let seconds = u64::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u64::MAX);
@@ -276,7 +277,7 @@ pub fn unanswered(question: &Question, left: Duration) -> String {
     text!("unanswered-in", verdict = verdict, seconds = seconds)
 }
 
-/// An answer's verdict.
+/// Returns an answer's verdict.
 #[must_use]
 pub const fn verdict(given: &Given) -> Verdict {
     if given.allow {
@@ -286,7 +287,7 @@ pub const fn verdict(given: &Given) -> Verdict {
     }
 }
 
-/// The rest of an answer: `for 600 s, endpoint`.
+/// Returns the rest of an answer: `for 600 s, endpoint`.
 #[must_use]
 pub fn extent(given: &Given) -> String {
     let lasts = match given.lasts {
@@ -299,7 +300,7 @@ pub fn extent(given: &Given) -> String {
     format!("{lasts}, {}", given.width.name())
 }
 
-/// What an answer to this question does, for its program: `allow for 10 minutes: 192.0.2.7 tcp port 443`.
+/// Returns the effect of an answer to this question, for its program: `allow for 10 minutes: 192.0.2.7 tcp port 443`.
 #[must_use]
 pub fn answer(question: &Question, given: &Given) -> String {
     let Question { protocol, port, .. } = question;
@@ -412,7 +413,7 @@ mod tests {
         assert_eq!(remark(&other), None);
     }
 
-    /// A question about whatever a program wants, of which so many places are listed.
+    /// Returns a question about whatever a program wants, of which so many places are listed.
     fn about_many(listed: u8) -> Question {
         let place = |number: u8| AskedPlace {
             number: number.into(),

@@ -1,4 +1,4 @@
-//! The thread that waits for the driver and turns its records into what the views show.
+//! Thread that waits for the driver and turns its records into what the views show.
 
 use crate::entry::{Entry, Update};
 use crate::latency::Latency;
@@ -18,36 +18,36 @@ use std::time::{Duration, SystemTime};
 
 /// Bytes of this app's ring.
 const RING_BYTES: u32 = 1 << 20;
-/// How often the books are shown, and the wish to stop is looked at.
+/// Interval at which the accounting is shown, and the wish to stop is looked at.
 const TURN: Duration = Duration::from_millis(200);
 
-/// What a view is handed. Returns whether it wants more.
+/// Consumer of updates. Returns whether it wants more.
 pub type Sink<'a> = &'a mut dyn FnMut(Told<'_>) -> bool;
 
-/// One thing to show, with the record it came from.
+/// Update of a view, with the record that it came from.
 pub struct Told<'a> {
-    /// What the views show.
+    /// Update that the views show.
     pub update: Update,
-    /// The record itself, where there is one.
+    /// Record that the update came from, where there is one.
     pub record: Option<Record<'a>>,
 }
 
-/// What a whole run came to.
+/// Summary of a whole run.
 #[derive(Debug)]
 pub struct Summary {
-    /// Both sides' books.
+    /// Accounting of both sides.
     pub account: Account,
-    /// Processes that started.
+    /// Number of processes that started.
     pub processes: u64,
-    /// Records that this release could not read.
+    /// Number of records that this release could not read.
     pub unreadable: u64,
-    /// From the driver's stamp to this app, for records that woke it.
+    /// Latency from the driver's stamp to this app, for records that woke it.
     pub latency: Latency,
-    /// Why the driver ended it, if this side did not.
+    /// Reason for which the driver ended the run, if this side did not.
     pub ended: Option<Ending>,
 }
 
-/// Everything that the views know how to show.
+/// Returns the mask of all kinds that the views know how to show.
 #[must_use]
 pub const fn everything() -> Mask {
     Mask::of(kind::PACKET)
@@ -121,7 +121,8 @@ fn why(ending: Ending) -> String {
     }
 }
 
-/// Why the driver's device can't be opened, as of the control socket: the same service stands before both.
+/// Returns the reason for which the driver's device can't be opened, as of the control socket: the same service stands
+/// before both.
 #[cfg(target_os = "linux")]
 #[must_use]
 pub fn unreachable(error: &anyhow::Error) -> Option<control::Failed> {
@@ -131,7 +132,7 @@ pub fn unreachable(error: &anyhow::Error) -> Option<control::Failed> {
     }
 }
 
-/// What a drain came to: whether the view wants more, and whether more will come.
+/// Outcome of a drain: whether the view wants more, and whether more will come.
 struct Drained {
     wanted: bool,
     ended: Option<Ending>,
@@ -146,7 +147,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Takes all that is there. A view that wants no more gets no more, but the books go on.
+    /// Takes all records that are there. A view that wants no more gets no more, but the accounting goes on.
     fn drain(
         &mut self,
         attachment: &mut Attachment,
@@ -182,7 +183,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A record as an entry. One that can't be read is an entry too, and counted.
+    /// Turns a record into an entry. One that can't be read is an entry too, and counted.
     fn record(&mut self, record: Record<'_>) -> Entry {
         let at = self.clock.time_of(record.header().stamp_ns);
         self.read(at, record).unwrap_or_else(|| {
@@ -215,7 +216,8 @@ mod tests {
     use crate::example::{Named, packet};
     use zerocopy::IntoBytes;
 
-    /// What the reader makes of a record with these bytes, and how many it could not read by then.
+    /// Returns the content that the reader makes of a record with these bytes, and the number that it could not read by
+    /// then.
     fn read(bytes: &[u8]) -> (What, u64) {
         let mut reader = Reader {
             names: &mut Named,

@@ -1,11 +1,11 @@
-//! What a rule takes, in words: for the window.
+//! Rules in words: for the window.
 
 use crate::text;
 use firewall_abi::rules::PortRange;
 use rules::words::{end_names, network_names, protocols, range};
 use rules::{Addresses, Rule, RuleKeys, Rules, User, clean};
 
-/// What a rule takes, in one line: `in, tcp from 192.0.2.0/24 to port 22, user root (0)`.
+/// Returns the conditions of a rule in one line: `in, tcp from 192.0.2.0/24 to port 22, user root (0)`.
 #[must_use]
 pub fn takes(rule: &Rule, rules: &Rules) -> String {
     let end = |addresses: &[Addresses], sets: &[u32], ranges: &[PortRange]| {
@@ -35,7 +35,7 @@ pub fn takes(rule: &Rule, rules: &Rules) -> String {
     all.join(", ")
 }
 
-/// In which networks a rule is on, if not in all.
+/// Returns the networks in which a rule is on, if not in all.
 fn networks(rule: &Rule, rules: &Rules) -> Option<String> {
     let names = network_names(rule, rules).join(", ");
     if names.is_empty() {
@@ -48,14 +48,14 @@ fn networks(rule: &Rule, rules: &Rules) -> Option<String> {
     })
 }
 
-/// Ports, if there are any: `port 80, 8000-8080`.
+/// Returns ports in words, if there are any: `port 80, 8000-8080`.
 #[must_use]
 pub fn ports(ranges: &[PortRange]) -> Option<String> {
     let all: Vec<_> = ranges.iter().map(|ports| range(*ports)).collect();
     (!all.is_empty()).then(|| text!("takes-port", ports = all.join(", ")))
 }
 
-/// What is asked of whoever is at the zone's end, each in a few words.
+/// Returns the conditions of a rule on the zone's end, each in a few words: users, programs and devices.
 #[must_use]
 pub fn who(rule: &Rule) -> Vec<String> {
     let RuleKeys {

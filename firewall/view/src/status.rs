@@ -1,4 +1,4 @@
-//! How the service is, in words: for the command line and for the window.
+//! State of the service, in words: for the command line and for the window.
 
 use crate::entry::way;
 use crate::network::signs;
@@ -12,7 +12,7 @@ use control::{
 use firewall_abi::packet::Direction;
 use rules::Presence;
 
-/// The service itself, at this time (seconds since 1970).
+/// Returns the line about the service itself, at this time (seconds since 1970).
 #[must_use]
 pub fn title(status: &Status, now: u64) -> String {
     let Status {
@@ -32,7 +32,7 @@ pub fn title(status: &Status, now: u64) -> String {
     )
 }
 
-/// What else is to be said of it but its troubles: what each line is about, and the line.
+/// Returns the other lines but the troubles: each with its title.
 #[must_use]
 pub fn lines(status: &Status) -> Vec<(String, String)> {
     let mut lines = vec![(text!("status-rules"), in_force(&status.rules))];
@@ -68,7 +68,7 @@ pub fn lines(status: &Status) -> Vec<(String, String)> {
     lines
 }
 
-/// What became of the packets that were judged, each way: what the line is about, and the line.
+/// Returns the line about the packets that were judged, in each direction, with its title.
 #[must_use]
 pub fn judged(stats: &Stats) -> (String, String) {
     let ways = Direction::ALL.map(|direction| judged_there(direction, &stats.packets(direction)));
@@ -94,7 +94,7 @@ fn judged_there(direction: Direction, packets: &PacketCounts) -> String {
     }
 }
 
-/// The rules by which packets are judged.
+/// Describes the rules by which packets are judged.
 #[must_use]
 pub fn in_force(rules: &InForce) -> String {
     let InForce {
@@ -114,7 +114,7 @@ pub fn in_force(rules: &InForce) -> String {
     )
 }
 
-/// A lease, and what to do about it.
+/// Describes a lease, and what to do about it.
 #[must_use]
 pub fn on_probation(lease: &Lease) -> String {
     let Lease {
@@ -130,7 +130,7 @@ pub fn on_probation(lease: &Lease) -> String {
     )
 }
 
-/// A network, whether it is there, why, and what is on or off for it.
+/// Describes a network, whether it is there, why, and what is on or off for it.
 #[must_use]
 pub fn network(network: &NetworkStatus) -> String {
     let NetworkStatus {
@@ -157,7 +157,7 @@ pub fn network(network: &NetworkStatus) -> String {
     line
 }
 
-/// Whether a network is there.
+/// Returns the words for a network's presence.
 #[must_use]
 pub fn presence(presence: Presence) -> String {
     match presence {
@@ -167,7 +167,7 @@ pub fn presence(presence: Presence) -> String {
     }
 }
 
-/// Which networks are there, as the rules in force have it, which may be those of a moment ago.
+/// Returns the presence of each network as the rules in force have it, which may be that of a moment ago.
 #[must_use]
 pub fn judged_as(networks: &[NetworkStatus]) -> Vec<(String, Presence)> {
     let networks = networks.iter();
@@ -187,7 +187,7 @@ fn zone(status: &Status) -> String {
     }
 }
 
-/// What is there at all, by part, and of how much.
+/// Describes the kernel memory that is held, by part, and the budget.
 fn memory(memory: &Memory) -> String {
     let Memory {
         budget,
@@ -218,7 +218,7 @@ fn memory(memory: &Memory) -> String {
     )
 }
 
-/// What is kept of what happened, and what could not be.
+/// Describes the history, and what could not be kept.
 fn history(history: Option<&HistoryStatus>) -> String {
     let Some(history) = history else {
         return text!("history-none");
@@ -246,7 +246,7 @@ fn history(history: Option<&HistoryStatus>) -> String {
     }
 }
 
-/// A list that rules subscribe to: what is in it, of when, and what changed last.
+/// Describes a list that rules subscribe to: its entries, its date, and what changed last.
 #[must_use]
 pub fn subscribed(list: &SubscribedList) -> String {
     let SubscribedList {
@@ -300,7 +300,7 @@ fn gone(what: &str, pins: &str) -> String {
     }
 }
 
-/// `3 s`, `5 min`, `2 h 3 min`, `4 days`.
+/// Returns a time in words: `3 s`, `5 min`, `2 h 3 min`, `4 days`.
 fn for_how_long(seconds: u64) -> String {
     match seconds {
         0..120 => text!("time-seconds", seconds = seconds),
@@ -314,7 +314,7 @@ fn for_how_long(seconds: u64) -> String {
     }
 }
 
-/// `812 bytes`, `3.4 KiB`, `12.0 MiB`.
+/// Returns a size in words: `812 bytes`, `3.4 KiB`, `12.0 MiB`.
 fn bytes(count: u64) -> String {
     let tenths = |unit: u64| format!("{}.{}", count / unit, count % unit * 10 / unit);
     match count {

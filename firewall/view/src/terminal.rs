@@ -1,4 +1,4 @@
-//! The live terminal view: a line for each record where it happened, and the books at the foot.
+//! Live terminal view: a line for each record where it happened, and the accounting at the foot.
 
 use crate::entry::{Entry, Update, What};
 use crate::reader::Told;
@@ -12,10 +12,10 @@ const GREEN: &str = "\x1b[32m";
 const YELLOW: &str = "\x1b[1;33m";
 const DIM: &str = "\x1b[2m";
 const PLAIN: &str = "\x1b[0m";
-/// Back to the line's start, and nothing on it.
+/// Control sequence that goes back to the line's start, and clears the line.
 const CLEAR: &str = "\r\x1b[2K";
 
-/// The view. Colours and the line at the foot are for terminals only; a file gets plain lines.
+/// View in a terminal. Colours and the line at the foot are for terminals only; a file gets plain lines.
 pub struct Terminal {
     program: &'static str,
     lively: bool,
@@ -25,7 +25,7 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// A view on standard output, of the program with this name.
+    /// Returns a view on standard output, of the program with this name.
     #[must_use]
     pub fn new(program: &'static str) -> Self {
         let lively = std::io::stdout().is_terminal()
@@ -39,7 +39,7 @@ impl Terminal {
         }
     }
 
-    /// What to write for what was told.
+    /// Returns the text to write for an update.
     #[must_use]
     pub fn text(&mut self, told: &Told<'_>) -> String {
         match &told.update {
@@ -49,13 +49,13 @@ impl Terminal {
         }
     }
 
-    /// What to write before anything else than this view is written: the foot goes.
+    /// Returns the text to write before anything else than this view is written: the foot goes.
     pub fn leave(&mut self) -> &'static str {
         self.foot.clear();
         if self.lively { CLEAR } else { "" }
     }
 
-    /// Shows what was told. False: nobody looks any more.
+    /// Shows an update. Returns `false` if nobody looks any more.
     pub fn show(&mut self, told: &Told<'_>) -> bool {
         let text = self.text(told);
         let mut out = std::io::stdout().lock();
@@ -85,7 +85,7 @@ impl Terminal {
         }
     }
 
-    /// The books, at the foot of a terminal.
+    /// Returns the accounting, at the foot of a terminal.
     fn account(&mut self, account: &Account) -> String {
         if !self.lively {
             return String::new();
@@ -108,7 +108,7 @@ impl Terminal {
         if unchanged { String::new() } else { text }
     }
 
-    /// What the program itself has to say, above the foot.
+    /// Returns a remark of the program itself, above the foot.
     fn remark(&self, text: &str) -> String {
         let (clear, foot) = if self.lively {
             (CLEAR, self.foot.as_str())

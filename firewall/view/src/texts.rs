@@ -1,4 +1,4 @@
-//! What people read, in the language that they read: every text of the window, and those that it has in common with the command
+//! Texts in the language of the reader: every text of the window, and those that it has in common with the command
 //! line, which says them in English.
 //!
 //! The texts are in two catalogues, `texts/en.ftl` and `texts/de.ftl`, in the format of Fluent; [`text!`](crate::text) finds one by
@@ -12,11 +12,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::{LazyLock, OnceLock};
 
-/// What stands in a text.
+/// Value that stands in a text.
 #[derive(Clone, Debug)]
 pub struct Value<'a>(FluentValue<'a>);
 
-/// The largest number that Fluent's numbers hold as it is. What is larger stands for itself, in the plural.
+/// Largest number that Fluent's numbers hold as it is. A larger one stands for itself, in the plural.
 const MOST: u64 = 1 << f64::MANTISSA_DIGITS;
 
 impl<'a> From<&'a str> for Value<'a> {
@@ -73,7 +73,7 @@ impl From<usize> for Value<'_> {
 
 type Bundle = FluentBundle<FluentResource>;
 
-/// A text of the catalogue in the language that is spoken: `text!("rules-hits", count = 7)`.
+/// Returns a text of the catalogue in the language that is spoken: `text!("rules-hits", count = 7)`.
 #[macro_export]
 macro_rules! text {
     ($key:literal $(, $name:ident = $value:expr)* $(,)?) => {
@@ -81,7 +81,7 @@ macro_rules! text {
     };
 }
 
-/// A language with a catalogue of its own.
+/// Language with a catalogue of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
     /// English.
@@ -90,11 +90,11 @@ pub enum Language {
     German,
 }
 
-/// The language of the window, once one was chosen.
+/// Language of the window, once one was chosen.
 static SPOKEN: OnceLock<Language> = OnceLock::new();
 
 thread_local! {
-    /// The language on this thread alone.
+    /// Language on this thread alone.
     #[cfg_attr(
         all(windows, target_env = "gnu"),
         expect(
@@ -109,10 +109,10 @@ static ENGLISH: LazyLock<Bundle> = LazyLock::new(|| bundle(Language::English));
 static GERMAN: LazyLock<Bundle> = LazyLock::new(|| bundle(Language::German));
 
 impl Language {
-    /// All of them.
+    /// All languages.
     pub const ALL: [Self; 2] = [Self::English, Self::German];
 
-    /// Its tag of BCP 47.
+    /// Returns the language's tag of BCP 47.
     #[must_use]
     pub const fn tag(self) -> &'static str {
         match self {
@@ -121,14 +121,14 @@ impl Language {
         }
     }
 
-    /// What the desktop's user has chosen; English if there is no catalogue of it.
+    /// Returns the language that the desktop's user has chosen, or English if there is no catalogue of it.
     #[cfg(not(windows))]
     #[must_use]
     pub fn of_desktop() -> Self {
         Self::of_environment(|name| std::env::var(name).ok())
     }
 
-    /// What the desktop's user has chosen; English if there is no catalogue of it.
+    /// Returns the language that the desktop's user has chosen, or English if there is no catalogue of it.
     #[cfg(windows)]
     #[must_use]
     pub fn of_desktop() -> Self {
@@ -138,8 +138,9 @@ impl Language {
             .unwrap_or(Self::English)
     }
 
-    /// As POSIX and GNU's gettext have it: the first of `LC_ALL`, `LC_MESSAGES` and `LANG` that is set; before it the languages of
-    /// `LANGUAGE`, unless it is C itself. C.UTF-8 is another locale; C among them ends the list.
+    /// Returns the language of the environment as POSIX and GNU's gettext have it: the first of `LC_ALL`, `LC_MESSAGES`
+    /// and `LANG` that is set; before it the languages of `LANGUAGE`, unless it is C itself. C.UTF-8 is another locale;
+    /// C among them ends the list.
     #[cfg_attr(windows, allow(dead_code, reason = "Windows is asked otherwise"))]
     fn of_environment(variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name| variable(name).filter(|value| !value.is_empty());
@@ -155,7 +156,7 @@ impl Language {
         chosen.find_map(Self::of_locale).unwrap_or(Self::English)
     }
 
-    /// The language of a locale such as `de_AT.UTF-8` or `de-CH`.
+    /// Returns the language of a locale such as `de_AT.UTF-8` or `de-CH`.
     fn of_locale(locale: &str) -> Option<Self> {
         let language = part_before(locale, &['_', '-', '.', '@']);
         let mut all = Self::ALL.into_iter();
@@ -183,7 +184,7 @@ impl fmt::Display for Language {
     }
 }
 
-/// There is no catalogue of this language.
+/// Error of choosing a language that has no catalogue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownLanguage(String);
 
@@ -209,13 +210,13 @@ fn part_before<'a>(text: &'a str, ends: &[char]) -> &'a str {
     text.split(ends).next().unwrap_or_default()
 }
 
-/// Has every text said in this language from now on, on each thread. Only the first call counts: what is on the screen already is in
-/// that language.
+/// Has every text said in this language from now on, on each thread. Only the first call counts: what is on the screen
+/// already is in that language.
 pub fn speak(language: Language) {
     let _only_once = SPOKEN.set(language);
 }
 
-/// The language that is spoken.
+/// Returns the language that is spoken.
 #[must_use]
 pub fn spoken() -> Language {
     let here = HERE.get().or_else(|| SPOKEN.get().copied());
@@ -230,7 +231,7 @@ pub fn speaking(language: Language) -> Speaking {
     }
 }
 
-/// See [`speaking`].
+/// Guard of the language on this thread; see [`speaking`].
 #[derive(Debug)]
 pub struct Speaking {
     before: Option<Language>,
@@ -242,7 +243,8 @@ impl Drop for Speaking {
     }
 }
 
-/// The text of a key with these values; see [`text!`](crate::text). A key without a text stands for itself: the tests let none through.
+/// Returns the text of a key with these values; see [`text!`](crate::text). A key without a text stands for itself: the
+/// tests let none through.
 #[must_use]
 pub fn find(key: &str, values: &[(&'static str, Value<'_>)]) -> String {
     let bundle = spoken().bundle();
@@ -256,7 +258,8 @@ pub fn find(key: &str, values: &[(&'static str, Value<'_>)]) -> String {
     text.into_owned()
 }
 
-/// A catalogue, made ready at the first text. What in it is no Fluent is left out: the tests let nothing such through.
+/// Reads a catalogue, made ready at the first text. What in it is no Fluent is left out: the tests let nothing such
+/// through.
 fn bundle(language: Language) -> Bundle {
     let tag = language.tag().parse().unwrap_or_default();
     let mut bundle = FluentBundle::new_concurrent(vec![tag]);

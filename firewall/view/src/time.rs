@@ -3,13 +3,13 @@
 use jiff::{Timestamp, tz::TimeZone};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The local time of day, to the millisecond.
+/// Returns the local time of day, to the millisecond.
 #[must_use]
 pub fn clock_time(at: SystemTime) -> String {
     clock_time_in(at, TimeZone::system())
 }
 
-/// The time of day in this time zone; question marks for a time beyond what calendars have.
+/// Returns the time of day in this time zone, or question marks for a time beyond what calendars have.
 fn clock_time_in(at: SystemTime, zone: TimeZone) -> String {
     match Timestamp::try_from(at) {
         Ok(at) => at
@@ -20,7 +20,7 @@ fn clock_time_in(at: SystemTime, zone: TimeZone) -> String {
     }
 }
 
-/// The local day and time, to the second, of a moment in seconds since 1970.
+/// Returns the local day and time, to the second, of a moment in seconds since 1970.
 #[must_use]
 pub fn day_and_time(seconds: u64) -> String {
     let at = i64::try_from(seconds).ok().map(Timestamp::from_second);
@@ -33,7 +33,7 @@ pub fn day_and_time(seconds: u64) -> String {
     }
 }
 
-/// Turns the driver's stamps into the time of day.
+/// Clock that turns the driver's stamps into the time of day.
 ///
 /// A record is read after it was stamped, so the smallest distance ever seen between the two clocks is the best guess
 /// at what lies between them.
@@ -43,7 +43,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// When a record with this stamp was made; to be asked as the record is read.
+    /// Returns the time at which a record with this stamp was made; to be asked as the record is read.
     pub fn time_of(&mut self, stamp_ns: u64) -> SystemTime {
         let stamp = Duration::from_nanos(stamp_ns);
         let now = SystemTime::now()

@@ -1,9 +1,9 @@
-//! What is wrong with the service, in words: for the command line and for the window.
+//! Troubles of the service in words: for the command line and for the window.
 
 use crate::text;
 use control::{FetchFailure, Status, SubscribedList, TroubleCause, TroubleStatus, shell_word};
 
-/// All that is wrong, worst first.
+/// Returns all troubles in words, worst first.
 #[must_use]
 pub fn troubles(status: &Status) -> Vec<String> {
     let troubles = status.trouble.iter();
@@ -12,8 +12,8 @@ pub fn troubles(status: &Status) -> Vec<String> {
         .collect()
 }
 
-/// What is wrong, and what to do, where these are the lists. In English the service says all of it; in another language what it says is
-/// told apart from what is known by its kind.
+/// Describes a trouble, and what to do, where these are the lists. In English the service says all of it; in another
+/// language what it says is told apart from what is known by its kind.
 #[must_use]
 pub fn words(trouble: &TroubleStatus, lists: &[SubscribedList]) -> String {
     let TroubleStatus {
@@ -71,7 +71,7 @@ pub fn words(trouble: &TroubleStatus, lists: &[SubscribedList]) -> String {
     }
 }
 
-/// Why a list could not be fetched.
+/// Describes the reason for which a list could not be fetched.
 #[must_use]
 pub fn fetch_failure(failure: &FetchFailure) -> String {
     let FetchFailure { kind, detail } = failure;

@@ -1,4 +1,4 @@
-//! What a million entries take, counted where memory is handed out.
+//! Memory of a million entries, counted where it is handed out.
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use control::{NoNames, RuleName};
@@ -13,12 +13,13 @@ use view::entry::What;
 use view::kept::{KEPT, Rows};
 use zerocopy::FromZeros;
 
-/// Bytes that a window may take for them: tables that grow need some room beside the old ones.
+/// Bytes that a window may take for the entries: tables that grow need some room beside the old ones.
 const BOUND: usize = 100 << 20;
 
 struct Counting;
 
-/// Bytes that are handed out now, and the most there ever were. They are read when nothing else runs: their order says nothing.
+/// Bytes that are handed out now, and the most that there ever were. They are read when nothing else runs: their order
+/// says nothing.
 static NOW: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
 
@@ -46,10 +47,11 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// One test at a time counts.
+/// Lock by which one test at a time counts.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// Keeps as many entries as are asked for, as a window does that looks at them now and then, and says what it took at most.
+/// Keeps as many entries as are asked for, as a window does that looks at them now and then, and returns the most bytes
+/// that it took.
 fn most_bytes_of(rows: &mut Rows, entries: usize, entry: impl Fn(usize) -> Entry) -> usize {
     let before = NOW.load(Relaxed);
     MOST.store(before, Relaxed);
@@ -71,7 +73,7 @@ fn most_bytes_of(rows: &mut Rows, entries: usize, entry: impl Fn(usize) -> Entry
     MOST.load(Relaxed) - before
 }
 
-/// A packet that one of so many programs sends to one of so many places.
+/// Returns a packet that one of so many programs sends to one of so many places.
 fn entry(n: usize, programs: usize, places: usize) -> Entry {
     let mut packet = Packet::new_zeroed();
     packet.decision.verdict = Verdict::Block as u8;

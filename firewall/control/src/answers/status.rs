@@ -29,7 +29,7 @@ pub struct Status {
     pub rules: InForce,
     /// Lease that runs, if one does.
     pub lease: Option<Lease>,
-    /// Fail mode, which holds when the service is gone: `keep`, `open` or `block`.
+    /// Fail mode, which holds when the service is gone: `static`, `open` or `closed`.
     pub fail_mode: String,
     /// Kernel memory that the firewall holds.
     pub kernel_memory: Memory,

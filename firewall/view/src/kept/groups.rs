@@ -1,4 +1,4 @@
-//! Entries put together: a line for each program and endpoint, and what became of it.
+//! Groups of entries: a line for each program and endpoint, and what became of it.
 
 use super::store::{Packed, PackedPacket, PackedWhat, PacketContext, Store};
 use super::symbols::{NONE, Symbol, map_bytes};
@@ -9,16 +9,16 @@ use rules::Protocol;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-/// The number of no group.
+/// Number of no group.
 pub const NO_GROUP: u32 = u32::MAX;
 
-/// What the lines of one group have in common.
+/// Key that the entries of one group have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Key {
     Packet {
-        /// The other end; of what is forwarded, both.
+        /// Address of the other end; of what is forwarded, both ends.
         ends: [[u8; 16]; 2],
-        /// The port that was asked for, or what ICMP has in its place.
+        /// Port that was asked for, or what ICMP has in its place.
         port: u16,
         protocol: u8,
         direction: Direction,
@@ -40,7 +40,7 @@ enum Key {
     },
 }
 
-/// How processes ended, as far as it makes two groups of them.
+/// End of processes, as far as it makes two groups of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Outcome {
     Well,
@@ -59,7 +59,8 @@ impl Outcome {
 }
 
 impl Key {
-    /// `None` if the packet's context is not in the store, which has it as long as the entry.
+    /// Returns an entry's key, or `None` if the packet's context is not in the store, which has it as long as the
+    /// entry.
     fn of(packed: &Packed, store: &Store) -> Option<Self> {
         Some(match &packed.what {
             PackedWhat::Packet(packet) => Self::of_packet(packet, store.context(packet.context)?),
@@ -101,52 +102,52 @@ impl Key {
     }
 }
 
-/// Some entries with the same program and endpoint.
+/// Group of entries with the same program and endpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct Group {
     key: Key,
-    /// How many there are.
+    /// Number of entries.
     pub count: u64,
-    /// How many records losses are of.
+    /// Number of records that the losses are of.
     pub lost: u64,
-    /// The number of the first one there ever was.
+    /// Number of the first entry that there ever was.
     pub first: u64,
-    /// The number of the last one.
+    /// Number of the last entry.
     pub last: u64,
 }
 
-/// By what groups are put in order.
+/// Key by which groups are put in order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum By {
-    /// When it happened first: a group keeps its place.
+    /// Time of the first entry: a group keeps its place.
     #[default]
     First,
-    /// When it happened last.
+    /// Time of the last entry.
     Last,
-    /// What became of it.
+    /// Verdict, or what else became of it.
     What,
-    /// Which way it went.
+    /// Direction.
     Way,
-    /// How often, the most first.
+    /// Number of entries, the most first.
     Times,
-    /// The program.
+    /// Program.
     Program,
-    /// The endpoint.
+    /// Endpoint.
     Endpoint,
-    /// The rule.
+    /// Rule.
     Rule,
 }
 
-/// By what, and whether the other way round.
+/// Order of groups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Order {
-    /// By what.
+    /// Key by which groups are put in order.
     pub by: By,
-    /// The other way round.
+    /// `true` if the order is reversed.
     pub reverse: bool,
 }
 
-/// A line of what was put together.
+/// Line of the entries that were put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line {
     /// The group with this number.
@@ -155,23 +156,23 @@ pub enum Line {
     Entry(u64),
 }
 
-/// All groups, and those that are unfolded.
+/// Table of all groups, and of those that are unfolded.
 #[derive(Debug, Default)]
 pub struct Groups {
     of: HashMap<Key, u32>,
-    /// By number; those without entries wait for their next use.
+    /// Groups by number; those without entries wait for their next use.
     all: Vec<Group>,
     free: Vec<u32>,
-    /// Their numbers in the order in which they are shown.
+    /// Numbers of the groups in the order in which they are shown.
     order: Vec<u32>,
-    /// The entries of those that are unfolded.
+    /// Numbers of the entries of groups that are unfolded.
     open: BTreeMap<u32, VecDeque<u64>>,
-    /// Where in the order they stand; none: that has to be looked for.
+    /// Places of the unfolded groups in the order, or `None` if they have to be looked for.
     open_at: Option<Vec<(usize, u32)>>,
 }
 
 impl Groups {
-    /// Adds an entry, and says to which group.
+    /// Adds an entry, and returns the number of its group.
     pub fn add(&mut self, number: u64, packed: &Packed, store: &Store) -> u32 {
         let Some(key) = Key::of(packed, store) else {
             return NO_GROUP;
@@ -243,12 +244,12 @@ impl Groups {
         self.open_at = None;
     }
 
-    /// The group with this number.
+    /// Returns the group with this number.
     pub fn get(&self, id: u32) -> Option<&Group> {
         self.all.get(id as usize).filter(|group| group.count > 0)
     }
 
-    /// Whether the entries of a group have lines of their own.
+    /// Returns whether the entries of a group have lines of their own.
     pub fn is_open(&self, id: u32) -> bool {
         self.open.contains_key(&id)
     }
@@ -259,24 +260,24 @@ impl Groups {
         self.open_at = None;
     }
 
-    /// Takes these lines away.
+    /// Takes the lines of a group's entries away.
     pub fn fold(&mut self, id: u32) {
         self.open.remove(&id);
         self.open_at = None;
     }
 
-    /// How many lines there are.
+    /// Returns the number of lines.
     pub fn lines(&self) -> usize {
         let opened: usize = self.open.values().map(VecDeque::len).sum();
         self.order.len() + opened
     }
 
-    /// How many groups there are.
+    /// Returns the number of groups.
     pub fn len(&self) -> usize {
         self.order.len()
     }
 
-    /// Finds out where the unfolded ones stand, before lines are asked for.
+    /// Finds the places of the unfolded groups, before lines are asked for.
     pub fn settle(&mut self) {
         if self.open_at.is_some() {
             return;
@@ -295,7 +296,7 @@ impl Groups {
         at.filter_map(|(at, id)| Some((*at, *id, self.open.get(id)?)))
     }
 
-    /// A line by its place.
+    /// Returns a line by its place.
     pub fn line(&self, place: usize) -> Option<Line> {
         let (mut left, mut passed) = (place, 0);
         for (at, _, entries) in self.opened() {
@@ -313,7 +314,7 @@ impl Groups {
         self.order.get(passed + left).copied().map(Line::Group)
     }
 
-    /// The place of a line.
+    /// Returns the place of a line.
     pub fn place_of(&self, line: Line, group_of: impl Fn(u64) -> Option<u32>) -> Option<usize> {
         let (id, number) = match line {
             Line::Group(id) => (id, None),
@@ -331,7 +332,7 @@ impl Groups {
         }
     }
 
-    /// Puts them in order.
+    /// Puts the groups in order.
     pub fn arrange(&mut self, order: Order, store: &Store) {
         let all = &self.all;
         let compare = |a: &u32, b: &u32| {
@@ -344,7 +345,7 @@ impl Groups {
         self.open_at = None;
     }
 
-    /// Bytes that all of it takes.
+    /// Returns the bytes that all of it takes.
     pub fn bytes(&self) -> usize {
         let opened: usize = self.open.values().map(VecDeque::capacity).sum();
         map_bytes::<Key, u32>(self.of.capacity())
@@ -374,7 +375,7 @@ fn compare(by: By, a: &Group, b: &Group, store: &Store) -> Ordering {
     }
 }
 
-/// What was refused comes first.
+/// Returns a rank by which what was refused comes first.
 fn what(key: &Key) -> (u8, u8) {
     match key {
         Key::Packet { verdict, .. } => match verdict {
@@ -410,7 +411,7 @@ fn endpoint(key: &Key) -> ([[u8; 16]; 2], u8, u16) {
     }
 }
 
-/// What nobody is known to have done comes last.
+/// Returns a program's name for the order, where what nobody is known to have done comes last.
 fn program<'a>(group: &Group, store: &'a Store) -> (bool, &'a str) {
     let symbol = match group.key {
         Key::Packet { program, .. } => program,

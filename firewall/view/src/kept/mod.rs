@@ -1,5 +1,5 @@
-//! What a view keeps of what was seen: a million entries, or as many as have room in bounded memory; what of them a filter lets
-//! through; and those put together by program and endpoint.
+//! Entries that a view keeps: a million, or as many as have room in bounded memory; those that a filter lets through;
+//! and those put together by program and endpoint.
 //!
 //! - `store`: entries packed, what many share kept once in `symbols`;
 //! - `groups`: a line for each program and endpoint, with its entries on demand.
@@ -21,27 +21,29 @@ use rules::Protocol;
 use std::collections::VecDeque;
 use store::{CHUNK, Store};
 
-/// Entries that are kept.
+/// Largest number of entries that are kept.
 pub const KEPT: usize = 1_000_000;
-/// Bytes that they take at most: beside them a window without entries takes some 110 MiB, and all of it is to stay below 200 MiB.
+/// Bytes that the entries take at most: beside them a window without entries takes some 110 MiB, and all of it is to
+/// stay below 200 MiB.
 const BYTES: usize = 84 << 20;
 
-/// The entries. Each has a number that it keeps, so that a selection stays on its row.
+/// Entries that are kept. Each has a number that it keeps, so that a selection stays on its row.
 #[derive(Debug, Default)]
 pub struct Rows {
     store: Store,
     filter: Filter,
-    /// The numbers of the entries that the filter lets through, as far as it has looked; none are noted where it lets all through.
+    /// Numbers of the entries that the filter lets through, as far as it has looked; none are noted where it lets all
+    /// through.
     passed: VecDeque<u64>,
     groups: Groups,
-    /// The number of the entry that the filter looks at next.
+    /// Number of the entry that the filter looks at next.
     next: u64,
-    /// Entries from this number on are kept and not shown.
+    /// Number from which on entries are kept and not shown, while the view is paused.
     paused: Option<u64>,
 }
 
 impl Rows {
-    /// Keeps one more.
+    /// Keeps one more entry.
     pub fn push(&mut self, entry: &Entry) {
         self.store.push(entry);
         if self.store.len() > KEPT {
@@ -74,7 +76,7 @@ impl Rows {
         self.passed.drain(..gone);
     }
 
-    /// Shows only what this lets through.
+    /// Shows only the entries that this filter lets through.
     pub fn filter(&mut self, filter: Filter) {
         self.filter = filter;
         self.passed = VecDeque::new();
@@ -82,7 +84,8 @@ impl Rows {
         self.next = self.store.first();
     }
 
-    /// Has the filter look at so many further entries at most, and puts together what it lets through; whether there is more to look at.
+    /// Has the filter look at so many further entries at most, and puts together what it lets through. Returns whether
+    /// there is more to look at.
     pub fn look_through(&mut self, at_most: usize) -> bool {
         let end = self.shown_until();
         let all = self.filter.is_empty();
@@ -105,7 +108,7 @@ impl Rows {
         self.filter.entry(entry) && self.filter.words_are_in(|| entry.cells().into())
     }
 
-    /// Whether nothing was read yet.
+    /// Returns whether no entry is kept.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.store.len() == 0
@@ -116,20 +119,20 @@ impl Rows {
         self.paused = paused.then(|| self.store.end());
     }
 
-    /// The number of the entry that is looked at next.
+    /// Returns the number of the entry that is looked at next.
     #[must_use]
     pub fn looked_until(&self) -> u64 {
         self.next
     }
 
-    /// The number of the first entry that is not to be shown yet.
+    /// Returns the number of the first entry that is not to be shown yet.
     #[must_use]
     pub fn shown_until(&self) -> u64 {
         self.paused
             .map_or(self.store.end(), |paused| paused.min(self.store.end()))
     }
 
-    /// How many entries are shown.
+    /// Returns the number of entries that are shown.
     #[must_use]
     pub fn shown(&self) -> usize {
         if self.filter.is_empty() {
@@ -140,7 +143,7 @@ impl Rows {
         }
     }
 
-    /// The number of one of those that are shown, the oldest first.
+    /// Returns the number of the n-th entry that is shown, the oldest first.
     #[must_use]
     pub fn nth_shown(&self, n: usize) -> Option<u64> {
         if self.filter.is_empty() {
@@ -150,7 +153,7 @@ impl Rows {
         }
     }
 
-    /// The place of the entry with this number among those that are shown.
+    /// Returns the place of the entry with this number among those that are shown.
     #[must_use]
     pub fn place_of(&self, number: u64) -> Option<usize> {
         if self.filter.is_empty() {
@@ -161,7 +164,7 @@ impl Rows {
         self.passed.binary_search(&number).ok()
     }
 
-    /// So many of those that are shown, from this number on, the oldest first, each with its number.
+    /// Returns so many of the entries that are shown, from this number on, the oldest first, each with its number.
     #[must_use]
     pub fn shown_from(&self, from: u64, most: usize) -> Vec<(u64, Entry)> {
         let from = from.max(self.store.first());
@@ -178,13 +181,13 @@ impl Rows {
             .collect()
     }
 
-    /// The entry with this number, if it is still here.
+    /// Returns the entry with this number, if it is still here.
     #[must_use]
     pub fn entry(&self, number: u64) -> Option<Entry> {
         self.store.entry(number)
     }
 
-    /// In words, beside the filter.
+    /// Returns the numbers of entries that are said beside the filter.
     #[must_use]
     pub fn shown_of_all(&self) -> Counts {
         Counts {
@@ -197,71 +200,71 @@ impl Rows {
         }
     }
 
-    /// Bytes that all of it takes.
+    /// Returns the bytes that all of it takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.store.bytes() + self.groups.bytes() + self.passed.capacity() * size_of::<u64>()
     }
 }
 
-/// How many entries there are.
+/// Numbers of entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
-    /// Those that are kept.
+    /// Entries that are kept.
     pub all: usize,
-    /// Those that the filter lets through, if there is one.
+    /// Entries that the filter lets through, if there is one.
     pub shown: Option<usize>,
-    /// Older ones that were dropped.
+    /// Older entries that were dropped.
     pub dropped: u64,
-    /// Those that came since it was paused, if it is.
+    /// Entries that came since the view was paused, if it is.
     pub since_pause: Option<u64>,
 }
 
-/// What was put together by program and endpoint.
+/// Entries put together by program and endpoint.
 impl Rows {
-    /// Makes ready what was put together: its lines are as they are until something is added, unfolded or arranged.
+    /// Makes the lines ready: they are as they are until something is added, unfolded or arranged.
     pub fn settle(&mut self) {
         self.groups.settle();
     }
 
-    /// How many lines there are: one for each group, and one for each entry of those that are unfolded.
+    /// Returns the number of lines: one for each group, and one for each entry of those that are unfolded.
     #[must_use]
     pub fn lines(&self) -> usize {
         self.groups.lines()
     }
 
-    /// How many groups there are.
+    /// Returns the number of groups.
     #[must_use]
     pub fn group_count(&self) -> usize {
         self.groups.len()
     }
 
-    /// A line by its place.
+    /// Returns a line by its place.
     #[must_use]
     pub fn line(&self, place: usize) -> Option<Line> {
         self.groups.line(place)
     }
 
-    /// The place of a line.
+    /// Returns the place of a line.
     #[must_use]
     pub fn line_place(&self, line: Line) -> Option<usize> {
         self.groups.place_of(line, |number| self.group_of(number))
     }
 
-    /// The group with this number.
+    /// Returns the group with this number.
     #[must_use]
     pub fn group(&self, id: u32) -> Option<&Group> {
         self.groups.get(id)
     }
 
-    /// The group of the entry with this number, if the filter lets it through and has looked at it.
+    /// Returns the group of the entry with this number, if the filter lets it through and has looked at it.
     #[must_use]
     pub fn group_of(&self, number: u64) -> Option<u32> {
         let id = self.store.group(number).filter(|_| number < self.next)?;
         Some(id).filter(|id| *id != NO_GROUP)
     }
 
-    /// Whether the entries of a group have lines of their own.
+    /// Returns whether the entries of a group have lines of their own.
     #[must_use]
     pub fn is_unfolded(&self, id: u32) -> bool {
         self.groups.is_open(id)
@@ -277,7 +280,7 @@ impl Rows {
         }
     }
 
-    /// Takes these lines away.
+    /// Takes the lines of a group's entries away.
     pub fn fold(&mut self, id: u32) {
         self.groups.fold(id);
     }
@@ -287,7 +290,7 @@ impl Rows {
         self.groups.arrange(order, &self.store);
     }
 
-    /// A group's line.
+    /// Returns a group's line.
     #[must_use]
     pub fn group_line(&self, id: u32) -> Option<GroupLine> {
         let group = self.groups.get(id)?;
@@ -313,21 +316,21 @@ impl Rows {
     }
 }
 
-/// A group's line.
+/// Line of a group.
 #[derive(Clone, Debug)]
 pub struct GroupLine {
-    /// Its cells, as [`together_titles`] names them.
+    /// Cells of the line, as [`together_titles`] names them.
     pub cells: [String; TOGETHER],
-    /// How many there are.
+    /// Number of entries in the group.
     pub count: u64,
-    /// The last entry of it, which the cells are of, but for how many there are.
+    /// Last entry of the group, which the cells are of, but for the number of entries.
     pub last: Entry,
 }
 
-/// How many cells a group's line has.
+/// Number of cells in a group's line.
 pub const TOGETHER: usize = 7;
 
-/// What the cells of a group's line are.
+/// Returns the titles of the cells in a group's line.
 #[must_use]
 pub fn together_titles() -> [String; TOGETHER] {
     [
@@ -341,7 +344,7 @@ pub fn together_titles() -> [String; TOGETHER] {
     ]
 }
 
-/// The cells of an entry's line below its group's, as [`together_titles`] names them.
+/// Returns the cells of an entry's line below its group's, as [`together_titles`] names them.
 #[must_use]
 pub fn entry_cells(entry: &Entry) -> [String; TOGETHER] {
     let [_, what, way, _, ends, rule, program] = entry.cells();
@@ -354,8 +357,8 @@ fn called(program: &crate::entry::Program) -> String {
     path.map_or_else(|| program.name.clone(), crate::entry::clean)
 }
 
-/// The other end with the name that is known, with protocol and port: `192.0.2.7 (example.org), tcp 443`, `from 192.0.2.7, icmp`; of what
-/// is forwarded both ends.
+/// Returns the other end with the name that is known, with protocol and port: `192.0.2.7 (example.org), tcp 443`,
+/// `from 192.0.2.7, icmp`; of what is forwarded both ends.
 #[must_use]
 pub fn endpoint(packet: &PacketSeen) -> String {
     let flow = &packet.flow;

@@ -1,4 +1,4 @@
-//! Entries, packed: what many share is kept once, and the oldest go many at a time.
+//! Packed entries: what many share is kept once, and the oldest go many at a time.
 
 use super::groups::NO_GROUP;
 use super::symbols::{NONE, Symbol, Symbols};
@@ -10,15 +10,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// Entries that lie together, and go together.
+/// Number of entries that lie together, and go together.
 pub const CHUNK: usize = 10_000;
 
-/// The entries that are kept. Each has a number that it keeps.
+/// Entries that are kept. Each has a number that it keeps.
 #[derive(Debug, Default)]
 pub struct Store {
-    /// All but the last are full.
+    /// Chunks of entries; all but the last are full.
     chunks: VecDeque<Chunk>,
-    /// The number of the first entry that is still here.
+    /// Number of the first entry that is still here.
     first: u64,
     shared: Shared,
 }
@@ -52,7 +52,7 @@ struct Shared {
     contexts: Symbols<PacketContext>,
 }
 
-/// An entry, packed.
+/// Packed entry.
 #[derive(Clone, Copy, Debug)]
 pub struct Packed {
     /// Time in nanoseconds since 1970.
@@ -76,7 +76,7 @@ pub struct PackedPacket {
     pub pid: u32,
     /// Number of its [`PacketContext`].
     pub context: Symbol,
-    /// It stands here since its unused values spare [`PackedWhat`] a tag of eight bytes.
+    /// Verdict on the packet. It stands here since its unused values spare [`PackedWhat`] a tag of eight bytes.
     pub verdict: Verdict,
 }
 
@@ -102,18 +102,18 @@ pub struct PackedProcess {
     pub pid: u32,
     pub user: Option<u32>,
     pub asked: Symbol,
-    /// All of them, with a zero between two, which none of them has.
+    /// Arguments of the process, with a zero between two, which none of them has.
     pub arguments: Symbol,
     pub parent: u32,
     pub arguments_cut: bool,
     pub ended: Option<End>,
 }
 
-/// There are few: each row is kept whole.
+/// Packed first contact. There are few: each row is kept whole.
 #[derive(Clone, Copy, Debug)]
 pub struct PackedContact {
     pub row: Symbol,
-    /// What the program is called: its path, else its name.
+    /// Name of the program: its path, else the process's name.
     pub program: Symbol,
     pub user: Option<u32>,
     pub changed: bool,
@@ -127,7 +127,7 @@ pub struct PackedProgram {
 }
 
 impl PackedProgram {
-    /// What it is called: its path, else its name.
+    /// Returns the program's path, else its name.
     pub fn called(&self) -> Symbol {
         if self.path == NONE {
             self.name
@@ -261,7 +261,7 @@ impl Shared {
         }
     }
 
-    /// The packet's entry, if its context is still here: it is as long as the entry is.
+    /// Returns the packet's entry, if its context is still here: it is as long as the entry is.
     fn unpack_packet(&self, packet: &PackedPacket) -> Option<PacketSeen> {
         let context = self.contexts.get(packet.context)?;
         let user = (context.user != NO_USER).then_some(context.user);
@@ -401,7 +401,7 @@ impl Store {
         self.first + self.len() as u64
     }
 
-    /// The chunk of the entry with this number, and its place there.
+    /// Returns the chunk of the entry with this number, and its place there.
     fn place_of(&self, number: u64) -> Option<(usize, usize)> {
         let at = usize::try_from(number.checked_sub(self.first)?).ok()?;
         Some((at / CHUNK, at % CHUNK))

@@ -7,18 +7,18 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
-/// The number of a value.
+/// Number of a value.
 pub type Symbol = u32;
-/// The number of no value.
+/// Number of no value.
 pub const NONE: Symbol = u32::MAX;
 
-/// What a value takes on the heap, itself aside.
+/// Value with a known size on the heap.
 pub trait Weighed {
-    /// Bytes.
+    /// Returns the bytes that the value takes on the heap, itself aside.
     fn heap_bytes(&self) -> usize;
 }
 
-/// The two counts that stand before what is shared.
+/// Bytes of the two counts that stand before what is shared.
 const COUNTS: usize = 2 * size_of::<usize>();
 
 impl Weighed for Arc<str> {
@@ -92,7 +92,7 @@ impl<T> Default for Symbols<T> {
 }
 
 impl<T: Clone + Eq + Hash + Weighed> Symbols<T> {
-    /// The number of a value, which is used once more; `make` makes the value if it is new.
+    /// Returns the number of a value, which is used once more; `make` makes the value if it is new.
     pub fn take<Q>(&mut self, value: &Q, make: impl FnOnce() -> T) -> Symbol
     where
         T: Borrow<Q>,
@@ -148,13 +148,13 @@ impl<T: Clone + Eq + Hash + Weighed> Symbols<T> {
         }
     }
 
-    /// The value with this number; none for [`NONE`].
+    /// Returns the value with this number, or `None` for [`NONE`].
     pub fn get(&self, number: Symbol) -> Option<&T> {
         let used = self.values.get(number as usize)?.as_ref()?;
         Some(&used.value)
     }
 
-    /// Bytes that all of it takes.
+    /// Returns the bytes that all of it takes.
     pub fn bytes(&self) -> usize {
         self.heap
             + map_bytes::<T, Symbol>(self.numbers.capacity())
@@ -163,7 +163,8 @@ impl<T: Clone + Eq + Hash + Weighed> Symbols<T> {
     }
 }
 
-/// Bytes of a table of the standard library with room for so many: an eighth of it stays empty, and each place has a byte beside it.
+/// Returns the bytes of a table of the standard library with room for so many: an eighth of it stays empty, and each
+/// place has a byte beside it.
 pub const fn map_bytes<K, V>(capacity: usize) -> usize {
     capacity / 7 * 8 * (size_of::<(K, V)>() + 1)
 }

@@ -26,7 +26,7 @@ fn count(entry: &Entry) -> u64 {
     }
 }
 
-/// A packet that a program sends to this port of 10.0.0.2.
+/// Returns a packet that a program sends to this port of 10.0.0.2.
 fn sent(program: &str, port: u16) -> Entry {
     let packet = packet();
     let flow = firewall_abi::packet::PacketHeaders {
@@ -50,7 +50,7 @@ fn rows(entries: &[Entry]) -> Rows {
     rows
 }
 
-/// The lines as they are shown: a group by its cells, and an entry below it by its number.
+/// Returns the lines as they are shown: a group by its cells, and an entry below it by its number.
 fn lines(rows: &Rows) -> Vec<String> {
     let line = |n| match rows.line(n).unwrap() {
         Line::Group(id) => {

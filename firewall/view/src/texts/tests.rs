@@ -1,10 +1,10 @@
-//! The catalogues beside each other, and beside the code that asks for texts.
+//! Tests of the catalogues beside each other, and beside the code that asks for texts.
 
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// The texts of a catalogue: the values that each names.
+/// Returns the texts of a catalogue by their keys, with the values that each names.
 fn texts(language: Language) -> BTreeMap<String, BTreeSet<String>> {
     let mut texts = BTreeMap::new();
     let mut last: Option<String> = None;
@@ -30,7 +30,7 @@ fn texts(language: Language) -> BTreeMap<String, BTreeSet<String>> {
     texts
 }
 
-/// The texts of a catalogue: the values of each by whose number a form is chosen.
+/// Returns the texts of a catalogue by their keys, with the values of each by whose number a form is chosen.
 fn choosing(language: Language) -> BTreeMap<String, BTreeSet<String>> {
     let mut texts = texts(language);
     let chooses = |value: &String| format!("{{ ${value} ->");
@@ -41,7 +41,7 @@ fn choosing(language: Language) -> BTreeMap<String, BTreeSet<String>> {
     texts
 }
 
-/// A text as it stands in its catalogue.
+/// Returns a text as it stands in its catalogue.
 fn text_of(language: Language, key: &str) -> String {
     let begins = format!("{key} =");
     let lines = language.catalogue().lines();
@@ -55,7 +55,7 @@ fn text_of(language: Language, key: &str) -> String {
         .join("\n")
 }
 
-/// The values that choose a form in one language, where another says the same of one as of many.
+/// Values that choose a form in one language, where another says the same of one as of many.
 const ALIKE: [(Language, &str, &str); 3] = [
     (Language::English, "rules-compared-none-untold", "untold"),
     (Language::English, "rules-compared-some-untold", "untold"),
@@ -65,10 +65,10 @@ const ALIKE: [(Language, &str, &str); 3] = [
 /// English words that end like a plural and are none.
 const NO_PLURALS: [&str; 6] = ["is", "has", "was", "as", "ends", "returns"];
 
-/// What makes words of a number.
+/// Code that makes words of a number.
 const WORDS: [&str; 4] = ["grouped(", "to_string(", "format!(", "cells["];
 
-/// What a text is asked for with as the value of this name.
+/// Returns the code of the value with this name that a text is asked for with.
 fn given<'a>(arguments: &'a str, name: &str) -> &'a str {
     let begins = format!("{name} = ");
     let rest = arguments.split_once(&begins).map_or("", |(_, rest)| rest);
@@ -76,7 +76,7 @@ fn given<'a>(arguments: &'a str, name: &str) -> &'a str {
     &rest[..end]
 }
 
-/// All of a folder's files of Rust.
+/// Finds all Rust files of a folder.
 fn sources(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -88,7 +88,7 @@ fn sources(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// What is between a macro's parentheses, of the text after the first of them.
+/// Returns what is between a macro's parentheses, of the text after the first of them.
 fn within(text: &str) -> &str {
     let (mut depth, mut quoted, mut escaped) = (1, false, false);
     for (at, c) in text.char_indices() {
@@ -107,7 +107,8 @@ fn within(text: &str) -> &str {
     text
 }
 
-/// The names of the values that a text is asked for with: those before a `=` that stands for itself, in no parentheses.
+/// Returns the names of the values that a text is asked for with: those before a `=` that stands for itself, in no
+/// parentheses.
 fn named(arguments: &str) -> BTreeSet<String> {
     let (mut depth, mut quoted, mut names) = (0, false, BTreeSet::new());
     let bytes = arguments.as_bytes();
