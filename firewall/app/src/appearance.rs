@@ -11,12 +11,12 @@ use zbus::{MatchRule, message};
 const NAME: &str = "org.freedesktop.portal.Desktop";
 const PLACE: &str = "/org/freedesktop/portal/desktop";
 const SETTINGS: &str = "org.freedesktop.portal.Settings";
-/// Where the choice stands.
+/// Namespace and key of the choice in the portal's settings.
 const CHOICE: (&str, &str) = ("org.freedesktop.appearance", "color-scheme");
-/// Signals that are kept while others are read.
+/// Number of signals that are kept while others are read.
 const QUEUED: usize = 16;
 
-/// Says what the desktop chooses now, and whenever it chooses otherwise. Returns where there is no portal.
+/// Reports the desktop's choice now, and whenever it changes. Returns where there is no portal.
 pub fn follow(chosen: &dyn Fn(ThemePreference)) -> zbus::Result<()> {
     let bus = Connection::session()?;
     let changes = MatchRule::builder()
@@ -42,7 +42,8 @@ pub fn follow(chosen: &dyn Fn(ThemePreference)) -> zbus::Result<()> {
     Ok(())
 }
 
-/// What a portal's value means; it may be wrapped once more. A desktop that chooses nothing leaves the window dark.
+/// Returns the theme that a portal's value stands for; it may be wrapped once more. A desktop that chooses nothing
+/// leaves the window dark.
 fn preference(value: &Value<'_>) -> ThemePreference {
     match value {
         Value::Value(inner) => preference(inner),

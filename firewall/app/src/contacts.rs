@@ -1,23 +1,25 @@
-//! Programs that talk for the first time, or for the first time since their files have changed: asked for while the page is in sight that
-//! shows them among what happens, and not at all else. What was missed meanwhile is told of once the page is in sight again.
+//! First contacts: programs that talk for the first time, or for the first time since their files have changed. They
+//! are asked for while the page is in sight that shows them among what happens, and not at all else. What was missed
+//! meanwhile is told of once the page is in sight again.
 
 use crate::followed::Followed;
 use control::{HistoryPage, HistoryRow};
 use view::contacts::{EVERY, NewContacts};
 
-/// Who is asked. Errors are sentences that say what to do.
+/// Service that has the history. Errors are sentences that say what to do.
 pub trait Service {
-    /// A page of what was kept since this time, behind this row.
+    /// Returns a page of the history since this time, behind this row.
     fn history_page(&mut self, since: u64, after: u64) -> Result<HistoryPage, String>;
 
-    /// No more is asked for some seconds: users have few connections, and none is held for nothing.
+    /// Ends the connection. No more is asked for some seconds: users have few connections, and none is held for
+    /// nothing.
     fn hang_up(&mut self);
 }
 
-/// Whether anybody wants to know.
+/// State of the first contacts, shared by the window and the thread that asks for them.
 pub type FirstContacts = Followed<State>;
 
-/// What is wanted now.
+/// State of the first contacts: whether they are wanted now.
 #[derive(Debug, Default)]
 pub struct State {
     wanted: bool,
@@ -25,7 +27,7 @@ pub struct State {
 
 #[cfg(test)]
 impl State {
-    /// Whether a page is in sight that shows them.
+    /// Returns whether a page is in sight that shows them.
     pub fn is_wanted(&self) -> bool {
         self.wanted
     }
@@ -37,7 +39,7 @@ impl FirstContacts {
         self.change(|state| std::mem::replace(&mut state.wanted, wanted) != wanted);
     }
 
-    /// Asks until the end, and tells of each that there is from now on.
+    /// Asks until the end, and tells of each first contact from now on.
     pub fn follow(&self, service: &mut dyn Service, tell: &dyn Fn(HistoryRow)) {
         self.be_followed();
         let mut contacts = NewContacts::from_now_on();
@@ -73,7 +75,7 @@ mod tests {
     use std::sync::Mutex;
     use std::time::{Duration, Instant};
 
-    /// A service whose history has one row, and that counts how often it was asked and let go.
+    /// Service whose history has one row, and that counts how often it was asked and let go.
     #[derive(Default)]
     struct Model {
         asked: u32,

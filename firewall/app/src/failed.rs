@@ -1,10 +1,10 @@
-//! Why the service does what it is asked no more, in the window's language: what is known by its kind. What the service itself says is
+//! Failures of the service in the window's language: what is known by its kind. What the service itself says is
 //! English, as it sent it.
 
 use control::{Failed, NotEditable};
 use view::text;
 
-/// Why it can't be asked, and what to do.
+/// Describes the reason for which the service can't be asked, and what to do.
 pub fn words(failed: &Failed) -> String {
     match failed {
         Failed::NotRunning => text!("failed-not-running"),
@@ -17,7 +17,7 @@ pub fn words(failed: &Failed) -> String {
     }
 }
 
-/// What an error's name alone says, and what to do. What other errors are about, their messages say.
+/// Describes an error that its name alone says, and what to do. What other errors are about, their messages say.
 fn refused(name: &str) -> Option<String> {
     Some(match name {
         "NoLease" => text!("refused-no-lease"),
@@ -28,7 +28,7 @@ fn refused(name: &str) -> Option<String> {
     })
 }
 
-/// Why the rules can't be changed now, and what to do.
+/// Describes the reason for which the rules can't be changed now, and what to do.
 pub fn not_editable(why: &NotEditable) -> String {
     match why {
         NotEditable::NoText => text!("rules-no-text"),

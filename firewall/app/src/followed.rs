@@ -1,17 +1,17 @@
-//! What a thread beside the window knows: shared with the window, which never waits for it.
+//! State of a thread beside the window: shared with the window, which never waits for the thread.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What is known of something, and the call by which the thread that follows it hears that more is wanted.
+/// State that a thread follows, and the call by which the thread hears that more is wanted.
 #[derive(Debug, Default)]
 pub struct Followed<S> {
     state: Mutex<Known<S>>,
     call: Condvar,
 }
 
-/// What is known now.
+/// State that is known now.
 #[derive(Debug, Default)]
 pub struct Known<S> {
     of: S,
@@ -20,7 +20,7 @@ pub struct Known<S> {
 }
 
 impl<S> Known<S> {
-    /// Whether a thread follows it, which asks a service.
+    /// Returns whether a thread follows the state, which asks a service.
     pub fn is_followed(&self) -> bool {
         self.followed
     }
@@ -41,12 +41,12 @@ impl<S> DerefMut for Known<S> {
 }
 
 impl<S> Followed<S> {
-    /// A look at what is known.
+    /// Locks the state for a look at it.
     pub fn look(&self) -> MutexGuard<'_, Known<S>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes what is known or wanted; true of the change: the thread has something to do.
+    /// Changes what is known or wanted. `change` returns `true` if the thread has something to do.
     pub fn change(&self, change: impl FnOnce(&mut S) -> bool) {
         if change(&mut self.look()) {
             self.call.notify_one();
@@ -64,14 +64,14 @@ impl<S> Followed<S> {
         self.look().followed = true;
     }
 
-    /// Waits for as long as there is nothing to do. False: the thread is to end.
+    /// Waits for as long as there is nothing to do. Returns `false` if the thread is to end.
     pub fn wait_while(&self, mut idle: impl FnMut(&S) -> bool) -> bool {
         let idle = |state: &mut Known<S>| !state.ended && idle(state);
         let woken = self.call.wait_while(self.look(), idle);
         !woken.unwrap_or_else(PoisonError::into_inner).ended
     }
 
-    /// The same, and for no longer than this.
+    /// Waits for as long as there is nothing to do, but no longer than this.
     pub fn rest_while(&self, rest: Duration, mut idle: impl FnMut(&S) -> bool) {
         let idle = |state: &mut Known<S>| !state.ended && idle(state);
         drop(self.call.wait_timeout_while(self.look(), rest, idle));

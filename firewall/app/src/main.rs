@@ -130,7 +130,7 @@ fn read(
         .with_context(|| format!("can't write the account to {}", file.display()))
 }
 
-/// Why the driver can't be read, and what to do.
+/// Describes the reason for which the driver can't be read, and what to do.
 fn words(error: &anyhow::Error) -> String {
     #[cfg(target_os = "linux")]
     if let Some(failed) = reader::unreachable(error) {
@@ -139,10 +139,10 @@ fn words(error: &anyhow::Error) -> String {
     format!("{error:#}")
 }
 
-/// How long a driver that has ended, or can't be read, is left alone.
+/// Time for which a driver that has ended, or can't be read, is left alone.
 const BREATH: Duration = Duration::from_secs(2);
 
-/// Waits before the driver is tried again. True: it is to be tried no more.
+/// Waits before the driver is tried again. Returns `true` if it is to be tried no more.
 fn rest(stop: &AtomicBool) -> bool {
     let end = Instant::now() + BREATH;
     while !stop.load(Ordering::Acquire) && Instant::now() < end {
@@ -151,8 +151,9 @@ fn rest(stop: &AtomicBool) -> bool {
     stop.load(Ordering::Acquire)
 }
 
-/// The window has the main thread, as every desktop wants it; the reader has its own and locks the rows itself: the ring is
-/// the bound between the two. A driver that ends is read again once it is back. Closing the window ends both.
+/// Runs the window and the reader. The window has the main thread, as every desktop wants it; the reader has its own
+/// and locks the rows itself: the ring is the bound between the two. A driver that ends is read again once it is back.
+/// Closing the window ends both.
 fn in_window(arguments: &Arguments, stop: &Arc<AtomicBool>) -> Result<()> {
     let shown = Arc::new(Shown::default());
     let notified = follow_questions(arguments, &shown);
@@ -198,8 +199,9 @@ fn in_window(arguments: &Arguments, stop: &Arc<AtomicBool>) -> Result<()> {
     })
 }
 
-/// Has a thread of its own speak with the service about what the rules ask, and another with the desktop. Nobody waits for
-/// their end: a service or a desktop that hangs holds up no window that is closed. What is returned ends the notifications.
+/// Starts the threads beside the window: one for each kind of request to the service, and those for the desktop's
+/// notifications, tray and theme. Nobody waits for their end: a service or a desktop that hangs holds up no window that
+/// is closed. The function that is returned ends the notifications.
 #[cfg(target_os = "linux")]
 fn follow_questions(arguments: &Arguments, shown: &Arc<Shown>) -> impl FnOnce() {
     use notify::Event;
@@ -268,23 +270,23 @@ fn follow_questions(arguments: &Arguments, shown: &Arc<Shown>) -> impl FnOnce() 
     }
 }
 
-/// How long a window that is closed waits for the desktop to take a notification away.
+/// Time for which a window that is closed waits for the desktop to take a notification away.
 #[cfg(target_os = "linux")]
 const DESKTOPS_TIME: Duration = Duration::from_millis(500);
 
-/// On this system there is no service to ask.
+/// Does nothing: on this system there is no service to ask.
 #[cfg(not(target_os = "linux"))]
 fn follow_questions(_: &Arguments, _: &Arc<Shown>) -> impl FnOnce() {
     || ()
 }
 
-/// The names of the service that the records are of.
+/// Returns the names of the service that the records are of.
 #[cfg(target_os = "linux")]
 fn names(arguments: &Arguments) -> control::ServiceNames {
     control::ServiceNames::new(&arguments.control)
 }
 
-/// No names: on this system there is no service to ask.
+/// Returns no names: on this system there is no service to ask.
 #[cfg(not(target_os = "linux"))]
 fn names(_: &Arguments) -> control::NoNames {
     control::NoNames
@@ -300,13 +302,13 @@ fn name(device: &Path) -> String {
     device.display().to_string()
 }
 
-/// Whether there is a display to open a window on.
+/// Returns whether there is a display to open a window on.
 fn display() -> bool {
     let named = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     cfg!(windows) || named("DISPLAY") || named("WAYLAND_DISPLAY")
 }
 
-/// Set by Ctrl-C and by a polite request to end.
+/// Returns a flag that is set by Ctrl-C and by a polite request to end.
 fn stop_flag() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {

@@ -1,4 +1,4 @@
-//! The desktop's notification of a question, while nobody looks at the window: with buttons that answer it.
+//! Desktop notification of a question, while nobody looks at the window: with buttons that answer it.
 //!
 //! It speaks D-Bus, `org.freedesktop.Notifications`, on a thread of its own and not before something is asked. A desktop without
 //! such a service is said in the window, and nothing else changes.
@@ -18,19 +18,19 @@ use zbus::{MatchRule, Message, message};
 
 const NAME: &str = "org.freedesktop.Notifications";
 const PLACE: &str = "/org/freedesktop/Notifications";
-/// How long whoever shows notifications may take to answer.
+/// Longest time that whoever shows notifications may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Signals that are kept while others are read.
+/// Number of signals that are kept while others are read.
 const QUEUED: usize = 64;
-/// It takes no other's place.
+/// Number of the notification that a new one replaces: none.
 const NO_OTHER: u32 = 0;
-/// Characters of a program's path that are shown: the window shows all of it.
+/// Number of characters of a program's path that are shown: the window shows all of it.
 const LONGEST_PATH: usize = 160;
 
-/// What the thread hears.
+/// Event that the thread hears.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// There is something else to show, or somebody looks at the window now, or does no more.
+    /// Something else is to be shown, or somebody looks at the window now, or does no more.
     Changed,
     /// A button of a notification was pressed.
     Pressed {
@@ -44,41 +44,41 @@ pub enum Event {
     End,
 }
 
-/// A notification.
+/// Notification of a question or of a refused answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// In a line.
+    /// Summary in one line.
     pub summary: String,
-    /// The rest, plain text.
+    /// Body: the rest, in plain text.
     pub body: String,
-    /// Whether it can be answered.
+    /// `true` if the notification can be answered.
     pub asks: bool,
-    /// After what time it has nothing to say any more.
+    /// Time after which the notification has nothing to say any more.
     pub expires: Duration,
 }
 
-/// A notification that is shown: by whom, and its number there.
+/// Notification that is shown: by whom, and its number there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
     sender: String,
     id: u32,
 }
 
-/// Who shows notifications.
+/// Desktop that shows notifications.
 pub trait Desktop {
-    /// Shows one.
+    /// Shows a notification.
     fn show(&mut self, notice: &Notice) -> Result<Ticket, String>;
-    /// Takes one away.
+    /// Takes a notification away.
     fn close(&mut self, ticket: &Ticket);
 }
 
-/// The window, as far as notifications have to do with it.
+/// Window, as far as notifications have to do with it.
 pub trait Seen {
-    /// Whether somebody looks at it: the card is enough.
+    /// Returns whether somebody looks at the window: the card is enough.
     fn is_looked_at(&self) -> bool;
-    /// Shows it to whoever asks for it.
+    /// Brings the window to the front.
     fn raise(&self);
-    /// Notes why no notification is shown; none: it is.
+    /// Notes the reason for which no notification is shown, or `None` if it is.
     fn notifications(&self, trouble: Option<String>);
 }
 
@@ -96,13 +96,13 @@ impl Seen for crate::window::Shown {
     }
 }
 
-/// What is shown, and about what.
+/// Notification that is shown, and the question that it is about.
 #[derive(Debug, Default)]
 pub struct Notifier {
     shown: Option<(Question, Ticket)>,
-    /// The question that was told of last: what somebody closed is not shown again.
+    /// Number of the question that was told of last: what somebody closed is not shown again.
     told: Option<u64>,
-    /// The question that was answered here.
+    /// Number of the question that was answered here.
     answered: Option<u64>,
 }
 
@@ -145,7 +145,7 @@ impl Notifier {
         }
     }
 
-    /// The question that this notification is about.
+    /// Returns the question that this notification is about.
     fn is_shown(&self, sender: &str, id: u32) -> Option<Question> {
         let (question, ticket) = self.shown.as_ref()?;
         (ticket.sender == sender && ticket.id == id).then(|| question.clone())
@@ -198,7 +198,7 @@ impl Notifier {
     }
 }
 
-/// What a notification says of a question.
+/// Returns the notification of a question.
 fn asking(asked: &Question, left: Duration, all: usize) -> Notice {
     let summary = if question::comes_in(asked) {
         text!("notice-may-come-in")
@@ -222,7 +222,7 @@ fn asking(asked: &Question, left: Duration, all: usize) -> Notice {
     }
 }
 
-/// The sentence, with the end of a path that is too long: there the program's name is.
+/// Returns the sentence of a question, with the end of a path that is too long: there the program's name is.
 fn short(asked: &Question) -> String {
     let mut asked = asked.clone();
     if let Some(program) = &mut asked.program {
@@ -235,21 +235,21 @@ fn short(asked: &Question) -> String {
     question::sentence(&asked)
 }
 
-/// The desktop of this session.
+/// Desktop of this session.
 pub struct Session {
     events: Sender<Event>,
     bus: Option<Bus>,
 }
 
-/// A connection to the session's bus.
+/// Connection to the session's bus.
 struct Bus {
     connection: Connection,
-    /// What is shown may have tags: what looks like one is to be escaped.
+    /// `true` if what is shown may have tags: what looks like one is to be escaped.
     markup: bool,
 }
 
 impl Session {
-    /// It need not have a bus. What it tells comes as events.
+    /// Returns the desktop of this session, which need not have a bus. What it tells comes as events.
     pub fn new(events: Sender<Event>) -> Self {
         Self { events, bus: None }
     }
@@ -356,7 +356,7 @@ fn sender(message: &Message) -> Option<String> {
     message.header().sender().map(ToString::to_string)
 }
 
-/// What a signal says, if it is one of those that are waited for.
+/// Returns the event of a signal, if it is one of those that are waited for.
 fn event(signal: &Message) -> Option<Event> {
     let sender = sender(signal)?;
     let header = signal.header();
@@ -373,7 +373,7 @@ fn event(signal: &Message) -> Option<Event> {
     }
 }
 
-/// No tags: a program may have any name.
+/// Escapes what looks like a tag: a program may have any name.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
@@ -406,7 +406,7 @@ mod tests {
     use view::example::question;
     use view::question::usual;
 
-    /// A desktop that keeps what it was told.
+    /// Desktop that keeps what it was told.
     #[derive(Default)]
     struct Kept {
         shown: Vec<Notice>,
@@ -475,7 +475,7 @@ mod tests {
                 .hear(event, &self.questions, &mut self.desktop, &self.window);
         }
 
-        /// What the service says, and that something changed.
+        /// Has the service asked once, and hears that something changed.
         fn turn(&mut self) {
             self.questions.turn(&mut self.service);
             self.hear(Event::Changed);

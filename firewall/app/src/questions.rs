@@ -1,5 +1,5 @@
-//! What the rules ask, as the service says it, and the answers on their way to it: shared by the thread that speaks with the
-//! service and by those who show questions.
+//! Questions of the rules, as the service says them, and the answers on their way to it: shared by the thread that
+//! speaks with the service and by those who show questions.
 //!
 //! - Nobody who shows a question waits for the service: the thread does.
 //! - The thread looks when a record tells that something was asked, once a second while something waits, and every few
@@ -9,30 +9,30 @@ use control::{Given, Question};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The time between two looks while something waits.
+/// Time between two looks while something waits.
 const WHILE_ASKED: Duration = Duration::from_secs(1);
-/// The time between two looks while nothing does.
+/// Time between two looks while nothing does.
 const IN_ANY_CASE: Duration = Duration::from_secs(3);
-/// The least time between two looks: a flood of questions is no flood of requests.
+/// Shortest time between two looks: a flood of questions is no flood of requests.
 const AT_LEAST: Duration = Duration::from_millis(50);
 
-/// Who is asked for questions, and takes answers. Errors are sentences that say what to do.
+/// Service that is asked for questions, and takes answers. Errors are sentences that say what to do.
 pub trait Service {
-    /// What waits.
+    /// Returns the questions that wait.
     fn questions(&mut self) -> Result<Vec<Question>, String>;
-    /// Answers one, as it was shown.
+    /// Answers a question, as it was shown.
     fn answer(&mut self, asked: &Question, given: &Given) -> Result<Question, String>;
 }
 
-/// The questions that wait, and the answer that is on its way.
+/// Questions that wait, and the answer that is on its way.
 #[derive(Debug, Default)]
 pub struct Questions {
     state: Mutex<State>,
-    /// There is something to do before the time.
+    /// Call by which the thread hears that there is something to do before the time.
     call: Condvar,
 }
 
-/// What is known now.
+/// State of the questions now.
 #[derive(Debug, Default)]
 pub struct State {
     waiting: Vec<Waiting>,
@@ -43,50 +43,50 @@ pub struct State {
     ended: bool,
 }
 
-/// One that waits.
+/// Question that waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
-    /// The question.
+    /// The question itself.
     pub question: Question,
-    /// When its time is over.
+    /// Time until which the question can be answered.
     pub until: Instant,
 }
 
-/// What became of an answer.
+/// Outcome of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// What was asked.
+    /// Question that was answered.
     pub question: Question,
-    /// What was answered.
+    /// Answer that was given.
     pub given: Given,
-    /// Why it is not in force, if it is not.
+    /// Reason for which the answer is not in force, if it is not.
     pub refused: Option<String>,
-    /// When it came.
+    /// Time of the outcome.
     pub at: Instant,
 }
 
 impl State {
-    /// What waits, the oldest first.
+    /// Returns the questions that wait, the oldest first.
     pub fn waiting(&self) -> &[Waiting] {
         &self.waiting
     }
 
-    /// Why the service can't be asked.
+    /// Returns the reason for which the service can't be asked.
     pub fn unreachable(&self) -> Option<&str> {
         self.unreachable.as_deref()
     }
 
-    /// The number of the question whose answer is on its way.
+    /// Returns the number of the question whose answer is on its way.
     pub fn is_being_answered(&self) -> Option<u64> {
         self.answer.as_ref().map(|(question, _)| question.id)
     }
 
-    /// What became of the last answer.
+    /// Returns the outcome of the last answer.
     pub fn outcome(&self) -> Option<&Outcome> {
         self.outcome.as_ref()
     }
 
-    /// Takes in what the service says now. True: that is something else to show. That time passes is not.
+    /// Takes in what the service says now. Returns `true` if that is something else to show; that time passes is not.
     fn take(&mut self, said: Result<Vec<Question>, String>, now: Instant) -> bool {
         let (questions, unreachable) = match said {
             Ok(questions) => (questions, None),
@@ -114,7 +114,7 @@ impl State {
 }
 
 impl Questions {
-    /// A look at what is known.
+    /// Locks the state for a look at it.
     pub fn look(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -125,7 +125,7 @@ impl Questions {
         self.call.notify_one();
     }
 
-    /// Hands in an answer. False: another one is still on its way.
+    /// Hands in an answer. Returns `false` if another one is still on its way.
     pub fn answer(&self, question: Question, given: Given) -> bool {
         let mut state = self.look();
         if state.answer.is_some() {
@@ -188,7 +188,7 @@ impl Questions {
     }
 }
 
-/// The service behind a control socket.
+/// Service behind a control socket.
 #[cfg(target_os = "linux")]
 pub struct AtSocket {
     path: std::path::PathBuf,
@@ -197,7 +197,7 @@ pub struct AtSocket {
 
 #[cfg(target_os = "linux")]
 impl AtSocket {
-    /// It need not run yet.
+    /// Returns the service behind the control socket at this path. It need not run yet.
     pub fn new(path: &std::path::Path) -> Self {
         Self {
             path: path.to_owned(),
@@ -205,12 +205,12 @@ impl AtSocket {
         }
     }
 
-    /// Ends the connection that there is, if there is one: the next question makes another.
+    /// Ends the connection, if there is one: the next request makes another.
     pub fn forget_connection(&mut self) {
         self.client = None;
     }
 
-    /// Asks, over the connection that there is if there is one.
+    /// Makes a request, over the connection that there is if there is one.
     pub fn ask<T>(
         &mut self,
         ask: impl Fn(&mut control::Client) -> Result<T, control::Failed>,
@@ -251,19 +251,19 @@ impl Service for AtSocket {
     }
 }
 
-/// A service for tests: its questions, and what it says to an answer.
+/// Service for tests: its questions, and its answer to an answer.
 #[cfg(test)]
 #[derive(Debug, Default)]
 pub struct Model {
-    /// What waits.
+    /// Questions that wait.
     pub waiting: Vec<Question>,
-    /// What was answered.
+    /// Answers that were given, with the questions' numbers.
     pub answered: Vec<(u64, Given)>,
-    /// And up to which place it was listed.
+    /// Place up to which the question was listed, for each answer.
     pub listed: Vec<Option<u64>>,
-    /// What it says to every answer, if it refuses them.
+    /// Error that it answers every answer with, if it refuses them.
     pub refuses: Option<String>,
-    /// What it says to everything.
+    /// Error that it answers everything with, if it can't be asked.
     pub unreachable: Option<String>,
 }
 
@@ -293,7 +293,7 @@ impl Service for Model {
 
 #[cfg(test)]
 impl Questions {
-    /// One round of [`Questions::follow`].
+    /// Runs one round of [`Questions::follow`].
     pub fn turn(&self, service: &mut Model) {
         struct Once<'a>(&'a Questions, &'a mut Model);
         impl Service for Once<'_> {
@@ -318,7 +318,7 @@ mod tests {
     use view::example::question;
     use view::question::usual;
 
-    /// A model that says when it is asked.
+    /// Model that says when it is asked.
     struct Telling(Model, std::sync::mpsc::Sender<Instant>);
 
     impl Service for Telling {

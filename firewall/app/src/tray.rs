@@ -1,4 +1,4 @@
-//! The icon in the desktop's tray: whether something is asked, and the way to the window.
+//! Icon in the desktop's tray: whether something is asked, and the way to the window.
 //!
 //! It speaks D-Bus, `org.kde.StatusNotifierItem`, on a thread of its own. A desktop without a tray has none, and nothing else
 //! changes; one whose tray comes later, or comes back, gets it then.
@@ -14,26 +14,26 @@ const PLACE: &str = "/StatusNotifierItem";
 const ITEM: &str = "org.kde.StatusNotifierItem";
 const WATCHER: &str = "org.kde.StatusNotifierWatcher";
 const WATCHER_PLACE: &str = "/StatusNotifierWatcher";
-/// Signals that are kept while others are read.
+/// Number of signals that are kept while others are read.
 const QUEUED: usize = 16;
 
-/// What the thread hears.
+/// Event that the thread hears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// There may be something else to show.
+    /// Something else may be to be shown.
     Changed,
-    /// There is a tray now.
+    /// A tray is there now.
     Tray,
     /// The window was closed.
     End,
 }
 
-/// What the icon shows.
+/// Appearance of the icon.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Look {
-    /// Questions that wait.
+    /// Number of questions that wait.
     pub waiting: usize,
-    /// Why nothing can be asked.
+    /// Reason for which nothing can be asked.
     pub trouble: Option<String>,
 }
 
@@ -55,11 +55,11 @@ impl Look {
     }
 }
 
-/// The window, as far as the tray has to do with it.
+/// Window, as far as the tray has to do with it.
 pub trait Seen: Send + Sync {
-    /// What there is to show.
+    /// Returns the appearance of the icon.
     fn look(&self) -> Look;
-    /// Shows the window when somebody clicks the icon.
+    /// Brings the window to the front when somebody clicks the icon.
     fn raise(&self);
 }
 
@@ -77,12 +77,12 @@ impl Seen for Shown {
     }
 }
 
-/// The icon as the bus knows it.
+/// Icon as the bus knows it.
 struct Icon {
     window: Arc<dyn Seen>,
 }
 
-/// A picture: width, height and its points.
+/// Picture: width, height and its points.
 type Picture = (i32, i32, Vec<u8>);
 
 #[interface(name = "org.kde.StatusNotifierItem")]
@@ -133,26 +133,26 @@ impl Icon {
         false
     }
 
-    /// It was clicked.
+    /// Brings the window to the front: the icon was clicked.
     fn activate(&self, _x: i32, _y: i32) {
         self.window.raise();
     }
 
-    /// It was clicked otherwise.
+    /// Brings the window to the front: the icon was clicked otherwise.
     fn secondary_activate(&self, _x: i32, _y: i32) {
         self.window.raise();
     }
 
-    /// Its menu is asked for: there is the window alone.
+    /// Brings the window to the front: the icon's menu is asked for, and the window is all that there is.
     fn context_menu(&self, _x: i32, _y: i32) {
         self.window.raise();
     }
 
-    /// A wheel was turned above it.
+    /// Does nothing: a wheel was turned above the icon.
     fn scroll(&self, _delta: i32, _orientation: &str) {}
 }
 
-/// Has a tray show it; false: there is none.
+/// Has a tray show the icon. Returns `false` if there is none.
 fn register(connection: &Connection) -> bool {
     let name = connection.unique_name().map(ToString::to_string);
     // Without a name of its own it is known by its place.
@@ -163,7 +163,7 @@ fn register(connection: &Connection) -> bool {
     asked.is_ok()
 }
 
-/// Tells whoever shows it that there is something else to show.
+/// Tells whoever shows the icon that there is something else to show.
 fn tell(connection: &Connection, look: &Look) -> zbus::Result<()> {
     let nobody_in_particular: Option<&str> = None;
     connection.emit_signal(
@@ -214,7 +214,7 @@ fn show(connection: &Connection, events: &Receiver<Event>, window: &dyn Seen) {
     }
 }
 
-/// Says when a tray comes.
+/// Tells when a tray comes.
 fn watch(connection: &Connection, own: Sender<Event>) -> zbus::Result<()> {
     let rule = MatchRule::builder()
         .msg_type(message::Type::Signal)
@@ -246,7 +246,7 @@ mod tests {
     use std::sync::mpsc::channel;
     use std::time::Duration;
 
-    /// A window, as far as the tray has to do with it.
+    /// Window, as far as the tray has to do with it.
     #[derive(Default)]
     struct Window {
         look: Mutex<Look>,
@@ -263,7 +263,7 @@ mod tests {
         }
     }
 
-    /// A tray that says by what it was asked to show something.
+    /// Tray that says by what it was asked to show something.
     struct Watcher(Mutex<Sender<String>>);
 
     #[interface(name = "org.kde.StatusNotifierWatcher")]
@@ -273,7 +273,7 @@ mod tests {
         }
     }
 
-    /// The two ends of a bus that nobody else is on: the icon's and the tray's.
+    /// Returns the two ends of a bus that nobody else is on: the icon's and the tray's.
     fn ends(window: Arc<Window>, asked: Sender<String>) -> (Connection, Connection) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let icon = std::thread::spawn(move || {

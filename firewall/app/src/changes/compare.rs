@@ -1,4 +1,4 @@
-//! What other rules would have done to what was kept.
+//! Comparison of rules by what others would have done to the history.
 
 use super::judged::Judged;
 use super::wish::decide;
@@ -10,34 +10,34 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use view::history;
 
-/// What was kept, as both would decide about it.
+/// Comparison of two sets of rules by the history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Compared {
-    /// What they decide otherwise about, what there was most of first.
+    /// Traffic that they decide otherwise about, the most first.
     pub otherwise: Vec<Otherwise>,
-    /// Records of which enough was kept to decide about them,
+    /// Number of records of which enough was kept to decide about them,
     pub told: u64,
-    /// and of which not.
+    /// and of those of which it was not.
     pub untold: u64,
-    /// Whether that is so in this network, and may be otherwise in another.
+    /// `true` if the comparison holds in this network, and may be otherwise in another.
     pub here: bool,
 }
 
-/// What is decided otherwise.
+/// Traffic that is decided otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Otherwise {
-    /// Whose it was, and what it talked with.
+    /// Program, and the endpoint that it talked with.
     pub what: String,
-    /// What the rules before do to it.
+    /// Verdict of the rules before.
     pub before: Verdict,
-    /// What those do that come.
+    /// Verdict of the rules that come.
     pub after: Verdict,
-    /// How many records there were of it.
+    /// Number of records.
     pub count: u64,
 }
 
-/// What these rules decide otherwise than those before about what was kept. What waits for nobody is told alone: a connection's
-/// own address and port, and its device, are not kept.
+/// Compares these rules' verdicts on the history with those of the rules before. A connection's own address and port, and
+/// its device, are not kept: the rules decide without them.
 pub fn compare(
     before: &Judged,
     after: &Judged,
@@ -81,12 +81,12 @@ pub fn compare(
     compared
 }
 
-/// Whether rules are on in some networks alone.
+/// Returns whether rules are on in some networks alone.
 fn asks_where(rules: &Rules) -> bool {
     !rules.network_rules().rules.is_empty()
 }
 
-/// One row of each kind that rules can tell apart, with how many records there were of it.
+/// Returns one row of each kind that rules can tell apart, with the number of its records.
 fn alike(rows: &[HistoryRow]) -> impl Iterator<Item = (&HistoryRow, u64)> {
     let mut kinds = HashMap::new();
     for row in rows {
@@ -99,7 +99,7 @@ fn alike(rows: &[HistoryRow]) -> impl Iterator<Item = (&HistoryRow, u64)> {
     kinds.into_values()
 }
 
-/// A resolver that looks for each program once.
+/// Resolver that looks for each program once.
 struct Remembering<'a> {
     resolver: &'a dyn Resolver,
     programs: RefCell<HashMap<String, Option<[u64; 2]>>>,

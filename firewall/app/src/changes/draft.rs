@@ -1,4 +1,4 @@
-//! The rule that a wish becomes, in its place.
+//! Drafts of rules: the rule that a wish becomes, in its place.
 
 use super::{InForce, Wish};
 use firewall_abi::packet::NO_RULE;
@@ -6,23 +6,23 @@ use rules::Resolver;
 use rules::document::{self, Place};
 use view::text;
 
-/// The rule that a wish becomes, in its place.
+/// Rule that a wish becomes, in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
-    /// Its name.
+    /// Name of the rule.
     pub id: String,
-    /// As it stands in the file.
+    /// Text of the rule, as it stands in the file.
     pub rule: String,
-    /// Where it stands.
+    /// Place of the rule in the file.
     pub place: Place,
-    /// The whole file with it.
+    /// Text of the whole file with the rule.
     pub(super) text: String,
-    /// The command that does the same.
+    /// Command that does the same, if it can be typed.
     pub(super) command: Option<String>,
 }
 
 impl Draft {
-    /// Its place in words.
+    /// Returns the rule's place in words.
     pub fn place_words(&self) -> String {
         match &self.place {
             Place::First => text!("place-first"),
@@ -33,7 +33,7 @@ impl Draft {
     }
 }
 
-/// The rule that fulfils a wish with these rules in force.
+/// Drafts the rule that fulfils a wish with these rules in force.
 ///
 /// # Errors
 /// No rule does; the text says why.
@@ -80,7 +80,7 @@ pub(super) fn draft(file: &InForce, wish: &Wish, resolver: &dyn Resolver) -> Res
     })
 }
 
-/// The command that adds a rule; none if it can't be typed as it is.
+/// Returns the command that adds a rule, or `None` if it can't be typed as it is.
 fn command(keys: &[(&str, String)], place: &Place) -> Option<String> {
     let mut words = vec!["sudo gatebell rules add".to_owned()];
     for (key, value) in keys {
@@ -107,7 +107,8 @@ fn command(keys: &[(&str, String)], place: &Place) -> Option<String> {
     Some(words.join(" "))
 }
 
-/// A word as a shell takes it; none if it has in it what is not seen, or what TOML writes otherwise than a shell.
+/// Quotes a word for a shell, or returns `None` if it has in it what is not seen, or what TOML writes otherwise than a
+/// shell.
 pub(super) fn quoted(word: &str) -> Option<String> {
     let is_plain = !word.chars().any(|c| c == '\\' || c.is_control());
     is_plain.then(|| control::shell_word(word).into_owned())

@@ -1,4 +1,4 @@
-//! A change to a rule that is there, and what becomes of the file by it.
+//! Changes to a rule that is there, and the file with them.
 
 use super::InForce;
 use super::compare::{Compared, compare};
@@ -10,65 +10,65 @@ use rules::{Errors, Resolver, Rules};
 use similar::{ChangeTag, TextDiff};
 use view::text;
 
-/// Lines of what stays the same that are shown around each change.
+/// Number of unchanged lines that are shown around each change.
 const AROUND: usize = 2;
 
-/// What becomes of a rule.
+/// Kind of change to a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EditKind {
-    /// It is tried again.
+    /// The rule is tried again.
     Enable,
-    /// It is tried no more.
+    /// The rule is tried no more.
     Disable,
-    /// It is tried before the one that stands before it now.
+    /// The rule is tried before the one that stands before it now.
     MoveUp,
-    /// It is tried after the one that stands after it now.
+    /// The rule is tried after the one that stands after it now.
     MoveDown,
-    /// It goes.
+    /// The rule is removed.
     Remove,
-    /// Another text takes its place.
+    /// Another text takes the rule's place.
     Rewrite,
 }
 
-/// A change to one rule.
+/// Change to one rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
-    /// The rule's name.
+    /// Name of the rule.
     pub id: String,
-    /// What becomes of it.
+    /// Kind of the change.
     pub kind: EditKind,
-    /// The text that takes its place, if one does.
+    /// Text that takes the rule's place, if one does.
     pub text: String,
 }
 
-/// What becomes of the file.
+/// Draft of the file with a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EditDraft {
-    /// The lines that change, and some around them.
+    /// Lines that change, and some around them.
     pub lines: Vec<DraftLine>,
-    /// What is suspicious then, and was not before.
+    /// Warnings about what is suspicious then, and was not before.
     pub warnings: Vec<String>,
-    /// What it would have done to what was kept, if that is known.
+    /// Comparison with the rules before by the history, if that is known.
     pub compared: Option<Compared>,
-    /// What the change is, in a few words: in the command's, for the log.
+    /// Description of the change, in a few words: in the command's, for the log.
     pub(super) what: String,
-    /// The whole file with it.
+    /// Text of the whole file with the change.
     pub(super) text: String,
-    /// The command that does the same.
+    /// Command that does the same, if it can be typed.
     pub(super) command: Option<String>,
 }
 
-/// A line of the file.
+/// Line of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DraftLine {
-    /// Whether it comes or goes; none: it stays.
+    /// `true` if the line is added, `false` if it is removed, or `None` if it stays.
     pub comes: Option<bool>,
-    /// What is in it.
+    /// Text of the line.
     pub text: String,
 }
 
 impl EditKind {
-    /// What can be done to a rule.
+    /// Returns the kinds of change that can be made to a rule.
     pub fn all(enabled: bool) -> [Self; 5] {
         let switch = if enabled { Self::Disable } else { Self::Enable };
         [
@@ -80,7 +80,7 @@ impl EditKind {
         ]
     }
 
-    /// On a choice.
+    /// Returns the words on a choice.
     pub fn words(self) -> String {
         match self {
             Self::Enable => text!("rules-enable"),
@@ -92,7 +92,7 @@ impl EditKind {
         }
     }
 
-    /// What was done to the rule of this name.
+    /// Returns the words for the change that was made to the rule of this name.
     pub(super) fn done_to(self, id: &str) -> String {
         match self {
             Self::Enable => text!("change-enable", rule = id),
@@ -104,7 +104,7 @@ impl EditKind {
     }
 }
 
-/// The file with a change.
+/// Drafts the file with a change.
 ///
 /// # Errors
 /// It can't be made; the text says why.
@@ -155,11 +155,11 @@ pub(super) fn edited(
     })
 }
 
-/// The file's text with a change, and the rule's new place.
+/// Text of the file with a change, and the rule's new place.
 struct Changed {
     text: Result<String, document::Wrong>,
     place: Option<Place>,
-    /// The line that the rule begins on.
+    /// Number of the line that the rule begins on.
     first: usize,
 }
 
@@ -198,7 +198,7 @@ fn change(file: &InForce, edit: &Edit) -> Result<Changed, String> {
     Ok(Changed { text, place, first })
 }
 
-/// What is wrong with the file then. What stands in a text that was typed is said by its place in that, and shown.
+/// Describes the errors in the changed file. An error in a text that was typed is said by its place in that, and shown.
 fn wrong(text: &str, edit: &Edit, first: usize, errors: &Errors) -> String {
     if edit.kind != EditKind::Rewrite {
         return errors.to_string();
@@ -221,7 +221,7 @@ fn wrong(text: &str, edit: &Edit, first: usize, errors: &Errors) -> String {
     said.collect::<Vec<_>>().join("\n")
 }
 
-/// The command's word for it, which the log has too.
+/// Returns the command's word for the change, which the log has too.
 fn verb(kind: EditKind) -> &'static str {
     match kind {
         EditKind::Enable => "enable",
@@ -232,7 +232,7 @@ fn verb(kind: EditKind) -> &'static str {
     }
 }
 
-/// What is suspicious now and was not before, wherever in the file it stands by now.
+/// Returns the warnings that were not there before, wherever in the file they stand by now.
 fn new_warnings(before: &Rules, after: &Rules) -> Vec<String> {
     let placeless = |message: &str| {
         let mut left = String::new();

@@ -1,19 +1,19 @@
-//! Rules with what has joined their sets, as they judge.
+//! Rules with the addresses that have joined their sets, as they judge.
 
 use control::SetMember;
 use engine::Tables;
 use rules::{Joined, Rules, Table};
 
-/// Rules as they judge, with what has joined their sets by now: by name, by command or by a click.
+/// Rules as they judge, with the addresses that have joined their sets by now: by name, by command or by a click.
 pub struct Judged {
-    /// The rules.
+    /// Rules of the file.
     pub rules: Rules,
     table: Table,
     joined: Joined,
 }
 
 impl Judged {
-    /// These, with whoever of these has joined a set of theirs.
+    /// Compiles these rules, with those of the members that have joined a set of theirs.
     ///
     /// # Errors
     /// The tables would be too large.
@@ -28,7 +28,7 @@ impl Judged {
         })
     }
 
-    /// As the engine takes them.
+    /// Returns the tables as the engine takes them.
     pub fn tables(&self) -> impl Tables {
         self.joined.beside(self.table.slices())
     }

@@ -34,41 +34,41 @@ use order::perform;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What is drafted, what is on its way, and what became of it.
+/// Drafts of changes, the order that is on its way, and its outcome.
 pub type Changes = Followed<State>;
 
-/// What is known now.
+/// State of the changes now.
 #[derive(Debug, Default)]
 pub struct State {
     wish: Option<Wish>,
     draft: Option<(Wish, Result<Draft, String>)>,
     edit: Option<Edit>,
     edit_draft: Option<(Edit, Result<EditDraft, String>)>,
-    /// What was kept, with which a change to a rule is compared.
+    /// History with which a change to a rule is compared.
     kept: Option<Arc<Kept>>,
     order: Option<(Order, Instant)>,
     outcome: Option<Outcome>,
 }
 
 impl State {
-    /// The rule that this wish becomes, once that is known.
+    /// Returns the rule that this wish becomes, once that is known.
     pub fn draft(&self, wish: &Wish) -> Option<&Result<Draft, String>> {
         let (about, draft) = self.draft.as_ref()?;
         (about == wish).then_some(draft)
     }
 
-    /// What becomes of the file by this change, once that is known.
+    /// Returns the file as it is with this change, once that is known.
     pub fn edit_draft(&self, edit: &Edit) -> Option<&Result<EditDraft, String>> {
         let (about, draft) = self.edit_draft.as_ref()?;
         (about == edit).then_some(draft)
     }
 
-    /// Since when an order is on its way.
+    /// Returns the time since which an order is on its way.
     pub fn on_its_way(&self) -> Option<Instant> {
         self.order.as_ref().map(|(_, since)| *since)
     }
 
-    /// What became of the last one.
+    /// Returns the outcome of the last order.
     pub fn outcome(&self) -> Option<&Outcome> {
         self.outcome.as_ref()
     }
@@ -97,7 +97,8 @@ impl Changes {
         });
     }
 
-    /// Has changes to rules compared with what was kept. What is drafted already is drafted again if there was nothing before.
+    /// Has changes to rules compared with the history. What is drafted already is drafted again if there was nothing
+    /// before.
     pub fn compare_with(&self, kept: Option<&Arc<Kept>>) {
         self.change(|state| {
             let is_news = state.kept.is_none() && kept.is_some();
@@ -117,7 +118,7 @@ impl Changes {
         });
     }
 
-    /// Hands in an order. False: another one is still on its way.
+    /// Hands in an order. Returns `false` if another one is still on its way.
     pub fn order(&self, order: Order) -> bool {
         let mut taken = false;
         self.change(|state| {
@@ -131,7 +132,7 @@ impl Changes {
         taken
     }
 
-    /// Forgets what became of the last order.
+    /// Forgets the outcome of the last order.
     pub fn dismiss(&self) {
         self.look().outcome = None;
     }
@@ -146,7 +147,7 @@ impl Changes {
         }
     }
 
-    /// Does what there is to do now. True: there is something else to show.
+    /// Does what there is to do now. Returns `true` if there is something else to show.
     pub fn turn(&self, service: &mut dyn Service) -> bool {
         let order = self.look().order.clone();
         if let Some((order, _)) = order {

@@ -1,4 +1,4 @@
-//! A service for tests.
+//! Service for tests.
 
 use super::{Failure, InForce, Service};
 use control::{Applied, ChangeNote, Forgotten};
@@ -6,22 +6,22 @@ use rules::Resolver;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A service for tests: its rule file, and what it says to every change.
+/// Service for tests: its rule file, and its answers to changes.
 #[derive(Debug, Default)]
 pub struct Model {
-    /// What is in force.
+    /// Text of the rules in force.
     pub text: String,
-    /// Which of its networks are there.
+    /// Presence of its networks.
     pub networks: Vec<(String, rules::Presence)>,
-    /// What has joined its sets.
+    /// Addresses that have joined its sets.
     pub members: Vec<control::SetMember>,
-    /// Its generation.
+    /// Generation of its rules.
     pub generation: u32,
-    /// What it says to the next changes.
+    /// Failures of the next changes, the last one first.
     pub says: Vec<Failure>,
-    /// Why its rules can't be changed now.
+    /// Failure of reading its rules, if they can't be changed now.
     pub unreadable: Option<Failure>,
-    /// The changes: what each was, and which one it takes back.
+    /// Changes: the description of each, and the number of the one that it takes back.
     pub log: Vec<(String, Option<u64>)>,
 }
 
@@ -100,7 +100,7 @@ impl Service for Model {
     }
 }
 
-/// A machine with one program.
+/// Machine with one program.
 pub struct OneProgram;
 
 impl Resolver for OneProgram {

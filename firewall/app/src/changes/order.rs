@@ -1,4 +1,4 @@
-//! What is asked of the service, and what became of it.
+//! Orders to the service, and their outcomes.
 
 use super::draft::{draft, quoted};
 use super::edit::{Edit, EditKind, edited};
@@ -8,60 +8,60 @@ use rules::document;
 use std::time::Duration;
 use view::text;
 
-/// How often a change is tried anew if somebody else changes the rules at the same moment.
+/// Number of tries of a change if somebody else changes the rules at the same moment.
 const TRIES: usize = 2;
-/// How long a change is tried out that nobody keeps.
+/// Time for which a change is tried out that nobody keeps.
 pub const TRIAL: Duration = Duration::from_secs(60);
 
-/// What is asked of the service.
+/// Order to the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// To add the rule for a wish.
+    /// Add the rule for a wish.
     Make(Box<Wish>),
-    /// To change a rule that is there.
+    /// Change a rule that is there.
     Edit(Edit),
-    /// The same on a lease of [`TRIAL`].
+    /// Change a rule that is there, on a lease of [`TRIAL`].
     Try(Edit),
-    /// To take a change back.
+    /// Take a change back.
     Undo(Made),
-    /// To keep the rules that are on a lease.
+    /// Keep the rules that are on a lease.
     Keep,
-    /// To end the lease.
+    /// End the lease.
     Return,
-    /// To take answers back.
+    /// Take answers back.
     Forget(Forgotten),
-    /// To have an address join a set.
+    /// Add an address to a set.
     Join(Joining),
-    /// To take an address out of a set.
+    /// Take an address out of a set.
     Leave {
-        /// The set's name.
+        /// Name of the set.
         set: String,
-        /// The address.
+        /// Address that leaves the set.
         address: String,
     },
 }
 
-/// An address that is to join a set.
+/// Address that is to join a set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Joining {
-    /// The set's name.
+    /// Name of the set.
     pub set: String,
-    /// The address.
+    /// Address that joins the set.
     pub address: String,
-    /// For how long; none: until it is removed.
+    /// Time for which the address is in the set, or `None` if it is there until it is removed.
     pub time: Option<Duration>,
 }
 
-/// A change that was put in force.
+/// Change that was put in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Made {
-    /// The rule that it is about.
+    /// Name of the rule that the change is about.
     pub id: String,
-    /// The generation with it.
+    /// Generation of the rules with the change.
     pub generation: u32,
-    /// The number that the change has among the rule file's changes.
+    /// Number of the change among the rule file's changes.
     change: Option<u64>,
-    /// What it is, in a few words: in the command's, for the log, and in the window's.
+    /// Description of the change, in a few words: in the command's, for the log, and in the window's.
     what: String,
     words: String,
     reverse: Reverse,
@@ -69,37 +69,37 @@ pub struct Made {
     after: String,
 }
 
-/// A change that takes one back from among others that came since.
+/// Reverse of a change, which takes it back from among others that came since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reverse {
-    /// The rule goes.
+    /// The rule is removed.
     Remove,
-    /// It is tried, or not.
+    /// The rule is enabled or disabled.
     Enable(bool),
-    /// There is none.
+    /// No change takes it back.
     None,
 }
 
-/// What became of an order.
+/// Outcome of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The change is in force.
     InForce(Made),
-    /// Something was done that no click takes back; what.
+    /// Something was done that no click takes back; the text says what.
     Done(String),
-    /// Nothing was changed.
+    /// The order was refused: nothing was changed.
     Refused {
-        /// Why, and what to do.
+        /// Reason, and what to do.
         why: String,
-        /// The command that does it as root, if that is what helps.
+        /// Command that does it as root, if that is what helps.
         command: Option<String>,
-        /// What is in force still, if that was to be taken back.
+        /// Change that is in force still, if it was to be taken back.
         still: Option<Made>,
     },
 }
 
 impl Made {
-    /// What is in force, in words.
+    /// Describes the change that is in force.
     pub fn words(&self) -> String {
         let Self {
             id,
@@ -132,7 +132,7 @@ impl Failure {
         }
     }
 
-    /// Why nothing was changed, with the command that takes root.
+    /// Returns the outcome that nothing was changed, with the command that takes root.
     fn refused(self, command: Option<String>, still: Option<Made>) -> Outcome {
         let command = command.filter(|_| matches!(self, Self::NotPermitted(_)));
         Outcome::Refused {
@@ -143,7 +143,7 @@ impl Failure {
     }
 }
 
-/// A change that is ready to be put in force.
+/// Change that is ready to be put in force.
 struct Ready {
     id: String,
     what: String,
@@ -153,7 +153,7 @@ struct Ready {
     reverse: Reverse,
 }
 
-/// Does what is asked.
+/// Carries an order out.
 pub(super) fn perform(service: &mut dyn Service, order: Order) -> Outcome {
     match order {
         Order::Make(wish) => make(service, &wish),
@@ -244,7 +244,7 @@ fn leave(service: &mut dyn Service, set: &str, address: &str) -> Outcome {
     }
 }
 
-/// A change to a rule, made of the rules in force now.
+/// Makes a change to a rule ready, by the rules in force now.
 fn ready(edit: &Edit, file: &InForce, service: &dyn Service) -> Result<Ready, String> {
     let draft = edited(file, edit, None, &*service.resolver(file))?;
     Ok(Ready {
@@ -277,7 +277,7 @@ pub(super) fn make(service: &mut dyn Service, wish: &Wish) -> Outcome {
     })
 }
 
-/// Puts a change in force that is made of the rules in force now; for good, or on a lease.
+/// Puts a change in force that is made by the rules in force now; for good, or on a lease.
 fn change(
     service: &mut dyn Service,
     lease: Option<Duration>,
@@ -365,8 +365,8 @@ pub(super) fn undo(service: &mut dyn Service, made: Made) -> Outcome {
     Failure::Replaced.refused(None, Some(made))
 }
 
-/// The file without a change, what that change is, and which one it takes back: of what others changed since nothing is taken
-/// back, and then it is a change by itself.
+/// Returns the file without a change, the description of that, and the number of the change that it takes back: of what
+/// others changed since nothing is taken back, and then it is a change by itself.
 fn without(file: &InForce, made: &Made) -> Result<(String, String, Option<u64>), String> {
     let Made {
         id, what, words, ..

@@ -1,4 +1,4 @@
-//! Who has the rules, and what is asked of it.
+//! Requests to the service about its rules.
 
 use super::judged::Judged;
 use control::{Applied, ChangeNote, Forgotten, SetMember};
@@ -7,29 +7,29 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A rule file's text as the service has it in force.
+/// Text of the rule file, as the service has it in force.
 #[derive(Clone, Debug)]
 pub struct InForce {
-    /// What the file is called.
+    /// Name of the rule file.
     pub name: String,
-    /// What is in it.
+    /// Text of the rule file.
     pub text: String,
-    /// Its generation.
+    /// Generation of the rules.
     pub generation: u32,
-    /// The folder from which on it names files.
+    /// Folder that the names of the rules' files are relative to.
     pub folder: PathBuf,
-    /// Which of its networks are there.
+    /// Presence of the rules' networks.
     pub networks: Vec<(String, Presence)>,
-    /// What has joined its sets.
+    /// Addresses that have joined the rules' sets.
     pub members: Vec<SetMember>,
 }
 
-/// Why a text's rules judge nothing.
+/// Reason for which a text's rules judge nothing.
 #[derive(Debug)]
 pub(super) enum NotJudged {
-    /// They are wrong.
+    /// The rules are wrong.
     Wrong(Errors),
-    /// Where the machine is, or with what has joined their sets, their tables would be too large.
+    /// The rules' tables would be too large where the machine is, or with the addresses that have joined their sets.
     TooLarge(String),
 }
 
@@ -43,7 +43,7 @@ impl fmt::Display for NotJudged {
 }
 
 impl InForce {
-    /// The rules of a text in its place, each on or off as where the machine is.
+    /// Reads the rules of a text in its place, each on or off as where the machine is.
     pub(super) fn rules_of(
         &self,
         text: &str,
@@ -56,20 +56,20 @@ impl InForce {
     }
 }
 
-/// Why the service does not do what it is asked.
+/// Reason for which the service does not do what it is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// Others have changed the rules meanwhile.
     Replaced,
-    /// This user may not.
+    /// The user may not do this; the text says what to do.
     NotPermitted(String),
-    /// Another reason; it says what to do.
+    /// Another reason; the text says what to do.
     Said(String),
 }
 
-/// Who has the rules.
+/// Service that has the rules.
 pub trait Service {
-    /// The rules in force, if they can be changed now.
+    /// Returns the rules in force, if they can be changed now.
     fn in_force(&mut self) -> Result<InForce, Failure>;
     /// Puts this text in force in the place of that one, for good or on a lease, with what is said of the change.
     fn apply(
@@ -79,17 +79,17 @@ pub trait Service {
         lease: Option<Duration>,
         note: ChangeNote,
     ) -> Result<Applied, Failure>;
-    /// Keeps the rules that are on a lease. Their generation.
+    /// Keeps the rules that are on a lease. Returns their generation.
     fn keep(&mut self) -> Result<u32, Failure>;
-    /// Ends the lease. The generation that is back.
+    /// Ends the lease. Returns the generation that is back.
     fn end_lease(&mut self) -> Result<u32, Failure>;
-    /// Takes answers back. How many that were.
+    /// Takes answers back. Returns their number.
     fn forget(&mut self, which: &Forgotten) -> Result<usize, Failure>;
-    /// Has an address join a set, for so long or until it is removed.
+    /// Adds an address to a set, for this time or until it is removed.
     fn join(&mut self, set: &str, address: &str, time: Option<Duration>) -> Result<(), Failure>;
-    /// Takes an address out of a set that it has joined. Whether it is in it all the same.
+    /// Takes an address out of a set that it has joined. Returns whether it is in the set all the same.
     fn leave(&mut self, set: &str, address: &str) -> Result<bool, Failure>;
-    /// What knows the names in these rules.
+    /// Returns the resolver of the names in these rules.
     fn resolver(&self, file: &InForce) -> Box<dyn Resolver>;
 }
 

@@ -1,4 +1,4 @@
-//! What is wished for a packet and its like.
+//! Wishes for a packet and its like.
 
 use super::judged::Judged;
 use firewall_abi::asking::Width;
@@ -6,32 +6,32 @@ use firewall_abi::packet::{Decision, Direction, NO_USER, PacketMeta, Reason, Ver
 use rules::{Reach, Resolver, Suggestion};
 use view::entry::PacketSeen;
 
-/// Whom a rule is about, at this machine's end.
+/// Subject of a rule, at this machine's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
-    /// The packet's program.
+    /// Program of the packet.
     Program,
-    /// The packet's user.
+    /// User of the packet.
     User,
-    /// Whoever it is.
+    /// Any program and user.
     Anyone,
 }
 
-/// What is wished for a packet and its like.
+/// Wish for a packet and its like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wish {
-    /// The packet.
+    /// Packet that the wish is about.
     pub packet: PacketSeen,
-    /// Whether it is to be allowed; else it is to be blocked.
+    /// `true` if the packet is to be allowed, `false` if it is to be blocked.
     pub allow: bool,
-    /// Whose it is.
+    /// Subject of the rule, at this machine's end.
     pub who: Who,
-    /// How far it reaches.
+    /// Width of the rule.
     pub width: Width,
 }
 
 impl Wish {
-    /// The other verdict, for the packet's program if that is known, at this endpoint.
+    /// Wishes for the other verdict, for the packet's program if that is known, at this endpoint.
     pub fn usual(packet: &PacketSeen) -> Self {
         Self {
             allow: packet.verdict != Verdict::Allow,
@@ -41,8 +41,8 @@ impl Wish {
         }
     }
 
-    /// Whether a packet's like can be told so: all that there is may be allowed or blocked for a program or a user alone, and
-    /// a port only of what shows one.
+    /// Returns whether a packet's like can be told so: all that there is may be allowed or blocked for a program or a
+    /// user alone, and a port only of what shows one.
     pub fn can_be(&self) -> bool {
         match self.width {
             Width::Endpoint | Width::Address => true,
@@ -51,7 +51,7 @@ impl Wish {
         }
     }
 
-    /// The rule's text, for a rule file of which nothing is known.
+    /// Returns the rule's text, for a rule file of which nothing is known.
     pub fn text(&self) -> String {
         self.with_suggestion(|suggestion| suggestion.text(|_| false))
     }
@@ -80,14 +80,14 @@ impl Wish {
             && (self.allow || Verdict::refuses(decision.verdict))
     }
 
-    /// What the rules decide about the packet.
+    /// Returns the rules' decision about the packet.
     pub(super) fn decide(&self, rules: &Judged, resolver: &dyn Resolver) -> Decision {
         decide(&self.packet, rules, resolver)
     }
 }
 
-/// What rules decide about a packet, had it no connection that it goes on with. Of what was kept the program's path is known and
-/// not its file: that is looked up.
+/// Returns the rules' decision about a packet, had it no connection that it goes on with. The history has the program's
+/// path and not its file: that is looked up.
 pub(super) fn decide(packet: &PacketSeen, rules: &Judged, resolver: &dyn Resolver) -> Decision {
     let PacketSeen {
         program,
@@ -118,7 +118,7 @@ pub(super) fn decide(packet: &PacketSeen, rules: &Judged, resolver: &dyn Resolve
     engine::classify(&packet, &local, &rules.tables())
 }
 
-/// Whom rules can tell a packet's like by, the narrowest first.
+/// Returns the subjects by which rules can tell a packet's like, the narrowest first.
 pub fn known(packet: &PacketSeen) -> Vec<Who> {
     let mut all = Vec::new();
     if packet.direction != Direction::Forward {

@@ -1,4 +1,4 @@
-//! What the service says of itself and of its rules, shared by the thread that asks it and by the pages that show it.
+//! State of the service and its rules, shared by the thread that asks for it and by the pages that show it.
 //!
 //! - The window never waits for the service: the thread does.
 //! - The thread asks once a second while a page that shows it is in sight, and not at all else.
@@ -16,72 +16,72 @@ mod set_list;
 pub use rule_list::{DefaultRow, RuleList, RuleRow};
 pub use set_list::SetRow;
 
-/// The time between two looks.
+/// Time between two looks.
 const REST: Duration = Duration::from_secs(1);
 
-/// Who is asked. Errors are sentences that say what to do.
+/// Service that is asked. Errors are sentences that say what to do.
 pub trait Service {
-    /// How it is.
+    /// Returns the state of the firewall.
     fn status(&mut self) -> Result<Status, String>;
-    /// What the driver counted.
+    /// Returns the counters of the driver.
     fn stats(&mut self) -> Result<Stats, String>;
-    /// Every app's books.
+    /// Returns every app's account.
     fn accounts(&mut self) -> Result<Accounts, String>;
-    /// How often each rule has decided.
+    /// Returns the number of decisions of each rule.
     fn hits(&mut self) -> Result<Hits, String>;
-    /// The text of the rules in force.
+    /// Returns the text of the rules in force.
     fn rules(&mut self) -> Result<RuleText, String>;
-    /// The answers that hold.
+    /// Returns the answers that hold.
     fn answers(&mut self) -> Result<Vec<HeldAnswer>, String>;
-    /// Who has joined sets.
+    /// Returns the addresses that have joined sets.
     fn members(&mut self) -> Result<Vec<SetMember>, String>;
-    /// By what it is known where the machine is.
+    /// Returns the rules' networks and the default routes.
     fn networks(&mut self) -> Result<Networks, String>;
-    /// What knows the names in these rules.
+    /// Returns the resolver of the names in these rules.
     fn resolver(&self, rules: &RuleText) -> Box<dyn Resolver>;
 }
 
-/// What a page shows of it: what no page shows is not asked for.
+/// Part of the service's state that a page shows: what no page shows is not asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Part {
-    /// How it is, and its rules.
+    /// State of the firewall, and its rules.
     #[default]
     Rules,
-    /// The answers that hold, too.
+    /// Answers that hold, too.
     Answers,
-    /// Who has joined sets, too.
+    /// Addresses that have joined sets, too.
     Sets,
-    /// By what it is known where the machine is, too.
+    /// Networks and default routes, too.
     Networks,
 }
 
-/// What the service said last.
+/// Answers of the service to the last look.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seen {
-    /// How it is.
+    /// State of the firewall.
     pub status: Status,
-    /// What the driver counted.
+    /// Counters of the driver.
     pub stats: Stats,
-    /// Every app's books; for others than root, their own.
+    /// Account of every app; for others than root, their own.
     pub accounts: Accounts,
-    /// Its rules.
+    /// Rules in force.
     pub rules: Arc<RuleList>,
-    /// How often each of them has decided, if that is known of these very rules.
+    /// Number of decisions of each rule, if that is known of these very rules.
     pub hits: Option<Vec<u64>>,
-    /// The end of the lease that runs.
+    /// End of the lease that runs.
     pub lease_until: Option<Instant>,
-    /// The answers that hold, if they were asked for.
+    /// Answers that hold, if they were asked for.
     pub answers: Option<Vec<HeldAnswer>>,
-    /// Who has joined sets, if that was asked for.
+    /// Addresses that have joined sets, if they were asked for.
     pub members: Option<Vec<SetMember>>,
-    /// By what it is known where the machine is, if that was asked for.
+    /// Networks and default routes, if they were asked for.
     pub networks: Option<Networks>,
 }
 
-/// What is known of the service, and whether anybody wants to know.
+/// State of the service, and whether anybody wants to know it.
 pub type Overview = Followed<State>;
 
-/// What is known now.
+/// State of the service as it is known now.
 #[derive(Debug, Default)]
 pub struct State {
     seen: Option<Result<Arc<Seen>, String>>,
@@ -90,7 +90,8 @@ pub struct State {
 }
 
 impl State {
-    /// What the service said last, or why it says nothing; none: it was not asked yet.
+    /// Returns the answers of the service to the last look, or the reason for which it gives none; `None` if it was not
+    /// asked yet.
     pub fn seen(&self) -> Option<&Result<Arc<Seen>, String>> {
         self.seen.as_ref()
     }
@@ -101,7 +102,7 @@ impl State {
 }
 
 impl Overview {
-    /// Notes what a page shows of it that is in sight; none: there is none.
+    /// Notes the part that a page in sight shows, or `None` if there is no such page.
     pub fn want(&self, wanted: Option<Part>) {
         self.change(|state| {
             let is_news = std::mem::replace(&mut state.wanted, wanted) != wanted;
@@ -130,7 +131,7 @@ impl Overview {
         }
     }
 
-    /// Asks once. True: there is something else to show.
+    /// Asks once. Returns `true` if there is something else to show.
     pub fn turn(&self, service: &mut dyn Service) -> bool {
         let before = match self.look().seen() {
             Some(Ok(seen)) => Some(seen.clone()),
@@ -150,7 +151,7 @@ impl Overview {
 }
 
 impl Seen {
-    /// Whether it is nothing else to show: that time passes is not.
+    /// Returns whether the two look the same: that time passes is nothing else to show.
     fn looks_like(&self, other: &Self) -> bool {
         let timeless = |seen: &Self| {
             let mut seen = seen.clone();
@@ -245,32 +246,32 @@ fn words(failed: control::Failed) -> String {
     crate::failed::words(&failed)
 }
 
-/// A service for tests.
+/// Service for tests.
 #[cfg(test)]
 pub struct Model {
-    /// How it is.
+    /// State of the firewall.
     pub status: Status,
-    /// What it says to everything instead.
+    /// Error that it answers everything with, if it can't be asked.
     pub unreachable: Option<String>,
-    /// Its rules.
+    /// Text of its rules.
     pub text: String,
-    /// How often each has decided.
+    /// Number of decisions of each rule.
     pub hits: Vec<u64>,
-    /// The answers that hold.
+    /// Answers that hold.
     pub answers: Vec<HeldAnswer>,
-    /// Who has joined sets.
+    /// Addresses that have joined sets.
     pub members: Vec<SetMember>,
-    /// The default routes.
+    /// Default routes.
     pub routes: Vec<control::RouteStatus>,
-    /// What the driver counted.
+    /// Counters of the driver.
     pub stats: Stats,
-    /// How often it was asked how it is.
+    /// Number of times that its state was asked for.
     pub asked: u32,
 }
 
 #[cfg(test)]
 impl Model {
-    /// A service with these rules, as generation 4.
+    /// Returns a service with these rules, as generation 4.
     pub fn with(text: &str) -> Self {
         Self {
             status: view::example::status(),

@@ -1,67 +1,67 @@
-//! The rules in force as a page lists them.
+//! List of the rules in force, for a page.
 
 use super::set_list::{self, SetRow};
 use control::RuleText;
 use firewall_abi::packet::{Direction, Verdict};
 use rules::{Finding, NetworkRules, Resolver, Rule, Rules, document};
 
-/// Rules in the order in which they are tried.
+/// List of rules in the order in which they are tried.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuleList {
-    /// Their generation.
+    /// Generation of the rules.
     pub generation: u32,
-    /// The rule file.
+    /// Path of the rule file.
     pub file: String,
-    /// One for each rule.
+    /// Rows, one for each rule.
     pub rows: Vec<RuleRow>,
-    /// Its sets.
+    /// Sets of the rules.
     pub sets: Vec<SetRow>,
-    /// Its networks, and which of its rules ask for them.
+    /// Networks of the rules, and the rules that ask for them.
     pub networks: NetworkRules,
-    /// What becomes of what no rule takes.
+    /// Defaults for what no rule takes.
     pub defaults: Vec<DefaultRow>,
-    /// What is suspicious or can't be had, and is no rule's.
+    /// Warnings about what is suspicious or can't be had, and is no rule's.
     pub remarks: Vec<String>,
-    /// Why they can't be listed.
+    /// Reason for which the rules can't be listed.
     pub unreadable: Option<String>,
 }
 
-/// One rule.
+/// Row of one rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleRow {
-    /// Its name.
+    /// Name of the rule.
     pub id: String,
-    /// The line of the file that it stands on.
+    /// Line of the file that the rule stands on.
     pub line: usize,
-    /// What becomes of what it takes.
+    /// Action on what the rule takes.
     pub action: Verdict,
-    /// What it takes.
+    /// Conditions of the rule, in words.
     pub words: String,
-    /// Whether it is tried at all.
+    /// `true` if the rule is tried at all.
     pub enabled: bool,
-    /// Whether what it takes is reported.
+    /// `true` if what the rule takes is reported.
     pub log: bool,
-    /// Why it can never match.
+    /// Reason for which the rule can never match.
     pub covered: Option<String>,
-    /// What it is for.
+    /// Comment of the rule.
     pub comment: Option<String>,
-    /// As it stands in the file, with the comments above it.
+    /// Text of the rule as it stands in the file, with the comments above it.
     pub text: String,
 }
 
-/// A default.
+/// Default policy of a direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DefaultRow {
-    /// Of what goes this way.
+    /// Direction of the packets.
     pub direction: Direction,
-    /// What becomes of it.
+    /// Action on the packets.
     pub action: Verdict,
-    /// Whether it is reported.
+    /// `true` if the packets are reported.
     pub log: bool,
 }
 
 impl RuleList {
-    /// The rules of a text.
+    /// Lists the rules of a text.
     pub fn of(text: &RuleText, resolver: &dyn Resolver) -> Self {
         let none = Self {
             generation: text.generation,
@@ -110,7 +110,7 @@ fn row(rule: &Rule, rules: &Rules, text: &RuleText) -> RuleRow {
     }
 }
 
-/// Whether a warning says that this rule can never match.
+/// Returns whether a warning says that this rule can never match.
 fn is_of(warning: &Finding, rule: &Rule) -> bool {
     warning.line == rule.line && warning.message.contains("can never match")
 }

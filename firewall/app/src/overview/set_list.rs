@@ -1,4 +1,4 @@
-//! The sets of the rules in force as a page lists them.
+//! List of the sets of the rules in force, for a page.
 
 use control::RuleText;
 use rules::{FETCHED, Finding, Rule, Rules, Set, copy_name};
@@ -6,28 +6,29 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 use view::text;
 
-/// A set.
+/// Row of one set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SetRow {
-    /// Its name.
+    /// Name of the set.
     pub id: String,
-    /// What it is of: the rule file, a file of its own, a list that is fetched, names.
+    /// Sources of the set: the rule file, a file of its own, a list that is fetched, names.
     pub from: String,
-    /// How many entries it has, those of its file too.
+    /// Number of entries in the set, those of its file too.
     pub entries: usize,
-    /// When its file, or the copy of its list, was changed last, in seconds since 1970, if it has one that can be seen from here.
+    /// Time of the last change of the set's file, or of the copy of its list, in seconds since 1970, if it has one that
+    /// can be seen from here.
     pub changed: Option<u64>,
-    /// The rules that ask for it.
+    /// Names of the rules that ask for the set.
     pub rules: Vec<String>,
-    /// Why it is not known what its file holds.
+    /// Reason for which it is not known what the set's file holds.
     pub trouble: Option<String>,
-    /// What of its file could not be read as it stands there, each with its place.
+    /// Errors in the set's file, each with its place.
     pub refused: Vec<String>,
-    /// What it is for.
+    /// Comment of the set.
     pub comment: Option<String>,
 }
 
-/// The sets in the order of the file.
+/// Lists the sets in the order of the file.
 pub fn sets(rules: &Rules, text: &RuleText) -> Vec<SetRow> {
     let rows = rules.sets().zip(0..);
     rows.map(|(set, number)| row(set, number, rules, text))

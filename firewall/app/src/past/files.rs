@@ -1,4 +1,4 @@
-//! What is shown, in a file of the user's.
+//! Files of the user's into which what is shown is written.
 
 use super::PastSeen;
 use serde_json::{Value, json};
@@ -12,17 +12,17 @@ use view::entry::{Entry, titles};
 use view::texts::{Language, speaking};
 use view::{history, json, text};
 
-/// As what it is written.
+/// Format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// A table with names first.
+    /// Table of comma-separated values, with the names first.
     Csv,
-    /// An object a line.
+    /// JSON objects, one a line.
     Json,
 }
 
 impl Format {
-    /// Its name.
+    /// Returns the format's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Csv => "CSV",
@@ -38,12 +38,12 @@ impl Format {
     }
 }
 
-/// What is shown.
+/// Content of a file.
 #[derive(Clone, Debug)]
 pub enum Content {
-    /// What was kept.
+    /// History that is shown.
     Past(Arc<PastSeen>),
-    /// What happened as it was shown, the oldest first.
+    /// Entries as they are shown, the oldest first.
     Entries(Entries),
 }
 
@@ -54,14 +54,14 @@ pub struct Entries {
     from: Arc<FromNumber>,
 }
 
-/// So many entries from this number on, with their numbers.
+/// Function that returns so many entries from this number on, with their numbers.
 type FromNumber = dyn Fn(u64, usize) -> Vec<(u64, Entry)> + Send + Sync;
 
-/// Entries that are asked for at a time.
+/// Number of entries that are asked for at a time.
 const AT_A_TIME: usize = 1_000;
 
 impl Entries {
-    /// Those before this number, as this says them.
+    /// Returns the entries before this number, as `from` returns them.
     pub fn new(
         until: u64,
         from: impl Fn(u64, usize) -> Vec<(u64, Entry)> + Send + Sync + 'static,
@@ -70,7 +70,7 @@ impl Entries {
         Self { until, from }
     }
 
-    /// Writes them as these objects.
+    /// Writes the entries as these objects.
     fn write(
         &self,
         object: impl Fn(&Entry) -> Value,
@@ -96,19 +96,19 @@ impl std::fmt::Debug for Entries {
     }
 }
 
-/// What is to be written.
+/// File that is to be written.
 #[derive(Clone, Debug)]
 pub struct Save {
-    /// What is shown.
+    /// Content of the file.
     pub content: Content,
-    /// How.
+    /// Format of the file.
     pub format: Format,
-    /// Into which folder.
+    /// Folder of the file.
     pub folder: PathBuf,
 }
 
 impl Save {
-    /// Into the user's folder for such things.
+    /// Saves into the user's folder for such things.
     pub fn usual(content: Content, format: Format) -> Self {
         Self {
             content,
@@ -118,7 +118,7 @@ impl Save {
     }
 }
 
-/// The user's folder for what is downloaded, else their own.
+/// Returns the user's folder for what is downloaded, else their own.
 fn folder() -> PathBuf {
     let home = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
     let home = std::env::var_os(home).map_or_else(|| PathBuf::from("."), PathBuf::from);
@@ -162,7 +162,7 @@ fn cannot(path: &Path, error: &io::Error) -> String {
     )
 }
 
-/// What it says of a person's programs is theirs alone.
+/// Creates a file that the user alone may read: what it says of a person's programs is theirs alone.
 fn create(path: &Path) -> io::Result<BufWriter<std::fs::File>> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -193,7 +193,7 @@ fn lines(objects: &[Value], out: &mut dyn Write) -> io::Result<()> {
         .try_for_each(|object| writeln!(out, "{object}"))
 }
 
-/// As `gatebell history` prints it.
+/// Returns the history as `gatebell history` prints it.
 fn of_the_past(seen: &PastSeen) -> Vec<Value> {
     match seen.wanted.by {
         Some(by) => history::named(&seen.sums, by),
@@ -206,7 +206,7 @@ fn of_the_past(seen: &PastSeen) -> Vec<Value> {
     }
 }
 
-/// The cells of an entry, under the names of the columns, and the moment as a number.
+/// Returns the cells of an entry, under the names of the columns, and the moment as a number.
 fn cells(entry: &Entry) -> Value {
     let named = titles().into_iter().zip(entry.cells());
     let fields = named.map(|(name, cell)| (name.to_lowercase(), json!(cell)));

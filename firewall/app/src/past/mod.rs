@@ -1,5 +1,5 @@
-//! What happened before, as the service kept it, put together for the pages that show it; shared by the thread that asks for it
-//! and by the window.
+//! History as the service kept it, put together for the pages that show it; shared by the thread that asks for it and
+//! by the window.
 //!
 //! - The window never waits for it, and adds nothing up: the thread does.
 //! - It is asked for while a page that shows it is in sight, and not at all else; and left alone twenty times as long as it took.
@@ -24,53 +24,53 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use view::filter::Filter;
 use view::history::{self, By, Sum};
 
-/// Rows that are kept here at most.
+/// Largest number of rows that are kept here.
 const MOST: usize = 100_000;
-/// The least time between two looks.
+/// Shortest time between two looks.
 const REST: Duration = Duration::from_secs(5);
-/// So much longer than it took the history is left alone.
+/// Factor of the time that a look took, for which the history is left alone after it.
 const SHARE: u32 = 20;
 
-/// Who is asked. Errors are sentences that say what to do.
+/// Service that has the history. Errors are sentences that say what to do.
 pub trait Service {
-    /// What was kept since this time, and of more rows than so many the newest.
+    /// Returns the history since this time, and of more than `most` rows the newest.
     fn history(&mut self, since: u64, most: usize) -> Result<Kept, String>;
-    /// Whether anything is kept at all.
+    /// Returns whether a history is kept at all.
     fn is_kept(&mut self) -> Result<bool, String>;
 }
 
-/// What a page asks for.
+/// Request of a page for a part of the history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// Of which time.
+    /// Period that is shown.
     pub since: Since,
-    /// Of what.
+    /// Filter of the rows.
     pub filter: Filter,
-    /// What rows are put together by; none: not at all.
+    /// Key by which rows are put together, or `None` if they are not.
     pub by: Option<By>,
 }
 
-/// What was kept, put together.
+/// History, put together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PastSeen {
-    /// What was asked for.
+    /// Request that this answers.
     pub wanted: Wanted,
-    /// All that was kept of that time.
+    /// History of the whole period.
     pub kept: Arc<Kept>,
-    /// The numbers of the rows that the filter lets through, the last one first.
+    /// Places of the rows that the filter lets through, the last one first.
     pub rows: Vec<usize>,
-    /// Those put together.
+    /// Sums of these rows by the key.
     pub sums: Vec<Sum>,
-    /// By program.
+    /// Programs, with what they talked with.
     pub talkers: Vec<Talker>,
-    /// By time.
+    /// Bars of a chart, by time.
     pub bars: Vec<Bar>,
-    /// Whether anything is kept at all.
+    /// `true` if a history is kept at all.
     pub is_kept: bool,
 }
 
 impl PastSeen {
-    /// The rows that the filter lets through, the last one first.
+    /// Returns the rows that the filter lets through, the last one first.
     pub fn shown(&self) -> impl Iterator<Item = &HistoryRow> {
         self.rows.iter().filter_map(|row| self.kept.rows.get(*row))
     }
@@ -98,10 +98,10 @@ fn passes(filter: &Filter, row: &HistoryRow) -> bool {
     filter.row(row) && filter.words_are_in(|| history::cells(row).into())
 }
 
-/// What is known of the history, and what is wanted of it.
+/// History as it is known, and the request for it.
 pub type Past = Followed<State>;
 
-/// What is known now.
+/// State of the history now.
 #[derive(Debug, Default)]
 pub struct State {
     wanted: Option<Wanted>,
@@ -111,7 +111,7 @@ pub struct State {
     saved: Option<Result<PathBuf, String>>,
 }
 
-/// What was read, and how long it is good for.
+/// History that was read, and the time until which it is good enough.
 #[derive(Clone, Debug)]
 struct Read {
     since: Since,
@@ -121,12 +121,12 @@ struct Read {
 }
 
 impl State {
-    /// What was kept, or why that can't be said; none: it was not asked for yet.
+    /// Returns the history, or the reason for which it can't be told; `None` if it was not asked for yet.
     pub fn seen(&self) -> Option<&Result<Arc<PastSeen>, String>> {
         self.seen.as_ref()
     }
 
-    /// What became of the last file that was to be written.
+    /// Returns the outcome of the last file that was to be written.
     pub fn saved(&self) -> Option<&Result<PathBuf, String>> {
         self.saved.as_ref()
     }
@@ -135,7 +135,7 @@ impl State {
         self.wanted.is_none() && self.save.is_none()
     }
 
-    /// Whether what is wanted is not what is shown.
+    /// Returns whether what is wanted is not what is shown.
     fn is_behind(&self) -> bool {
         let shown = match &self.seen {
             Some(Ok(seen)) => Some(&seen.wanted),
@@ -146,7 +146,7 @@ impl State {
 }
 
 impl Past {
-    /// Notes what a page shows that is in sight; none: there is none.
+    /// Notes what a page in sight shows, or `None` if there is no such page.
     pub fn want(&self, wanted: Option<&Wanted>) {
         self.change(|state| {
             let is_news = state.wanted.as_ref() != wanted;
@@ -165,7 +165,7 @@ impl Past {
         });
     }
 
-    /// Forgets what became of the last file.
+    /// Forgets the outcome of the last file.
     pub fn dismiss(&self) {
         self.look().saved = None;
     }
@@ -192,7 +192,7 @@ impl Past {
         }
     }
 
-    /// Does what there is to do now. True: there is something else to show.
+    /// Does what there is to do now. Returns `true` if there is something else to show.
     pub fn turn(&self, service: &mut dyn Service) -> bool {
         let save = self.look().save.take();
         let written = save.map(|save| {
@@ -212,7 +212,7 @@ impl Past {
         news || written.is_some()
     }
 
-    /// What was read of this time, if that is new enough; else it is read.
+    /// Returns the history of this period as it was read, if that is new enough; else reads it.
     fn read(&self, service: &mut dyn Service, since: Since) -> Result<Read, String> {
         let begun = Instant::now();
         let known = self.look().read.clone();
@@ -252,19 +252,19 @@ impl Service for crate::questions::AtSocket {
     }
 }
 
-/// A service for tests.
+/// Service for tests.
 #[cfg(test)]
 #[derive(Debug, Default)]
 pub struct Model {
-    /// What it has kept.
+    /// Rows of its history.
     pub rows: Vec<HistoryRow>,
-    /// It keeps nothing.
+    /// `true` if it keeps no history.
     pub keeps_nothing: bool,
-    /// What it says to everything instead.
+    /// Error that it answers everything with, if it can't be asked.
     pub unreachable: Option<String>,
-    /// Rows that it can't read.
+    /// Number of rows that it can't read.
     pub unread: u64,
-    /// How often it was asked.
+    /// Number of times that it was asked.
     pub asked: u32,
 }
 

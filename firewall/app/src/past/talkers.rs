@@ -1,4 +1,4 @@
-//! Who talked with what.
+//! Programs, and the endpoints that they talked with.
 
 use super::times::{Bar, Since, bars};
 use control::HistoryRow;
@@ -12,30 +12,30 @@ use view::history::{self, By, Sum};
 use view::text;
 use view::time::day_and_time;
 
-/// A program, and all that it talked with.
+/// Program, and all that it talked with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Talker {
-    /// All of it together; `what` is the program.
+    /// Sum of all its rows; `what` is the program.
     pub sum: Sum,
-    /// With what, the most first.
+    /// Endpoints that it talked with, the most first.
     pub endpoints: Vec<Endpoint>,
-    /// At each part of the time.
+    /// Bars of a chart, for each part of the period.
     pub bars: Vec<Bar>,
-    /// What is new about it.
+    /// First contact of the program, if there is one.
     pub contact: Option<Contact>,
 }
 
-/// That a program talked for the first time ever, or for the first time with another file.
+/// First contact: a program talked for the first time ever, or for the first time with another file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contact {
-    /// Its file has changed since it talked before.
+    /// `true` if the program's file has changed since it talked before.
     pub changed: bool,
-    /// When it did, in seconds since 1970.
+    /// Time of the contact, in seconds since 1970.
     pub at: u64,
 }
 
 impl Contact {
-    /// What this row says of it.
+    /// Returns the first contact that this row tells of.
     pub fn of(row: &HistoryRow) -> Option<Self> {
         let changed = row.contact.as_deref()? != "first";
         Some(Self {
@@ -44,7 +44,7 @@ impl Contact {
         })
     }
 
-    /// Beside the program's name.
+    /// Returns the mark beside the program's name.
     pub fn mark(self) -> String {
         if self.changed {
             text!("programs-changed")
@@ -53,7 +53,7 @@ impl Contact {
         }
     }
 
-    /// As a sentence.
+    /// Describes the contact in a sentence.
     pub fn words(self) -> String {
         let at = day_and_time(self.at);
         if self.changed {
@@ -64,16 +64,16 @@ impl Contact {
     }
 }
 
-/// An endpoint that a program talked with.
+/// Endpoint that a program talked with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Endpoint {
-    /// All of it together; `what` is the endpoint, by its name if it has one.
+    /// Sum of all its rows; `what` is the endpoint, by its name if it has one.
     pub sum: Sum,
-    /// What was last.
+    /// Last row of the endpoint.
     pub last: HistoryRow,
 }
 
-/// The programs, those who talked most first.
+/// Returns the programs, those who talked most first.
 pub fn talkers<'a>(
     rows: impl Iterator<Item = &'a HistoryRow>,
     since: Since,
@@ -116,7 +116,8 @@ fn endpoints(rows: &[&HistoryRow]) -> Vec<Endpoint> {
     with_last.collect()
 }
 
-/// The other end by its name, else by its address, with protocol and port: `example.org, tcp 443`, `from 192.0.2.7, tcp 22`.
+/// Returns the other end by its name, else by its address, with protocol and port: `example.org, tcp 443`,
+/// `from 192.0.2.7, tcp 22`.
 pub fn endpoint_words(row: &HistoryRow) -> String {
     let end = match (&row.name, row.remote) {
         (Some(name), _) => clean(name),
@@ -126,7 +127,8 @@ pub fn endpoint_words(row: &HistoryRow) -> String {
     history::endpoint_of(row, end)
 }
 
-/// A packet as it must have been for this to be kept. The own address and port, and the device, are not kept.
+/// Returns a packet as it must have been for this row to be kept. The own address and port, and the device, are not
+/// kept.
 ///
 /// # Errors
 /// It can't be told; the text says why.
@@ -190,10 +192,10 @@ pub fn packet(row: &HistoryRow) -> Result<PacketSeen, String> {
     })
 }
 
-/// The flag of what begins a connection.
+/// TCP flag of a packet that begins a connection.
 const SYN: u8 = 2;
 
-/// The reason of this name. A connection that goes on was allowed by a rule, or by the default, as it began.
+/// Returns the reason of this name. A connection that goes on was allowed by a rule, or by the default, as it began.
 fn reason(name: &str) -> Reason {
     let all = [Reason::Rule, Reason::Malformed, Reason::FailMode];
     let found = all.into_iter().find(|reason| reason.name() == name);
@@ -212,7 +214,7 @@ fn bytes(address: IpAddr) -> [u8; 16] {
 pub mod tests {
     use super::*;
 
-    /// curl was refused three times at this time.
+    /// Returns a row: curl was refused once at this time.
     pub fn curl(at: u64) -> HistoryRow {
         HistoryRow {
             start: at / 60 * 60,
@@ -235,7 +237,7 @@ pub mod tests {
         }
     }
 
-    /// Somebody came in by ssh.
+    /// Returns a row: somebody came in by ssh at this time.
     pub fn ssh(at: u64) -> HistoryRow {
         HistoryRow {
             direction: "in".to_owned(),

@@ -1,4 +1,4 @@
-//! Which time is shown, and how much there was at each part of it.
+//! Period that is shown, and the amount of traffic in each part of it.
 
 use control::HistoryRow;
 use view::text;
@@ -6,28 +6,28 @@ use view::text;
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
-/// As many days as a chart has room for.
+/// Largest number of days that a chart has room for.
 const MOST_DAYS: u64 = 366;
 
-/// Since when it is shown.
+/// Period that is shown, until now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Since {
-    /// The last hour, by the minute.
+    /// Last hour, by the minute.
     Hour,
-    /// The last day, by the hour.
+    /// Last day, by the hour.
     #[default]
     Day,
-    /// The last week, by the hour.
+    /// Last week, by the hour.
     Week,
     /// All that is kept, by the day.
     All,
 }
 
 impl Since {
-    /// All of them, the shortest first.
+    /// All periods, the shortest first.
     pub const ALL: [Self; 4] = [Self::Hour, Self::Day, Self::Week, Self::All];
 
-    /// On a choice.
+    /// Returns the words on a choice.
     pub fn words(self) -> String {
         match self {
             Self::Hour => text!("since-hour"),
@@ -37,7 +37,7 @@ impl Since {
         }
     }
 
-    /// In seconds since 1970.
+    /// Returns the time at which the period begins, in seconds since 1970.
     pub fn begin(self, now: u64) -> u64 {
         let length = match self {
             Self::Hour => HOUR,
@@ -57,20 +57,20 @@ impl Since {
     }
 }
 
-/// How much there was at one part of a time.
+/// Amount of traffic in one part of a period.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bar {
-    /// When it begins, in seconds since 1970.
+    /// Time at which the part begins, in seconds since 1970.
     pub start: u64,
-    /// Bytes both ways.
+    /// Bytes in both directions.
     pub bytes: u64,
-    /// Records of what was allowed.
+    /// Number of records that were allowed.
     pub allowed: u64,
-    /// Of what was not.
+    /// Number of records that were not allowed.
     pub refused: u64,
 }
 
-/// A bar for each part of a time, those in which nothing was too.
+/// Returns a bar for each part of a period, those in which nothing was too.
 pub fn bars<'a>(rows: impl Iterator<Item = &'a HistoryRow>, since: Since, now: u64) -> Vec<Bar> {
     let step = since.step();
     let rows: Vec<_> = rows.collect();

@@ -201,7 +201,7 @@ pub enum Lasts {
     For(Duration),
     /// Until the service starts again.
     UntilRestart,
-    /// For always, also after a restart.
+    /// Always, also after a restart.
     Always,
 }
 
