@@ -36,8 +36,8 @@ pub struct Otherwise {
     pub count: u64,
 }
 
-/// Compares these rules' verdicts on the history with those of the rules before. A connection's own address and port, and
-/// its device, are not kept: the rules decide without them.
+/// Compares these rules' verdicts on the history with those of the rules before. A connection's own address and port,
+/// and its device, are not kept: the rules decide without them.
 pub fn compare(
     before: &Judged,
     after: &Judged,

@@ -1,4 +1,4 @@
-//! Which rule decided about a packet, and where another one has to stand.
+//! Explanation of a packet's verdict: the rule that decided, and the place of another one that would decide otherwise.
 
 use super::pages::of_the_past::last_verdict;
 use crate::past::Contact;
@@ -9,7 +9,7 @@ use view::entry::{Entry, PacketSeen, What};
 use view::history;
 use view::text;
 
-/// Why an entry's packet was refused or allowed; what the entry is, if it is none.
+/// Describes the reason for which an entry's packet was refused or allowed, or the entry itself if it is none.
 pub fn why(entry: &Entry) -> String {
     let packet = match &entry.what {
         What::Packet(packet) => packet,
@@ -30,7 +30,7 @@ pub fn why(entry: &Entry) -> String {
     }
 }
 
-/// Who talked for the first time, with whom, and what became of it.
+/// Describes a first contact: the program, its endpoint, and the verdict.
 fn first_contact(row: &HistoryRow) -> String {
     let news = Contact::of(row).map_or_else(String::new, Contact::words);
     text!(
@@ -42,7 +42,7 @@ fn first_contact(row: &HistoryRow) -> String {
     )
 }
 
-/// The reason, where no rule decided.
+/// Describes the reason of a verdict where no rule decided.
 fn without_rule(packet: &PacketSeen) -> String {
     match (packet.reason, packet.direction) {
         (Reason::Malformed, _) => text!("why-malformed"),
@@ -56,8 +56,8 @@ fn without_rule(packet: &PacketSeen) -> String {
     }
 }
 
-/// Where a rule has to stand to change what becomes of a packet. It follows from the decision alone, never from what is known of
-/// its names.
+/// Returns the place in which a rule has to stand to change a packet's verdict. It follows from the decision alone,
+/// never from what is known of its names.
 ///
 /// # Errors
 /// No rule changes it; the text says why.
@@ -107,7 +107,7 @@ mod tests {
         packet
     }
 
-    /// A rule file whose fourth rule refuses telnet, and others before and after it.
+    /// Rules of a file: the fourth refuses telnet, and others stand before and after it.
     const RULES: [&str; 5] = [
         "id = \"web\"\naction = \"allow\"\nprotocol = \"tcp\"\nports = 80",
         "id = \"mail\"\naction = \"allow\"\nprotocol = \"tcp\"\nports = 25",
@@ -116,7 +116,8 @@ mod tests {
         "id = \"last\"\naction = \"allow\"\nprotocol = \"tcp\"\nports = 443",
     ];
 
-    /// The decision of the engine about the packet, with the rule that the advice gives put where the advice says.
+    /// Returns the decision of the engine about the packet, with the rule that the advice gives put where the advice
+    /// says.
     fn followed(packet: &Packet, entry: &Entry) -> Decision {
         let words = place(seen(entry)).unwrap();
         let snippet = Wish::usual(seen(entry)).text();

@@ -1,4 +1,4 @@
-//! The card: the first question that waits, and the keys that answer it.
+//! Card of the first question that waits, and the keys that answer it.
 
 use crate::questions::{Outcome, Questions, State, Waiting};
 use control::{AskedPlace, Given, Lasts, Question};
@@ -9,40 +9,41 @@ use std::time::{Duration, Instant};
 use view::question::{self, Choice, LASTS, VERDICTS, WIDTHS};
 use view::text;
 
-/// How long it is shown what became of an answer.
+/// Time for which the outcome of an answer is shown.
 const OUTCOME_FOR: Duration = Duration::from_secs(10);
-/// The part of the window's height that the card takes at most: of what is asked the rest is scrolled to, what can be answered is
-/// always in sight.
+/// Part of the window's height that the card takes at most: of what is asked the rest is scrolled to, what can be
+/// answered is always in sight.
 const MOST_OF_HEIGHT: f32 = 0.62;
-/// The height in which what is asked is scrolled at least.
+/// Least height in which what is asked is scrolled.
 const LEAST_ROOM: f32 = 30.0;
-/// The column of names before each line.
+/// Width of the column of names before each line.
 const NAMES: f32 = 72.0;
 
-/// What was chosen, and for which question: for another one nothing is chosen yet, so that no key that was meant for this one
-/// answers that one.
+/// Choices for an answer, and the question that they are for: for another one nothing is chosen yet, so that no key
+/// that was meant for this one answers that one.
 #[derive(Debug, Default)]
 pub struct Card {
     about: Option<u64>,
     allow: Option<bool>,
     lasts: Option<Lasts>,
     width: Option<Width>,
-    /// The number of the last place that was listed when something was chosen: what comes to be listed after that is not meant.
+    /// Number of the last place that was listed when something was chosen: what comes to be listed after that is not
+    /// meant.
     listed: Option<u64>,
-    /// The process that was shown then.
+    /// Process that was shown when something was chosen.
     pid: u32,
-    /// Those that are left to their time.
+    /// Numbers of the questions that are left to their time.
     left: BTreeSet<u64>,
-    /// The highest number that somebody was told of who did not look.
+    /// Highest number of a question that somebody was told of who did not look.
     told: u64,
     hint: bool,
-    /// The height that its facts take, and that of the rest.
+    /// Height that the question's facts take, and that of the rest.
     facts: f32,
     rest: f32,
 }
 
 impl Card {
-    /// Takes the keys, and shows what there is to show; nothing while nothing waits.
+    /// Takes the keys, and shows the card, or nothing while nothing waits.
     pub fn show(&mut self, ui: &mut Ui, questions: &Questions) {
         let state = questions.look();
         let now = Instant::now();
@@ -117,8 +118,8 @@ impl Card {
         }
     }
 
-    /// Nothing is chosen yet for a question that was not shown before. One about many places lists those that it did when something was
-    /// chosen.
+    /// Turns to a question. Nothing is chosen yet for one that was not shown before. One about many places lists those
+    /// that it did when something was chosen.
     fn turn_to(&mut self, first: Option<Waiting>) -> Option<Waiting> {
         let about = first.as_ref().map(|waiting| waiting.question.id);
         if self.about != about {
@@ -138,8 +139,9 @@ impl Card {
         Some(first)
     }
 
-    /// What comes to be listed once something is chosen is behind what was listed then. Each place has its own time, and of a flood one
-    /// is over every moment: what is chosen holds as long as any of those waits, and what is about the program beyond that.
+    /// Lists the places of a question about many. What comes to be listed once something is chosen is behind what was
+    /// listed then. Each place has its own time, and of a flood one is over every moment: what is chosen holds as long
+    /// as any of those waits, and what is about the program beyond that.
     fn list(&mut self, asked: &mut Question) {
         let is_chosen = self.allow.is_some() || self.lasts.is_some() || self.width.is_some();
         let listed = self.listed.filter(|_| is_chosen);
@@ -157,7 +159,7 @@ impl Card {
         (self.listed, self.pid) = (asked.listed(), asked.pid);
     }
 
-    /// Whether what is chosen is about the program, or about the process that was shown, wherever it goes.
+    /// Returns whether what is chosen is about the program, or about the process that was shown, wherever it goes.
     fn is_about_no_place(&self, asked: &Question) -> bool {
         let usual = question::usual_for(asked, self.allow.unwrap_or(false));
         let is_same = asked.of_process && asked.pid == self.pid;
@@ -179,8 +181,8 @@ impl Card {
         self.told = newest;
     }
 
-    /// What the keys say; an answer once Enter says so. Whoever types a text types no answer, and Enter on a button is that
-    /// button's.
+    /// Takes the keys. Returns the answer once Enter gives it. Whoever types a text types no answer, and Enter on a
+    /// button is that button's.
     fn keys(&mut self, ui: &Ui, asked: &Question) -> Option<Given> {
         if ui.ctx().text_edit_focused() {
             return None;
@@ -230,7 +232,8 @@ impl Card {
         None
     }
 
-    /// Whether what is chosen beside it can hold so long; where no verdict is, as one that blocks.
+    /// Returns whether an answer with the other choices can hold so long; where no verdict is chosen, as one that
+    /// blocks.
     fn can_last(&self, asked: &Question, lasts: Lasts) -> bool {
         let usual = question::usual_for(asked, self.allow.unwrap_or(false));
         let width = self.width.unwrap_or(usual.width);
@@ -242,12 +245,12 @@ impl Card {
         question::can_last(asked, &given)
     }
 
-    /// Leaves the time to what is usual where what was chosen after it can't hold so long.
+    /// Sets the time to what is usual where what was chosen after it can't hold so long.
     fn settle(&mut self, asked: &Question) {
         self.lasts = self.lasts.filter(|lasts| self.can_last(asked, *lasts));
     }
 
-    /// The answer that is chosen, once a verdict is.
+    /// Returns the answer that is chosen, once a verdict is.
     fn given(&self, asked: &Question) -> Option<Given> {
         let usual = question::usual_for(asked, self.allow?);
         let lasts = self.lasts.unwrap_or(usual.lasts);
@@ -261,7 +264,7 @@ impl Card {
         })
     }
 
-    /// The choices, and the answer if it was clicked.
+    /// Shows the choices. Returns the answer if it was clicked.
     fn answer(&mut self, ui: &mut Ui, asked: &Question) -> Option<Given> {
         ui.add_space(2.0);
         let name = text!("card-answer");
@@ -324,7 +327,7 @@ impl Card {
         muted.or(given.filter(|_| clicked.inner))
     }
 
-    /// Those that were left to their time.
+    /// Shows the number of questions that were left to their time, and the button that shows them again.
     fn aside(&mut self, ui: &mut Ui, all: usize) {
         let left = self.left.len();
         if left == 0 {
@@ -339,7 +342,7 @@ impl Card {
     }
 }
 
-/// What is asked, for how long yet, and how many more wait.
+/// Shows the title: what is asked, for how long yet, and how many more wait.
 fn title(ui: &mut Ui, first: &Waiting, all: usize, now: Instant) {
     let asked = &first.question;
     let left = first.until.saturating_duration_since(now);
@@ -367,7 +370,7 @@ fn title(ui: &mut Ui, first: &Waiting, all: usize, now: Instant) {
     });
 }
 
-/// Who wants what. The program's path may be long: it goes on in the next line.
+/// Shows the facts of a question: who wants what. The program's path may be long: it goes on in the next line.
 fn facts(ui: &mut Ui, asked: &Question) {
     let user = match asked.user {
         Some(user) => text!("card-user", user = user),
@@ -405,7 +408,7 @@ fn facts(ui: &mut Ui, asked: &Question) {
     }
 }
 
-/// The name before a line, in a column of its own.
+/// Shows the name before a line, in a column of its own.
 fn line_name(ui: &mut Ui, name: &str) {
     let height = ui.text_style_height(&egui::TextStyle::Body);
     let layout = egui::Layout::left_to_right(egui::Align::Center);
@@ -415,7 +418,7 @@ fn line_name(ui: &mut Ui, name: &str) {
     });
 }
 
-/// A line of choices, of which one holds; none, if nothing is chosen and none is usual.
+/// Shows a line of choices, of which one holds; none, if nothing is chosen and none is usual.
 fn choices<T: Copy + PartialEq>(
     ui: &mut Ui,
     name: &str,
@@ -436,7 +439,7 @@ fn choices<T: Copy + PartialEq>(
     });
 }
 
-/// What became of the last answer.
+/// Shows the outcome of the last answer.
 fn said(ui: &mut Ui, outcome: &Outcome) {
     let (asked, given) = (&outcome.question, &outcome.given);
     let answer = text!(
@@ -454,13 +457,13 @@ fn said(ui: &mut Ui, outcome: &Outcome) {
     };
 }
 
-/// `allow (A)`.
+/// Returns a choice's words with its key: `allow (A)`.
 fn keyed(words: &str, key: char) -> String {
     let key = key.to_ascii_uppercase().to_string();
     text!("card-keyed", words = words, key = key)
 }
 
-/// The letter on a key, in lower case.
+/// Returns the letter on a key, in lower case.
 fn letter(key: Key) -> Option<char> {
     let mut name = key.name().chars();
     let letter = name.next().filter(char::is_ascii_alphabetic)?;

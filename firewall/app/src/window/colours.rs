@@ -1,18 +1,18 @@
-//! The colours that say something, readable on a dark and on a light ground.
+//! Colours that say something, readable on a dark and on a light ground.
 
 use eframe::egui::{Color32, Ui};
 
-/// Of what was refused.
+/// Returns the colour of what was refused.
 pub fn refused(ui: &Ui) -> Color32 {
     by_ground(ui, [0xe0, 0x6c, 0x5b], [0xb0, 0x2a, 0x1a])
 }
 
-/// Of what is allowed.
+/// Returns the colour of what is allowed.
 pub fn allowed(ui: &Ui) -> Color32 {
     by_ground(ui, [0x7c, 0xc0, 0x7c], [0x1d, 0x6f, 0x2b])
 }
 
-/// Of what was lost, and of what is not as it should be.
+/// Returns the colour of what was lost, and of what is not as it should be.
 pub fn lost(ui: &Ui) -> Color32 {
     by_ground(ui, [0xf2, 0xb1, 0x34], [0x8a, 0x57, 0x00])
 }

@@ -1,5 +1,5 @@
-//! The details of the row that is selected: which rule decided, and the rule that decides otherwise, in force by one click and
-//! taken back by another.
+//! Details of the row that is selected: the rule that decided, and the rule that decides otherwise, in force by one
+//! click and taken back by another.
 
 use super::pages::of_the_past::{self, Reach};
 use super::pages::selection;
@@ -13,18 +13,18 @@ use view::entry::{Entry, PacketSeen, What};
 use view::question::WIDTHS;
 use view::text;
 
-/// An answer that takes longer waits for a person.
+/// Time after which an answer that is still to come waits for a person.
 const SOON: Duration = Duration::from_secs(1);
-/// The part of the window's height that the rule's text takes at most.
+/// Part of the window's height that the rule's text takes at most.
 const MOST_OF_HEIGHT: f32 = 0.22;
-/// The column of names before each line of choices.
+/// Width of the column of names before each line of choices.
 const NAMES: f32 = 72.0;
 
-/// What is chosen for the row that is selected.
+/// Choices for the row that is selected.
 #[derive(Debug, Default)]
 pub struct Details {
     wish: Option<(u64, Wish)>,
-    /// The button is to get the focus.
+    /// `true` if the button is to get the focus.
     focus: bool,
 }
 
@@ -34,7 +34,7 @@ impl Details {
         self.focus = true;
     }
 
-    /// Shows a row's. True: they are to be closed.
+    /// Shows a row's details. Returns `true` if they are to be closed.
     pub fn show(&mut self, ui: &mut Ui, number: u64, entry: &Entry, changes: &Changes) -> bool {
         colours::bright(ui);
         ui.add_space(4.0);
@@ -60,8 +60,9 @@ impl Details {
         close
     }
 
-    /// The rule that decides otherwise, and the button that puts it in force. What is chosen is kept as long as `number` is the
-    /// same; `usual` is what is offered first, `place` the rule's place as long as nothing better is known.
+    /// Shows the rule that decides otherwise, and the button that puts it in force. What is chosen is kept as long as
+    /// `number` is the same; `usual` is what is offered first, `place` the rule's place as long as nothing better is
+    /// known.
     pub fn change(
         &mut self,
         ui: &mut Ui,
@@ -117,7 +118,7 @@ impl Details {
     }
 }
 
-/// What the button does, or why it can't.
+/// Shows what the button does, or why it can't.
 fn said(ui: &mut Ui, followed: bool, draft: Option<&Result<Draft, String>>, place: &str) {
     match draft {
         Some(Err(why)) => {
@@ -129,7 +130,7 @@ fn said(ui: &mut Ui, followed: bool, draft: Option<&Result<Draft, String>>, plac
     };
 }
 
-/// Whom it is about and how far it reaches; what can't be said of this packet is not offered.
+/// Shows the choices of whom a rule is about and how far it reaches; what can't be said of this packet is not offered.
 fn choices(ui: &mut Ui, wish: &mut Wish) {
     let all = known(&wish.packet);
     if all.len() > 1 {
@@ -179,7 +180,7 @@ fn who_words(who: Who, packet: &PacketSeen) -> String {
     }
 }
 
-/// How far a rule reaches, with this packet's own words.
+/// Describes how far a rule reaches, with this packet's own words.
 fn reach(wish: &Wish) -> String {
     let packet = &wish.packet;
     let what = match (packet.flow.protocol, packet.protocol()) {
@@ -214,13 +215,13 @@ fn name(ui: &mut Ui, name: &str) {
     });
 }
 
-/// Whether there is something to say of a change.
+/// Returns whether there is something to say of a change.
 pub fn is_there_news(changes: &Changes) -> bool {
     let state = changes.look();
     state.on_its_way().is_some() || state.outcome().is_some()
 }
 
-/// The change that is on its way, or what became of it.
+/// Shows the change that is on its way, or its outcome.
 pub fn news(ui: &mut Ui, changes: &Changes) {
     colours::bright(ui);
     let state = changes.look();

@@ -57,7 +57,7 @@ impl Frames {
         };
     }
 
-    /// Time after which a frame is to begin, or `None` if one was requested before.
+    /// Returns the time after which a frame is to begin, or `None` if one was requested before.
     fn request(&mut self, now: Instant) -> Option<Duration> {
         if self.is_requested {
             return None;
@@ -68,30 +68,32 @@ impl Frames {
     }
 }
 
-/// The rows that reader and window share. The reader locks them for each record that it has read: a window that is slow to
-/// paint slows the reader, and then the driver counts what is lost. Nothing else lies between the ring and the window.
+/// State that the reader, the other threads and the window share. The reader locks the rows for each record that it has
+/// read: a window that is slow to paint slows the reader, and then the driver counts what is lost. Nothing else lies
+/// between the ring and the window.
 #[derive(Default)]
 pub struct Shown {
     rows: Mutex<Rows>,
-    /// What the rules ask.
+    /// Questions of the rules.
     pub questions: Questions,
-    /// Rules by click.
+    /// Changes to the rules, by click.
     pub changes: Changes,
-    /// What the service says of itself and of its rules.
+    /// State of the service and of its rules.
     pub overview: Overview,
-    /// What it has kept.
+    /// History of the service.
     pub past: Past,
-    /// Who talks for the first time.
+    /// First contacts of programs.
     pub contacts: FirstContacts,
-    /// The window, once there is one to wake.
+    /// Context of the window, once there is one to wake.
     context: OnceLock<egui::Context>,
     frames: Mutex<Frames>,
-    /// Light or dark, if the desktop chose before there was a window.
+    /// Theme, light or dark, if the desktop chose before there was a window.
     theme: Mutex<Option<egui::ThemePreference>>,
-    /// Who else wants to know that there is another question, or that somebody looks at the window, or does no more.
+    /// Listener that wants to know that there is another question, or that somebody looks at the window, or does no
+    /// more.
     listener: OnceLock<Listener>,
     looked_at: AtomicBool,
-    /// Why no notification is shown.
+    /// Reason for which no notification is shown.
     notifications: Mutex<Option<String>>,
     closed: AtomicBool,
 }
@@ -108,7 +110,7 @@ impl Shown {
         }
     }
 
-    /// Shows that nothing comes now, and why.
+    /// Notes that nothing comes now, and why.
     pub fn end(&self, why: &str) {
         if self.rows().end(why) {
             self.repaint();
@@ -120,12 +122,12 @@ impl Shown {
         self.closed.store(true, Ordering::Release);
     }
 
-    /// The window was closed.
+    /// Returns whether the window was closed.
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// A panic elsewhere leaves the rows whole: they are changed one at a time.
+    /// Locks the rows. A panic elsewhere leaves them whole: they are changed one at a time.
     fn rows(&self) -> MutexGuard<'_, Rows> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -160,13 +162,13 @@ impl Shown {
     }
 }
 
-/// What the threads beside the window use.
+/// Part of the state that the threads beside the window use.
 #[cfg_attr(
     not(target_os = "linux"),
     allow(dead_code, reason = "on this system there is no service that asks")
 )]
 impl Shown {
-    /// Has one more told that questions have changed, or who looks.
+    /// Has a listener told that questions have changed, or who looks.
     pub fn listen(&self, listener: Listener) {
         let _only_once = self.listener.set(listener);
     }
@@ -177,7 +179,7 @@ impl Shown {
         self.listener.get().into_iter().for_each(|tell| tell());
     }
 
-    /// Whether the window has the focus, as far as it knows.
+    /// Returns whether the window has the focus, as far as it knows.
     pub fn is_looked_at(&self) -> bool {
         self.looked_at.load(Ordering::Acquire)
     }
@@ -200,14 +202,14 @@ impl Shown {
         }
     }
 
-    /// Shows why no notification is shown; none: it is.
+    /// Shows the reason for which no notification is shown, or `None` if it is.
     pub fn set_notifications(&self, trouble: Option<String>) {
         *self.notifications() = trouble;
         self.repaint();
     }
 }
 
-/// Whether something may have been asked: a loss may hide that.
+/// Returns whether something may have been asked: a loss may hide that.
 fn tells_of_a_question(update: &Update) -> bool {
     let Update::Entry(entry) = update else {
         return false;
@@ -219,7 +221,7 @@ fn tells_of_a_question(update: &Update) -> bool {
     }
 }
 
-/// Shows these rows until the window is closed. `title` names the device that they come from.
+/// Shows this state until the window is closed. `title` names the device that the records come from.
 pub fn run(shown: Arc<Shown>, title: &str) -> anyhow::Result<()> {
     let viewport = egui::ViewportBuilder::default()
         .with_inner_size(egui::vec2(1180.0, 720.0))
@@ -241,13 +243,13 @@ pub fn run(shown: Arc<Shown>, title: &str) -> anyhow::Result<()> {
         .map_err(|error| anyhow::anyhow!(text!("no-window", why = error.to_string())))
 }
 
-/// The window's own state.
+/// State of the window's own.
 struct Window {
     title: String,
     shown: Arc<Shown>,
     pages: Pages,
     card: Card,
-    /// How high it was what was said of a change.
+    /// Height of what was said of a change when it was painted last.
     news_height: f32,
 }
 
@@ -269,7 +271,7 @@ impl Window {
         ui.add_space(4.0);
     }
 
-    /// What stands below every page.
+    /// Shows what stands below every page.
     fn foot(&mut self, ui: &mut Ui, shown: &Shown) {
         let of_the_driver = self.pages.current().source() == Source::Driver;
         let notifications = shown.notifications().clone();
@@ -324,8 +326,8 @@ impl eframe::App for Window {
     }
 }
 
-/// A row of a table: its cells, what a screen reader says of it, whether it is selected, and the colour of each cell that has one of its
-/// own: on the ground of what is selected it would be hard to read.
+/// Shows a row of a table: its cells, what a screen reader says of it, whether it is selected, and the colour of each
+/// cell that has one of its own: on the ground of what is selected it would be hard to read.
 fn table_row(
     row: &mut TableRow<'_, '_>,
     cells: &[String],
@@ -353,7 +355,7 @@ fn table_row(
     response.id
 }
 
-/// The counters of both sides, and why nothing comes if nothing does, unless the page says it.
+/// Shows the counters of both sides, and why nothing comes if nothing does, unless the page says it.
 fn status(ui: &mut Ui, rows: &Rows, in_place: bool) {
     ui.horizontal_wrapped(|ui| {
         match rows.account() {

@@ -1,21 +1,21 @@
-//! What the window keeps of what it was told.
+//! Rows that the window keeps of what it was told.
 
 use channel::Account;
 use view::entry::Update;
 use view::kept;
 use view::text;
 
-/// The entries, the counters, and whether more will come.
+/// Entries, counters, and whether more will come.
 #[derive(Debug, Default)]
 pub struct Rows {
-    /// The entries, and what of them is shown.
+    /// Entries, and the part of them that is shown.
     pub kept: kept::Rows,
     account: Option<Account>,
     ended: Option<String>,
 }
 
 impl Rows {
-    /// Takes in what the reader has read. True: that changes something.
+    /// Takes in what the reader has read. Returns `true` if that changes something.
     pub fn take(&mut self, update: Update) -> bool {
         match update {
             Update::Entry(entry) => self.kept.push(&entry),
@@ -29,19 +29,19 @@ impl Rows {
         true
     }
 
-    /// Nothing comes now. True: that was not known, or not why.
+    /// Notes that nothing comes now. Returns `true` if that was not known, or not why.
     pub fn end(&mut self, why: &str) -> bool {
         let known = self.ended.as_deref() == Some(why);
         self.ended = Some(why.to_owned());
         !known
     }
 
-    /// Whether nothing was read yet.
+    /// Returns whether no entry is kept.
     pub fn is_empty(&self) -> bool {
         self.kept.is_empty()
     }
 
-    /// How many entries there are, in words.
+    /// Returns the numbers of entries, in words.
     pub fn counts(&self) -> String {
         let kept::Counts {
             all,
@@ -63,12 +63,12 @@ impl Rows {
         }
     }
 
-    /// The counters of both sides, as the reader read them last.
+    /// Returns the counters of both sides, as the reader read them last.
     pub fn account(&self) -> Option<Account> {
         self.account
     }
 
-    /// Why nothing comes now.
+    /// Returns the reason for which nothing comes now.
     pub fn ended(&self) -> Option<&str> {
         self.ended.as_deref()
     }

@@ -1,4 +1,4 @@
-//! The page of the answers: what was answered and holds, and what takes it back.
+//! Page of the answers: what was answered and holds, and what takes it back.
 
 use super::selection::{self, Selection};
 use super::titled_table::TitledTable;
@@ -20,15 +20,15 @@ const TABLE: TitledTable = TitledTable {
     widths: &WIDTHS,
     follows: false,
 };
-/// The width below which the table is scrolled sideways.
+/// Width below which the table is scrolled sideways.
 const NEEDED: f32 = 1_190.0;
 
-/// What of the page is the window's own.
+/// State of the page.
 #[derive(Debug, Default)]
 pub struct Answers {
-    /// The answer, by its name.
+    /// Answer that is selected, by its identifier.
     selection: Selection<String>,
-    /// The button is to get the focus.
+    /// `true` if the button is to get the focus.
     focus: bool,
 }
 
@@ -52,7 +52,7 @@ impl Page for Answers {
     }
 }
 
-/// What is to be known where there is nothing to show.
+/// Shows what is to be known where no answer holds.
 fn none_holds(ui: &mut Ui) {
     colours::bright(ui);
     ui.add_space(16.0);
@@ -96,7 +96,7 @@ impl Answers {
         });
     }
 
-    /// What was answered, and what takes it back. True: this is to be closed.
+    /// Shows an answer's details, and what takes it back. Returns `true` if they are to be closed.
     fn details(
         &mut self,
         ui: &mut Ui,

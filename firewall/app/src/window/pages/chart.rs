@@ -1,4 +1,4 @@
-//! How much there was at each part of a time, painted.
+//! Chart of the traffic in each part of a period.
 
 use crate::past::{Bar, Since};
 use crate::window::colours;
@@ -7,10 +7,10 @@ use view::history::size;
 use view::text;
 use view::time::day_and_time;
 
-/// The height of what was carried, and below it that of what was refused.
+/// Height of the bars of what was carried, and below it that of what was refused.
 const HEIGHT: f32 = 40.0;
 const BELOW: f32 = 12.0;
-/// What is not nothing is seen.
+/// Least height of a bar: what is not nothing is seen.
 const LEAST: f32 = 2.0;
 
 /// Paints bars: above what was carried, or what was allowed where nothing is known to be carried; below what was refused. A screen
@@ -69,7 +69,7 @@ fn bar_words(bar: &Bar) -> String {
     )
 }
 
-/// What the bars are.
+/// Returns the chart's caption: what the bars are.
 fn caption(since: Since, is_carried: bool, above: u64, below: u64) -> String {
     if is_carried {
         let size = size(above);
@@ -88,7 +88,7 @@ fn caption(since: Since, is_carried: bool, above: u64, below: u64) -> String {
     }
 }
 
-/// What the whole of it says.
+/// Describes the whole chart, for a screen reader.
 fn words(bars: &[Bar], since: Since) -> String {
     let highest = bars
         .iter()

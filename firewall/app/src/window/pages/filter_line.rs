@@ -1,30 +1,30 @@
-//! The line that a filter is typed into.
+//! Line that a filter is typed into.
 
 use crate::window::colours;
 use eframe::egui::{self, RichText, Ui};
 use view::filter::{Filter, WrongFilter};
 use view::text;
 
-/// The width of the line where there is room for it, and the part of the room that it takes where there is less.
+/// Width of the line where there is room for it, and the part of the room that it takes where there is less.
 const WIDTH: f32 = 320.0;
 const PART: f32 = 0.5;
 
-/// What is typed, and what it means.
+/// Text that is typed, and the filter that it means.
 #[derive(Debug, Default)]
 pub struct FilterLine {
     text: String,
-    /// What is wrong with it. What was right before holds on.
+    /// Error in the text. The filter that was right before holds on.
     wrong: Option<WrongFilter>,
     filter: Filter,
 }
 
 impl FilterLine {
-    /// What is asked for.
+    /// Returns the filter.
     pub fn filter(&self) -> &Filter {
         &self.filter
     }
 
-    /// Shows the line, and below it what is wrong, as `parse` says. True: something else is asked for.
+    /// Shows the line, and below it the error, as `parse` says. Returns `true` if the filter is another one.
     pub fn show(&mut self, ui: &mut Ui, parse: fn(&str) -> Result<Filter, WrongFilter>) -> bool {
         let label = ui.label(text!("filter"));
         let edit = egui::TextEdit::singleline(&mut self.text)

@@ -1,4 +1,4 @@
-//! The page of what was: row by row or put together, how much at each time, and as a file.
+//! Page of the history: row by row or put together, how much at each time, and as a file.
 
 use super::of_the_past::{self, Asking, Reach, last_verdict};
 use super::selection::{self, Selection};
@@ -23,11 +23,11 @@ const TABLE: TitledTable = TitledTable {
     follows: false,
 };
 const SUM_WIDTHS: [f32; 7] = [360.0, 66.0, 82.0, 84.0, 80.0, 80.0, 150.0];
-/// The widths below which a table is scrolled sideways.
+/// Widths below which a table is scrolled sideways.
 const NEEDED: f32 = 1_360.0;
 const SUM_NEEDED: f32 = 1_040.0;
 
-/// What of the page is the window's own.
+/// State of the page.
 #[derive(Debug, Default)]
 pub struct History {
     asking: Asking,
@@ -71,7 +71,7 @@ impl Page for History {
     }
 }
 
-/// The buttons that write what is shown into a file.
+/// Shows the buttons that write what is shown into a file.
 fn save(ui: &mut Ui, past: &Past) {
     let state = past.look();
     let seen = state.seen().and_then(|seen| seen.as_ref().ok()).cloned();
@@ -145,7 +145,7 @@ impl History {
         );
     }
 
-    /// What is known of a row, and what can be done. True: this is to be closed.
+    /// Shows a row's details, and what can be done. Returns `true` if they are to be closed.
     fn details(&mut self, ui: &mut Ui, row: &HistoryRow, around: &Around<'_>) -> bool {
         let close = selection::head(ui, |ui| {
             let title = text!(
@@ -164,7 +164,7 @@ impl History {
     }
 }
 
-/// Rows that were put together.
+/// Shows rows that were put together.
 fn sums(ui: &mut Ui, sums: &[Sum]) {
     let sums_table = TitledTable {
         name: "sums",
@@ -190,7 +190,7 @@ fn sums(ui: &mut Ui, sums: &[Sum]) {
     });
 }
 
-/// A row that is selected: the same one, however much there is of it by now.
+/// Row that is selected: the same one, however much there is of it by now.
 #[derive(Clone, Debug)]
 struct KeptRow(HistoryRow);
 
@@ -200,7 +200,7 @@ impl PartialEq for KeptRow {
     }
 }
 
-/// Whether it is the same row, however much there is of it by now.
+/// Returns whether both are the same row, however much there is of it by now.
 fn is_same(one: &HistoryRow, other: &HistoryRow) -> bool {
     identity(one) == identity(other)
 }

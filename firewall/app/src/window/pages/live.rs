@@ -1,4 +1,5 @@
-//! The live page: what was refused and what was started, as it happens; put together by program and endpoint, or each by itself.
+//! Live page: what was refused and what was started, as it happens; put together by program and endpoint, or each by
+//! itself.
 
 use super::filter_line::FilterLine;
 use super::selection::Panel;
@@ -18,9 +19,9 @@ use view::filter::Filter;
 use view::kept::{self, By, Line, Order, TOGETHER};
 use view::text;
 
-/// Rows that one painting looks through for the filter at most.
+/// Largest number of rows that one painting looks through for the filter.
 const LOOKED_THROUGH_AT_ONCE: usize = 5_000;
-/// The width below which the table is scrolled sideways.
+/// Width below which the table is scrolled sideways.
 const NEEDED: f32 = 1_002.0;
 const EACH: TitledTable = TitledTable {
     name: "live",
@@ -32,7 +33,7 @@ const BY_ENDPOINT: TitledTable = TitledTable {
     widths: &[112.0, 132.0, 76.0, 56.0, 240.0, 300.0],
     follows: true,
 };
-/// By what each column of what was put together orders it.
+/// Keys by which the columns put groups in order.
 const ORDERS: [By; TOGETHER] = [
     By::Last,
     By::What,
@@ -42,12 +43,12 @@ const ORDERS: [By; TOGETHER] = [
     By::Endpoint,
     By::Rule,
 ];
-/// The least time between two arrangements while things happen.
+/// Shortest time between two arrangements while things happen.
 const ARRANGED_FOR: Duration = Duration::from_secs(1);
-/// So much longer than it took an arrangement is left as it is.
+/// Factor of the time that an arrangement took, for which the lines are left as they are.
 const SHARE: u32 = 20;
 
-/// What of the page is the window's own.
+/// State of the page.
 pub struct Live {
     filter: FilterLine,
     paused: bool,
@@ -58,7 +59,7 @@ pub struct Live {
     pub(in crate::window) painted: PaintedRows,
     details: Details,
     panel: Panel,
-    /// The row that is to be brought into sight.
+    /// Row that is to be brought into sight.
     sought: Option<usize>,
 }
 
@@ -79,7 +80,7 @@ impl Default for Live {
     }
 }
 
-/// How lines were put in order, what was there then, and how long that is good for.
+/// Arrangement of the lines: their order, what was there then, and how long that is good for.
 #[derive(Clone, Copy, Debug)]
 struct Arranged {
     order: Order,
@@ -87,7 +88,7 @@ struct Arranged {
     until: Instant,
 }
 
-/// The entry that is selected: by its own line, or as the last one of its group when that was selected.
+/// Entry that is selected: by its own line, or as the last one of its group when that was selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Selected {
     number: u64,
@@ -117,22 +118,22 @@ impl Selected {
     }
 }
 
-/// The cells of the rows that were painted last, by the rows' numbers: a row's text is made when it comes into sight, and no
-/// other's is.
+/// Cells of the rows that were painted last, by the rows' numbers: a row's text is made when it comes into sight, and
+/// no other's is.
 #[derive(Default)]
 pub(in crate::window) struct PaintedRows {
     pub(in crate::window) last: HashMap<u64, Arc<RowText>>,
     now: HashMap<u64, Arc<RowText>>,
 }
 
-/// One row as it is painted, and as a screen reader says it.
+/// Row as it is painted, and as a screen reader says it.
 pub(in crate::window) struct RowText {
     cells: [String; COLUMNS],
     line: String,
     colour: RowColour,
 }
 
-/// What a row's colour says.
+/// Meaning of a row's colour.
 #[derive(Clone, Copy)]
 enum RowColour {
     Refused,
@@ -175,7 +176,7 @@ impl Page for Live {
         Source::Driver
     }
 
-    /// The filter, and how many rows it lets through.
+    /// Shows the filter, and the number of rows that it lets through.
     fn head(&mut self, ui: &mut Ui, around: &Around<'_>) {
         let mut rows = around.shown.rows();
         if rows.kept.look_through(LOOKED_THROUGH_AT_ONCE) {
@@ -205,7 +206,7 @@ impl Page for Live {
         saving::outcome(ui, &around.shown.past);
     }
 
-    /// The rows, and the details of the one that is selected.
+    /// Shows the rows, and the details of the one that is selected.
     fn show(&mut self, ui: &mut Ui, around: &Around<'_>) {
         let rows = &mut *around.shown.rows();
         let changes = &around.shown.changes;
@@ -234,7 +235,7 @@ impl Page for Live {
     }
 }
 
-/// The entries that are shown now, some at a time, for whoever writes them into a file.
+/// Returns the entries that are shown now, some at a time, for whoever writes them into a file.
 fn entries(shown: &Arc<Shown>, until: u64) -> Entries {
     let shown = shown.clone();
     Entries::new(until, move |from, most| {
@@ -243,7 +244,7 @@ fn entries(shown: &Arc<Shown>, until: u64) -> Entries {
 }
 
 impl Live {
-    /// Each by itself.
+    /// Shows each entry by itself.
     fn each(&mut self, ui: &mut Ui, rows: &kept::Rows) {
         let sought = self.sought.take();
         EACH.with_titles(ui, rows.shown(), sought, &entry::titles(), |mut row| {
@@ -270,7 +271,7 @@ impl Live {
         self.painted.end_of_painting();
     }
 
-    /// A row for each program and endpoint.
+    /// Shows a row for each program and endpoint.
     fn by_endpoint(&mut self, ui: &mut Ui, rows: &mut kept::Rows) {
         rows.settle();
         let mut order = self.order;
@@ -314,8 +315,8 @@ impl Live {
         }
     }
 
-    /// Puts the lines in order, at once if another one was asked for, else now and then: what is read does not run away. A line keeps
-    /// its place in the order in which they came.
+    /// Puts the lines in order, at once if another order was asked for, else now and then: what is read does not run
+    /// away. In the order in which they came, each line keeps its place.
     fn arrange(&mut self, ui: &Ui, rows: &mut kept::Rows) {
         let looked_until = rows.looked_until();
         let (now, mut rest) = (Instant::now(), None);
@@ -337,7 +338,7 @@ impl Live {
         });
     }
 
-    /// The arrow keys choose a row.
+    /// Has the arrow keys choose a row.
     fn keys_each(&mut self, ui: &Ui, rows: &kept::Rows) {
         let at = self.selected.and_then(|it| rows.place_of(it.number));
         let to = live_arrows(ui, at, rows.shown());
@@ -348,7 +349,7 @@ impl Live {
         }
     }
 
-    /// The arrow keys choose a line, and unfold and fold.
+    /// Has the arrow keys choose a line, and unfold and fold.
     fn keys_together(&mut self, ui: &Ui, rows: &mut kept::Rows) {
         if ui.ctx().egui_wants_keyboard_input() {
             return;
@@ -383,13 +384,13 @@ impl Live {
     }
 }
 
-/// Where the arrow keys lead from this row of so many; from none to the newest.
+/// Returns the row to which the arrow keys lead from this one of so many; from none to the newest.
 fn live_arrows(ui: &Ui, at: Option<usize>, rows: usize) -> Option<usize> {
     let to = arrows(ui, at, rows)?;
     Some(if at.is_some() { to } else { rows - 1 })
 }
 
-/// A column's title: a click orders by it, the next the other way round, and one more as it was.
+/// Shows a column's title: a click orders by it, the next the other way round, and one more as it was.
 fn title_of(ui: &mut Ui, order: &mut Order, by: By, title: &str) {
     let mine = (order.by == by).then_some(order.reverse);
     if sortable(ui, title, mine) {

@@ -1,4 +1,4 @@
-//! The pages, and the tabs that lead to them.
+//! Pages, and the tabs that lead to them.
 //!
 //! A page is a file here and a line of [`Pages::default`]; its place there is its place among the tabs.
 
@@ -26,13 +26,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use view::text;
 
-/// The height of a table's row.
+/// Height of a table's row.
 pub const ROW: f32 = 20.0;
-/// The width below which the window's name and its device give way to the tabs.
+/// Width below which the window's name and its device give way to the tabs.
 const ROOM_FOR_TITLES: f32 = 760.0;
-/// The room between tabs, and beside their words, where there is little.
+/// Room between tabs, and beside their words, where there is little.
 const CLOSE: f32 = 3.0;
-/// Ctrl with the number of a tab turns to its page.
+/// Keys that turn to the pages, with Ctrl: the number of the tab.
 pub(in crate::window) const KEYS: [Key; 9] = [
     Key::Num1,
     Key::Num2,
@@ -45,46 +45,46 @@ pub(in crate::window) const KEYS: [Key; 9] = [
     Key::Num9,
 ];
 
-/// A page.
+/// Page of the window.
 pub trait Page {
-    /// On its tab, of the catalogue.
+    /// Returns the words on the page's tab, of the catalogue.
     fn name(&self) -> String;
 
-    /// Whom it shows: nobody else is asked while it is in sight.
+    /// Returns the source that the page shows: no other is asked while it is in sight.
     fn source(&self) -> Source;
 
-    /// What of what was kept it shows; none: nothing of it.
+    /// Returns the part of the history that the page shows, or `None` if it shows nothing of it.
     fn past(&self) -> Option<&Wanted> {
         None
     }
 
-    /// What stands below the tabs.
+    /// Shows what stands below the tabs.
     fn head(&mut self, _: &mut Ui, _: &Around<'_>) {}
 
-    /// The page itself.
+    /// Shows the page itself.
     fn show(&mut self, ui: &mut Ui, around: &Around<'_>);
 }
 
-/// Whom a page shows.
+/// Source of what a page shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// The driver's records.
+    /// Records of the driver.
     Driver,
-    /// What the service says of itself and of its rules, and a part of that.
+    /// State of the service and of its rules, with a part of that.
     Service(Part),
-    /// What the service has kept.
+    /// History of the service.
     Past,
 }
 
-/// What a page is painted with.
+/// State that a page is painted with.
 pub struct Around<'a> {
-    /// What the threads beside the window know.
+    /// State that the threads beside the window share with it.
     pub shown: &'a Arc<Shown>,
-    /// A card takes the keys.
+    /// `true` if a card takes the keys.
     pub asked: bool,
 }
 
-/// The pages, and the one that is in sight.
+/// Pages, and the one that is in sight.
 pub struct Pages {
     all: Vec<Box<dyn Page>>,
     at: usize,
@@ -107,12 +107,12 @@ impl Default for Pages {
 }
 
 impl Pages {
-    /// The page that is in sight.
+    /// Returns the page that is in sight.
     pub fn current(&mut self) -> &mut dyn Page {
         &mut *self.all[self.at]
     }
 
-    /// Ctrl with the number of a tab turns to its page.
+    /// Takes the keys: Ctrl with the number of a tab turns to its page.
     pub fn keys(&mut self, ui: &Ui) {
         for (to, key) in KEYS.into_iter().enumerate().take(self.all.len()) {
             if ui.input_mut(|input| input.consume_key(Modifiers::COMMAND, key)) {
@@ -121,7 +121,7 @@ impl Pages {
         }
     }
 
-    /// The tabs, between the window's name and that of its device.
+    /// Shows the tabs, between the window's name and that of its device.
     pub fn tabs(&mut self, ui: &mut Ui, title: &str) {
         let titles = ui.available_width() >= ROOM_FOR_TITLES;
         ui.horizontal_wrapped(|ui| {
@@ -142,7 +142,7 @@ impl Pages {
         });
     }
 
-    /// A tab. The page that a click turns to is painted next.
+    /// Shows a tab. The page that a click turns to is painted next.
     fn tab(&mut self, ui: &mut Ui, to: usize) {
         let (name, selected) = (self.all[to].name(), self.at == to);
         let tab = ui.selectable_label(selected, name.as_str());
@@ -162,7 +162,7 @@ impl Pages {
     }
 }
 
-/// Shows what the service said last, with the lease that runs; or why there is nothing to show.
+/// Shows the service's last answers, with the lease that runs; or why there is nothing to show.
 fn of_the_service(ui: &mut Ui, around: &Around<'_>, show: impl FnOnce(&mut Ui, &Seen)) {
     let state = around.shown.overview.look();
     let (seen, followed) = (state.seen().cloned(), state.is_followed());
@@ -185,7 +185,7 @@ fn of_the_service(ui: &mut Ui, around: &Around<'_>, show: impl FnOnce(&mut Ui, &
     show(ui, &seen);
 }
 
-/// What stands in the place of a page before there was an answer.
+/// Shows what stands in the place of a page before there was an answer.
 fn not_yet(ui: &mut Ui, followed: bool) {
     let words = if followed {
         text!("asking-firewall")
@@ -195,7 +195,8 @@ fn not_yet(ui: &mut Ui, followed: bool) {
     ui.label(words);
 }
 
-/// Where the arrow keys lead from this row of so many; none: they were not pressed, or something else takes them.
+/// Returns the row to which the arrow keys lead from this one of so many, or `None` if they were not pressed, or
+/// something else takes them.
 fn arrows(ui: &Ui, at: Option<usize>, rows: usize) -> Option<usize> {
     let last = rows.checked_sub(1)?;
     if ui.ctx().egui_wants_keyboard_input() {
@@ -211,13 +212,13 @@ fn arrows(ui: &Ui, at: Option<usize>, rows: usize) -> Option<usize> {
     }
 }
 
-/// Whether Enter was pressed, which goes to the button of what is selected; while nothing else takes it.
+/// Returns whether Enter was pressed, which goes to the button of what is selected; while nothing else takes it.
 fn is_entered(ui: &Ui, asked: bool) -> bool {
     let free = !asked && !ui.ctx().egui_wants_keyboard_input();
     free && ui.input(|input| input.key_pressed(Key::Enter))
 }
 
-/// Shows a table, or what of it there is room for, with the rest to be scrolled to.
+/// Shows a table, or the part of it that there is room for, with the rest to be scrolled to.
 fn wide(ui: &mut Ui, needed: f32, table: impl FnOnce(&mut Ui)) {
     if ui.available_width() >= needed {
         return table(ui);
@@ -230,7 +231,7 @@ fn wide(ui: &mut Ui, needed: f32, table: impl FnOnce(&mut Ui)) {
         });
 }
 
-/// What stands in the place of a page that can't be shown.
+/// Shows what stands in the place of a page that can't be shown.
 fn instead(ui: &mut Ui, why: &str) {
     colours::bright(ui);
     ui.add_space(16.0);
@@ -238,14 +239,14 @@ fn instead(ui: &mut Ui, why: &str) {
     ui.add(egui::Label::new(text).wrap());
 }
 
-/// What stands in the place of a page while nobody answers.
+/// Shows what stands in the place of a page while nobody answers.
 fn until_it_is_back(ui: &mut Ui, why: &str) {
     instead(ui, why);
     ui.add_space(8.0);
     ui.add(egui::Label::new(text!("goes-on-by-itself")).wrap());
 }
 
-/// The lease that runs, its countdown, and the buttons that end it.
+/// Shows the lease that runs, its countdown, and the buttons that end it.
 fn lease(ui: &mut Ui, seen: &Seen, changes: &Changes) {
     let (Some(lease), Some(until)) = (&seen.status.lease, seen.lease_until) else {
         return;

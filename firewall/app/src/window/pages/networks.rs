@@ -1,5 +1,5 @@
-//! The page of the networks: by what each is known, whether it is there now, which rules are on and off for it, and what they would be
-//! in another one.
+//! Page of the networks: by what each is known, whether it is there now, which rules are on and off for it, and what
+//! they would be in another one.
 
 use super::selection::{self, Selection};
 use super::titled_table::TitledTable;
@@ -21,14 +21,14 @@ const TABLE: TitledTable = TitledTable {
     widths: &WIDTHS,
     follows: false,
 };
-/// The width below which the table is scrolled sideways.
+/// Width below which the table is scrolled sideways.
 const NEEDED: f32 = 1_132.0;
-/// The height in which default routes are scrolled, of which there is one or two.
+/// Height in which default routes are scrolled, of which there is one or two.
 const ROUTES: f32 = 48.0;
-/// What of the page is the window's own.
+/// State of the page.
 #[derive(Debug, Default)]
 pub struct NetworksPage {
-    /// What is judged as if: a network's name, or one of [`NO_NETWORKS`].
+    /// Network that is judged as if the machine were in it: its name, or one of [`NO_NETWORKS`].
     selection: Selection<String>,
 }
 
@@ -109,14 +109,14 @@ impl NetworksPage {
     }
 }
 
-/// What the service says of a network.
+/// Returns the service's state of a network.
 fn status_of<'a>(seen: &'a Seen, id: &str) -> Option<&'a NetworkStatus> {
     let told = seen.networks.iter().flat_map(|all| &all.networks);
     let mut told = told.chain(&seen.status.networks);
     told.find(|network| network.name == id)
 }
 
-/// What is to be known where there is nothing to show, and the network that could be written.
+/// Shows what is to be known where no network is named, and the network that could be written.
 fn no_networks(ui: &mut Ui, seen: &Seen) {
     colours::bright(ui);
     ui.add_space(16.0);
@@ -137,7 +137,7 @@ fn no_networks(ui: &mut Ui, seen: &Seen) {
     });
 }
 
-/// The default routes as they are now, each with what has a network be known by it.
+/// Shows the default routes as they are now, each with what has a network be known by it.
 fn routes(ui: &mut Ui, seen: &Seen) {
     let scrolled = egui::ScrollArea::vertical()
         .id_salt("routes")
@@ -176,7 +176,7 @@ fn copy(ui: &mut Ui, route: &RouteStatus, text: String) {
     }
 }
 
-/// The network out of which this route leads, under a name that none has.
+/// Returns the text of the network out of which this route leads, under a name that none has.
 fn network_text(route: &RouteStatus, seen: &Seen) -> String {
     let networks = seen.rules.networks.networks.iter();
     let taken: Vec<_> = networks.map(|network| network.id.as_str()).collect();
@@ -237,7 +237,7 @@ fn or_none(rules: &str) -> String {
     }
 }
 
-/// The cells of what is no network: where none is there, and where that is not known.
+/// Shows the cells of what is no network: where none is there, and where that is not known.
 fn elsewhere_cells(row: &mut TableRow<'_, '_>, id: &str, selected: bool) {
     let (name, words) = if id == NO_NETWORKS[0] {
         (text!("networks-in-none"), text!("networks-in-none-means"))
@@ -258,7 +258,7 @@ fn elsewhere_cells(row: &mut TableRow<'_, '_>, id: &str, selected: bool) {
     });
 }
 
-/// What is to be known of a network beside what is on and off.
+/// Returns the remarks on a network beside what is on and off.
 fn remarks(network: &Network, status: &NetworkStatus) -> String {
     let mut said = Vec::new();
     if !status.blocks.is_empty() {
@@ -276,7 +276,7 @@ fn remarks(network: &Network, status: &NetworkStatus) -> String {
     said.join("; ")
 }
 
-/// What a network is now, and what the rules would be in it. True: this is to be closed.
+/// Shows a network's details, and what the rules would be in it. Returns `true` if they are to be closed.
 fn details(ui: &mut Ui, id: &str, seen: &Seen) -> bool {
     let all = &seen.rules.networks;
     let network = all.networks.iter().find(|network| network.id == *id);
@@ -310,7 +310,7 @@ fn details(ui: &mut Ui, id: &str, seen: &Seen) -> bool {
     close
 }
 
-/// What the rules that ask for networks would be in this one.
+/// Shows what the rules that ask for networks would be in this one.
 fn as_if(ui: &mut Ui, id: &str, is_network: bool, seen: &Seen) {
     let all = &seen.rules.networks;
     let Ok(then) = rules::as_if(&[id.to_owned()], &all.networks) else {
@@ -344,7 +344,7 @@ fn as_if(ui: &mut Ui, id: &str, is_network: bool, seen: &Seen) {
     }
 }
 
-/// What each rule does where this is so.
+/// Returns the effect of each rule with these presences.
 fn effects(all: &NetworkRules, told: &[(String, Presence)]) -> Vec<Effect> {
     let presences = all.networks.iter();
     let presences: Vec<_> = presences

@@ -1,4 +1,4 @@
-//! What the pages have in common that show what was kept.
+//! Parts that the pages of the history have in common.
 
 use super::filter_line::FilterLine;
 use super::{Around, not_yet, until_it_is_back};
@@ -14,16 +14,16 @@ use view::filter::Filter;
 use view::history::By;
 use view::text;
 
-/// What is asked for, and the line that it is typed into.
+/// Request for a part of the history, and the line that its filter is typed into.
 #[derive(Debug, Default)]
 pub struct Asking {
-    /// What is asked for.
+    /// Request for a part of the history.
     pub wanted: Wanted,
     filter: FilterLine,
 }
 
 impl Asking {
-    /// Since when, and of what.
+    /// Shows the choices of the period, and the filter.
     pub fn show(&mut self, ui: &mut Ui) {
         ui.horizontal_wrapped(|ui| {
             ui.label(text!("past-last"));
@@ -41,7 +41,7 @@ impl Asking {
     }
 }
 
-/// Shows what was kept, or why there is nothing to show.
+/// Shows the history, or why there is nothing to show.
 pub fn show(
     ui: &mut Ui,
     around: &Around<'_>,
@@ -89,7 +89,7 @@ fn lost(ui: &mut Ui, words: String) {
     ui.add(egui::Label::new(text).wrap());
 }
 
-/// Why nothing is to be seen, and what can be done.
+/// Shows why nothing is to be seen, and what can be done.
 fn nothing(ui: &mut Ui, seen: &PastSeen, wanted: &Wanted) {
     colours::bright(ui);
     ui.add_space(16.0);
@@ -105,16 +105,16 @@ fn nothing(ui: &mut Ui, seen: &PastSeen, wanted: &Wanted) {
     ui.add(egui::Label::new(words).wrap());
 }
 
-/// The width that is offered first.
+/// Width that is offered first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reach {
-    /// This endpoint.
+    /// The endpoint of the row.
     Endpoint,
-    /// Whatever the program talks with.
+    /// All that the program talks with.
     Program,
 }
 
-/// The rule that decides otherwise about what was kept, by click.
+/// Shows the rule that decides otherwise about a row of the history, by click.
 pub fn change(
     ui: &mut Ui,
     details: &mut Details,
@@ -141,7 +141,7 @@ pub fn change(
     ui.weak(text!("past-ends-not-kept"));
 }
 
-/// A number of this conversation's own, the same when there is more of it.
+/// Returns a number of this row's connection, the same when there is more of it.
 fn number(row: &HistoryRow, reach: Reach) -> u64 {
     let mut hasher = DefaultHasher::new();
     let HistoryRow {
@@ -161,7 +161,7 @@ fn number(row: &HistoryRow, reach: Reach) -> u64 {
     hasher.finish()
 }
 
-/// What became of it last, and by what.
+/// Describes the last verdict on a row, and the rule or reason.
 pub fn last_verdict(row: &HistoryRow) -> String {
     let by = By::Rule.of(row);
     let by = match (&row.rule, row.reason.as_str()) {

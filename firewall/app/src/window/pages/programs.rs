@@ -1,4 +1,4 @@
-//! The page of the programs: who talked with what, how much and since when; and the rule that changes that, by click.
+//! Page of the programs: what each talked with, how much and since when; and the rule that changes that, by click.
 
 use super::of_the_past::{self, Asking, Reach, last_verdict};
 use super::selection::{self, Selection};
@@ -23,31 +23,31 @@ const TABLE: TitledTable = TitledTable {
     widths: &WIDTHS,
     follows: false,
 };
-/// The width below which the table is scrolled sideways.
+/// Width below which the table is scrolled sideways.
 const NEEDED: f32 = 1_084.0;
 /// Columns that count: their largest come first.
 const COUNTS: std::ops::RangeInclusive<usize> = 1..=5;
 
-/// What of the page is the window's own.
+/// State of the page.
 #[derive(Debug, Default)]
 pub struct Programs {
     asking: Asking,
     order: Order,
-    /// The programs whose endpoints are shown.
+    /// Programs whose endpoints are shown.
     open: BTreeSet<String>,
     selection: Selection<Selected>,
     details: Details,
     lines: Lines,
 }
 
-/// By which column, and whether the other way round.
+/// Order of the lines: the column, and whether it is reversed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Order {
     column: usize,
     reverse: bool,
 }
 
-/// What talked most comes first.
+/// Default order: the programs that received most come first.
 impl Default for Order {
     fn default() -> Self {
         Self {
@@ -57,14 +57,14 @@ impl Default for Order {
     }
 }
 
-/// A program, or one of its endpoints.
+/// Program that is selected, or one of its endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Selected {
     program: String,
     endpoint: Option<String>,
 }
 
-/// The table's lines, by the numbers of a program and of its endpoint, and what they were made of.
+/// Lines of the table, by the numbers of a program and of its endpoint, and what they were made of.
 #[derive(Debug, Default)]
 struct Lines {
     of: Option<(Arc<PastSeen>, Order, BTreeSet<String>)>,
@@ -159,7 +159,8 @@ impl Programs {
         }
     }
 
-    /// The arrow keys choose a line, and unfold and fold; Enter goes to the button; while nothing else takes them.
+    /// Takes the keys: the arrow keys choose a line, and unfold and fold; Enter goes to the button; while nothing else
+    /// takes them.
     fn keys(&mut self, ui: &Ui, seen: &PastSeen, asked: bool) {
         let lines = &self.lines.lines;
         let of_line = |line: &_| Selected::of_line(seen, *line);
@@ -191,7 +192,8 @@ impl Programs {
         }
     }
 
-    /// What is known of a program or of an endpoint of it, and what can be done. True: this is to be closed.
+    /// Shows the details of a program or of an endpoint of it, and what can be done. Returns `true` if they are to be
+    /// closed.
     fn details(
         &mut self,
         ui: &mut Ui,
@@ -261,7 +263,7 @@ fn titles() -> [String; 8] {
     ]
 }
 
-/// The line of a program, or of an endpoint of it.
+/// Shows the line of a program, or of an endpoint of it.
 fn line(
     row: &mut TableRow<'_, '_>,
     titles: &[String],
@@ -340,7 +342,7 @@ impl Selected {
         Some(Self::new(talker, endpoint))
     }
 
-    /// What it is now, if it is there still.
+    /// Returns the program and endpoint as they are now, if they are there still.
     fn of<'a>(&self, seen: &'a PastSeen) -> Option<(&'a Talker, Option<&'a Endpoint>)> {
         let mut talkers = seen.talkers.iter();
         let talker = talkers.find(|talker| talker.sum.what == self.program)?;
@@ -354,7 +356,7 @@ impl Selected {
 }
 
 impl Lines {
-    /// Makes them anew if anything that they are made of has changed.
+    /// Makes the lines anew if anything that they are made of has changed.
     fn make(&mut self, seen: &Arc<PastSeen>, order: Order, open: &BTreeSet<String>) {
         let made = self.of.as_ref();
         if made.is_some_and(|(of, by, unfolded)| {
@@ -380,7 +382,7 @@ impl Lines {
 }
 
 impl Order {
-    /// A column's title; a click orders by it, or the other way round.
+    /// Shows a column's title; a click orders by it, or the other way round.
     fn title(&mut self, ui: &mut Ui, column: usize, title: &str) {
         let mine = (self.column == column).then_some(self.reverse);
         if sortable(ui, title, mine) {
@@ -391,7 +393,7 @@ impl Order {
         }
     }
 
-    /// The numbers of these in their order.
+    /// Returns the numbers of all in their order.
     fn sorted<T>(self, all: &[T], sum: impl Fn(&T) -> &Sum) -> Vec<usize> {
         let mut numbers: Vec<_> = (0..all.len()).collect();
         numbers.sort_by(|a, b| {

@@ -1,4 +1,5 @@
-//! The page of the rules: all of them in the order in which they are tried, and what can be done to the one that is selected.
+//! Page of the rules: all of them in the order in which they are tried, and what can be done to the one that is
+//! selected.
 
 use super::selection::{self, Selection};
 use super::titled_table::TitledTable;
@@ -24,29 +25,29 @@ const TABLE: TitledTable = TitledTable {
     widths: &WIDTHS,
     follows: false,
 };
-/// The width below which the table is scrolled sideways.
+/// Width below which the table is scrolled sideways.
 const NEEDED: f32 = 990.0;
-/// Of what a change would have done so much is shown.
+/// Largest number of lines that are shown of what a change would have done.
 const SHOWN: usize = 5;
-/// The part of the window's height that what becomes of the file takes at most.
+/// Part of the window's height that the draft of the file takes at most.
 const MOST_OF_HEIGHT: f32 = 0.28;
 
-/// What of the page is the window's own.
+/// State of the page.
 #[derive(Debug, Default)]
 pub struct RulesPage {
     selection: Selection<String>,
     kind: Option<EditKind>,
-    /// What is typed in the place of the rule.
+    /// Text that is typed in the place of the rule.
     written: Option<Written>,
-    /// The button is to get the focus.
+    /// `true` if the button is to get the focus.
     focus: bool,
-    /// What of what was kept is shown: when each rule has decided last, and what a change would have done.
+    /// Part of the history that is shown: when each rule has decided last, and what a change would have done.
     wanted: LastWeek,
-    /// What was in force when it was shown last.
+    /// Rules in force when they were shown last.
     in_force: InForce,
 }
 
-/// What was kept of the last week, by rule.
+/// Request for the history of the last week, by rule.
 #[derive(Debug)]
 struct LastWeek(Wanted);
 
@@ -60,27 +61,27 @@ impl Default for LastWeek {
     }
 }
 
-/// What is in force, as far as what becomes of the file depends on it.
+/// Rules in force, as far as the draft of the file depends on them.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct InForce {
     generation: u32,
-    /// It is on a lease.
+    /// `true` if the rules are on a lease.
     leased: bool,
-    /// Where that is.
+    /// Presence of the networks.
     networks: Vec<(String, Presence)>,
 }
 
-/// A rule that somebody writes anew.
+/// Rule that somebody writes anew.
 #[derive(Debug)]
 struct Written {
     id: String,
-    /// As it stood in the file.
+    /// Text of the rule as it stood in the file.
     from: String,
     text: String,
 }
 
 impl Written {
-    /// What is typed for this rule. What nobody typed in follows the file.
+    /// Returns the text that is typed for this rule. A text that nobody typed in follows the file.
     fn of<'a>(written: &'a mut Option<Self>, rule: &RuleRow) -> &'a mut Self {
         let keeps = written.as_ref().is_some_and(|known| {
             known.id == rule.id && (known.from == rule.text || known.from != known.text)
@@ -126,21 +127,21 @@ impl Page for RulesPage {
     }
 }
 
-/// What is shown: what the service says, and what it has kept.
+/// State that is shown: the service's answers, and its history.
 struct Shown<'a> {
     seen: &'a Seen,
     past: Option<&'a PastSeen>,
 }
 
 impl Shown<'_> {
-    /// When a rule has decided last, as far as it was kept.
+    /// Returns the time at which a rule has decided last, as far as the history has it, in seconds since 1970.
     fn last_hit(&self, rule: &RuleRow) -> Option<u64> {
         let mut sums = self.past?.sums.iter();
         let sum = sums.find(|sum| sum.what == view::entry::clean(&rule.id))?;
         Some(sum.last)
     }
 
-    /// Whether a rule is tried where the machine is.
+    /// Returns whether a rule is tried where the machine is.
     fn tried(&self, rule: &RuleRow) -> Tried {
         let mut networks = self.seen.status.networks.iter();
         if !rule.enabled {
@@ -159,7 +160,7 @@ impl Shown<'_> {
 }
 
 impl RulesPage {
-    /// Shows the rules. `asked`: a card takes the keys.
+    /// Shows the rules. `asked` is `true` if a card takes the keys.
     fn rules(&mut self, ui: &mut Ui, shown: &Shown<'_>, changes: &Changes, asked: bool) {
         let list = &*shown.seen.rules;
         let status = &shown.seen.status;
@@ -234,7 +235,7 @@ impl RulesPage {
         );
     }
 
-    /// What can be done to a rule. True: this is to be closed.
+    /// Shows what can be done to a rule. Returns `true` if this is to be closed.
     fn details(&mut self, ui: &mut Ui, rule: &RuleRow, tried: Tried, changes: &Changes) -> bool {
         let close = selection::head(ui, |ui| {
             let title = text!(
@@ -317,7 +318,7 @@ impl RulesPage {
     }
 }
 
-/// The lines that a rule is written into.
+/// Shows the lines that a rule is written into.
 fn editor(ui: &mut Ui, text: &mut String) {
     let most = ui.ctx().content_rect().height() * MOST_OF_HEIGHT;
     let scrolled = egui::ScrollArea::vertical()
@@ -336,7 +337,7 @@ fn editor(ui: &mut Ui, text: &mut String) {
     });
 }
 
-/// What becomes of the file.
+/// Shows the draft of the file.
 fn becomes(ui: &mut Ui, draft: &EditDraft) {
     for warning in &draft.warnings {
         let text = RichText::new(text!("rules-then", warning = warning)).color(colours::lost(ui));
@@ -360,7 +361,7 @@ fn becomes(ui: &mut Ui, draft: &EditDraft) {
     });
 }
 
-/// What the change would have done to what was kept.
+/// Shows what the change would have done to the history.
 fn would_have(ui: &mut Ui, compared: &Compared) {
     let Compared {
         otherwise,
@@ -422,26 +423,26 @@ fn file_line(ui: &mut Ui, line: &DraftLine) {
     ui.add(egui::Label::new(text).wrap());
 }
 
-/// Whether a rule is tried.
+/// State of a rule: whether it is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tried {
-    /// It is.
+    /// The rule is tried.
     Yes,
-    /// It is, and blocks what it would ask about: it is not known which network this is.
+    /// The rule is tried, and blocks what it would ask about: it is not known which network this is.
     Blocks,
-    /// Not in this network.
+    /// The rule is not tried in this network.
     Elsewhere,
-    /// Nowhere.
+    /// The rule is tried nowhere.
     Disabled,
 }
 
 impl Tried {
-    /// Whether packets are compared with it at all.
+    /// Returns whether packets are compared with the rule at all.
     fn is_tried(self) -> bool {
         matches!(self, Self::Yes | Self::Blocks)
     }
 
-    /// What is otherwise with it for the network that the machine is in.
+    /// Returns the remark on the rule for the network that the machine is in, if there is one.
     fn here(self) -> Option<String> {
         match self {
             Self::Yes | Self::Disabled => None,
@@ -451,7 +452,7 @@ impl Tried {
     }
 }
 
-/// The cells of a rule.
+/// Shows the cells of a rule.
 fn rule_cells(
     row: &mut TableRow<'_, '_>,
     number: usize,
@@ -498,7 +499,7 @@ fn titles() -> [String; 7] {
     ]
 }
 
-/// What a screen reader says of a rule's cells.
+/// Returns the words of a screen reader for a rule's cells.
 fn rule_line(cells: &[String; 7]) -> String {
     let [number, rule, action, takes, hits, last, remarks] = cells;
     if last.is_empty() {
@@ -524,7 +525,7 @@ fn rule_line(cells: &[String; 7]) -> String {
     )
 }
 
-/// What is to be known of a rule beside what it takes.
+/// Returns the remarks on a rule beside what it takes.
 fn known(rule: &RuleRow, tried: Tried) -> String {
     let mut said = Vec::new();
     said.extend((tried == Tried::Disabled).then(|| text!("rules-disabled")));

@@ -1,11 +1,11 @@
-//! The buttons that write what is shown into a file of the user's, and what became of it.
+//! Buttons that write what is shown into a file of the user's, and the outcome.
 
 use crate::past::{Content, Format, Past, Save};
 use crate::window::colours;
 use eframe::egui::{self, RichText, Ui};
 use view::text;
 
-/// The buttons; where nobody writes, there are none.
+/// Shows the buttons; where nobody writes, there are none.
 pub fn buttons(ui: &mut Ui, past: &Past, possible: bool, content: impl FnOnce() -> Content) {
     if !past.look().is_followed() {
         return;
@@ -22,7 +22,7 @@ pub fn buttons(ui: &mut Ui, past: &Past, possible: bool, content: impl FnOnce() 
     }
 }
 
-/// Where it was written, or why it was not.
+/// Shows the path of the file that was written, or why none was.
 pub fn outcome(ui: &mut Ui, past: &Past) {
     let saved = past.look().saved().cloned();
     let Some(saved) = saved else {

@@ -1,17 +1,17 @@
-//! What is selected in a page's table, and the panel below the table with its details.
+//! Selection in a page's table, and the panel below the table with its details.
 
 use super::{arrows, colours, is_entered};
 use eframe::egui::{self, Ui};
 
-/// The part of the window's height that details take at most.
+/// Part of the window's height that details take at most.
 const MOST_OF_HEIGHT: f32 = 0.5;
 
-/// What is selected in a table, by what tells its row from others.
+/// Selection in a table, by what tells its row from others.
 #[derive(Debug)]
 pub struct Selection<T> {
     selected: Option<T>,
     is_new: bool,
-    /// The row that is to be brought into sight.
+    /// Row that is to be brought into sight.
     sought: Option<usize>,
     panel: Panel,
 }
@@ -28,12 +28,12 @@ impl<T> Default for Selection<T> {
 }
 
 impl<T: PartialEq> Selection<T> {
-    /// What is selected.
+    /// Returns what is selected.
     pub fn get(&self) -> Option<&T> {
         self.selected.as_ref()
     }
 
-    /// Whether this is.
+    /// Returns whether this is selected.
     pub fn is(&self, one: &T) -> bool {
         self.get() == Some(one)
     }
@@ -50,18 +50,18 @@ impl<T: PartialEq> Selection<T> {
         self.selected = None;
     }
 
-    /// The row that is to be brought into sight, once.
+    /// Returns the row that is to be brought into sight, once.
     pub fn sought(&mut self) -> Option<usize> {
         self.sought.take()
     }
 
-    /// Whether something else is selected than when this was asked last.
+    /// Returns whether something else is selected than when this was asked last.
     pub fn is_new(&mut self) -> bool {
         std::mem::take(&mut self.is_new)
     }
 
-    /// The arrow keys select, of so many rows. `row_of`: where something is, `at`: what is there. True: Enter was pressed, which goes to
-    /// what can be done with it.
+    /// Has the arrow keys select one of so many rows. `row_of` returns the row of something, `at` what is in a row.
+    /// Returns `true` if Enter was pressed, and something is selected that it can go to.
     pub fn keys(
         &mut self,
         ui: &Ui,
@@ -82,7 +82,8 @@ impl<T: PartialEq> Selection<T> {
     }
 }
 
-/// Shows the details of what is selected on a page, in the panel below its table. What shows them says whether they are to be closed.
+/// Shows the details of what is selected on a page, in the panel below its table. `show` returns whether they are to be
+/// closed.
 pub fn details<P, T: PartialEq>(
     page: &mut P,
     selection: fn(&mut P) -> &mut Selection<T>,
@@ -104,12 +105,13 @@ pub fn details<P, T: PartialEq>(
     }
 }
 
-/// The head of details: what they are of, and beside it the button that closes them. True: it was clicked.
+/// Shows the head of details: what they are of, and beside it the button that closes them. Returns `true` if that was
+/// clicked.
 pub fn head(ui: &mut Ui, add: impl FnOnce(&mut Ui)) -> bool {
     head_with(ui, |_| {}, add)
 }
 
-/// The same, with more buttons.
+/// Shows the head of details with more buttons.
 pub fn head_with(ui: &mut Ui, buttons: impl FnOnce(&mut Ui), add: impl FnOnce(&mut Ui)) -> bool {
     let mut close = false;
     ui.horizontal_top(|ui| {
@@ -122,14 +124,14 @@ pub fn head_with(ui: &mut Ui, buttons: impl FnOnce(&mut Ui), add: impl FnOnce(&m
     close
 }
 
-/// A panel of details, as high as they are; of what finds no room the rest is scrolled to.
+/// Panel of details, as high as they are; of what finds no room the rest is scrolled to.
 #[derive(Debug, Default)]
 pub struct Panel {
     needed: f32,
 }
 
 impl Panel {
-    /// Shows them.
+    /// Shows the details.
     pub fn show<T>(&mut self, ui: &mut Ui, name: &str, add: impl FnOnce(&mut Ui) -> T) -> T {
         let most = ui.ctx().content_rect().height() * MOST_OF_HEIGHT;
         let room = (self.needed.ceil() + 1.0).min(most);

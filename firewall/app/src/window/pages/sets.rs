@@ -1,4 +1,5 @@
-//! The page of the sets: what each holds, from where, what of it could not be read, and who has joined it since.
+//! Page of the sets: what each holds, from where, what of it could not be read, and which addresses have joined it
+//! since.
 
 use super::selection::{self, Selection};
 use super::titled_table::TitledTable;
@@ -20,34 +21,34 @@ const TABLE: TitledTable = TitledTable {
     widths: &WIDTHS,
     follows: false,
 };
-/// The width below which the table is scrolled sideways.
+/// Width below which the table is scrolled sideways.
 const NEEDED: f32 = 1_104.0;
-/// Of who has joined so many are shown, the last ones; the command line shows all.
+/// Largest number of joined addresses that are shown, the last ones; the command line shows all.
 const SHOWN: usize = 200;
-/// The height in which they are scrolled.
+/// Height in which they are scrolled.
 const MEMBERS: f32 = 96.0;
 
-/// What of the page is the window's own.
+/// State of the page.
 #[derive(Debug, Default)]
 pub struct Sets {
-    /// The set, by its name.
+    /// Set that is selected, by its name.
     selection: Selection<String>,
-    /// The address that is typed, and for how long it is to be in it.
+    /// Address that is typed, and the time for which it is to be in the set.
     address: String,
     time: Lasts,
-    /// The line of the address is to get the focus.
+    /// `true` if the line of the address is to get the focus.
     focus: bool,
 }
 
-/// For how long an address joins.
+/// Time for which an address joins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Lasts {
-    /// An hour.
+    /// One hour.
     #[default]
     Hour,
-    /// A day.
+    /// One day.
     Day,
-    /// Until it is removed.
+    /// No limit: the address stays until it is removed.
     Always,
 }
 
@@ -93,7 +94,7 @@ impl Page for Sets {
     }
 }
 
-/// What is to be known where there is nothing to show.
+/// Shows what is to be known where there is no set.
 fn no_sets(ui: &mut Ui, seen: &Seen) {
     colours::bright(ui);
     ui.add_space(16.0);
@@ -144,7 +145,7 @@ impl Sets {
         });
     }
 
-    /// What a set holds, and who joins and leaves it by a click. True: this is to be closed.
+    /// Shows what a set holds, and has addresses join and leave it by a click. Returns `true` if this is to be closed.
     fn details(&mut self, ui: &mut Ui, set: &SetRow, seen: &Seen, changes: &Changes) -> bool {
         let close = selection::head(ui, |ui| facts(ui, set));
         let state = changes.look();
@@ -175,7 +176,7 @@ impl Sets {
         close
     }
 
-    /// The line that an address is typed into, and the button that has it join.
+    /// Shows the line that an address is typed into, and the button that has it join.
     fn join(&mut self, ui: &mut Ui, set: &SetRow, possible: bool, changes: &Changes) {
         ui.horizontal_wrapped(|ui| {
             let label = ui.label(text!("sets-address"));
@@ -203,7 +204,7 @@ impl Sets {
     }
 }
 
-/// What a set is, and what is amiss with it.
+/// Shows what a set is, and what is amiss with it.
 fn facts(ui: &mut Ui, set: &SetRow) {
     let asked = if set.rules.is_empty() {
         text!("sets-not-asked-for")
@@ -229,7 +230,7 @@ fn facts(ui: &mut Ui, set: &SetRow) {
     }
 }
 
-/// Who has joined, for how long, and the button that has it leave.
+/// Shows an address that has joined, for how long, and the button that has it leave.
 fn member(ui: &mut Ui, member: &SetMember, possible: bool, changes: &Changes) {
     let SetMember {
         set,
@@ -266,7 +267,7 @@ fn member(ui: &mut Ui, member: &SetMember, possible: bool, changes: &Changes) {
     });
 }
 
-/// Who has joined this set.
+/// Returns the addresses that have joined this set.
 fn members<'a>(all: &'a [SetMember], set: &'a SetRow) -> impl Iterator<Item = &'a SetMember> {
     all.iter().filter(|member| member.set == set.id)
 }
@@ -309,7 +310,7 @@ fn titles() -> [String; 7] {
     ]
 }
 
-/// What is to be known of a set beside what it holds.
+/// Returns the remarks on a set beside what it holds.
 fn remarks(set: &SetRow) -> String {
     let mut said: Vec<_> = set.trouble.iter().map(|why| clean(why)).collect();
     if !set.refused.is_empty() {

@@ -1,4 +1,4 @@
-//! The page that says how the firewall is: what `gatebell status`, `stats` and `audit` say.
+//! Page of the firewall's state: what `gatebell status`, `stats` and `audit` say.
 
 use super::{Around, Page, Source, of_the_service};
 use crate::overview::{Part, Seen};
@@ -10,10 +10,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use view::entry::way;
 use view::{status, text};
 
-/// The width of the column of names.
+/// Width of the column of names.
 const NAMES: f32 = 132.0;
 
-/// The page; nothing of it is the window's own.
+/// Page of the firewall's state, which has no state of its own.
 #[derive(Debug, Default)]
 pub struct StatusPage;
 
@@ -140,7 +140,8 @@ fn packets(ui: &mut Ui, stats: &Stats) {
     line(ui, &text!("status-connections"), &flows);
 }
 
-/// What became of packets that were neither allowed nor refused, and of what else was to be told or learned, where there was any.
+/// Returns the lines about packets that were neither allowed nor refused, and about what else was to be told or
+/// learned, where there was any.
 fn of_no_rule(stats: &Stats) -> Vec<(String, String)> {
     let Stats {
         left_in,
@@ -182,7 +183,7 @@ fn of_no_rule(stats: &Stats) -> Vec<(String, String)> {
     some.map(|(_, name, words)| (name, words)).collect()
 }
 
-/// What an app was told, in words.
+/// Describes the records that an app was offered.
 fn counted(counted: &Counted) -> String {
     let (no_room, closing, too_large) = (
         counted.lost_no_room,
@@ -208,7 +209,7 @@ fn counted(counted: &Counted) -> String {
     )
 }
 
-/// The kernel that runs here: the service's, too.
+/// Returns the release of the kernel that runs here: the service's, too.
 fn kernel() -> Option<String> {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
     Some(format!("Linux {}", release.trim()))

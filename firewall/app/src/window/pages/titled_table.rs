@@ -1,4 +1,4 @@
-//! The table that each page has: its columns, its titles, and how it is chosen from.
+//! Table of a page: its columns, its titles, and how it is chosen from.
 
 use super::{ROW, colours};
 use eframe::egui::scroll_area::ScrollAreaOutput;
@@ -6,14 +6,14 @@ use eframe::egui::{self, RichText, Ui, accesskit};
 use egui_extras::{Column, TableBuilder, TableRow};
 use view::text;
 
-/// What makes one page's table unlike another's.
+/// Description of one page's table.
 #[derive(Clone, Copy)]
 pub struct TitledTable {
-    /// By which egui remembers how wide its columns were made.
+    /// Name by which egui remembers how wide the table's columns were made.
     pub name: &'static str,
-    /// How wide each column is at first, but for the last one, which has what is left.
+    /// Width of each column at first, but for the last one, which has what is left.
     pub widths: &'static [f32],
-    /// Whether it follows what is added at its end.
+    /// `true` if the table follows what is added at its end.
     pub follows: bool,
 }
 
@@ -75,7 +75,7 @@ impl TitledTable {
         table.column(Column::remainder().clip(true))
     }
 
-    /// The same, each title as it is.
+    /// Shows so many rows below these titles, the row in sight that is sought.
     pub fn with_titles(
         self,
         ui: &mut Ui,
@@ -93,39 +93,40 @@ impl TitledTable {
     }
 }
 
-/// How a table is to be painted.
+/// Request to paint a table.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     rows: usize,
-    /// The height that there is for titles and rows.
+    /// Height that there is for titles and rows.
     room: f32,
-    /// The height of a row.
+    /// Height of a row.
     height: f32,
     follows: bool,
     sought: Option<usize>,
 }
 
-/// How a table was painted last.
+/// State of a table as it was painted last.
 ///
 /// egui learns where a table's end is when it has painted the rows, and puts them where they belong with the next painting: of a window
 /// at rest there is none. So where they belong is known here before.
 #[derive(Clone, Copy, Debug)]
 struct Painted {
     rows: usize,
-    /// The height that there was for titles and rows.
+    /// Height that there was for titles and rows.
     room: f32,
-    /// The height that the rows had of it.
+    /// Height that the rows had of it.
     inner: f32,
-    /// How far it was scrolled.
+    /// Offset to which the table was scrolled.
     offset: f32,
-    /// How far it could be; less than nothing where there was room for more.
+    /// Largest offset to which it could be scrolled; less than nothing where there was room for more.
     end: f32,
-    /// The row that was sought, which stays in sight whatever the room is.
+    /// Row that was sought, which stays in sight whatever the room is.
     sought: Option<usize>,
 }
 
 impl Painted {
-    /// `wanted`: how far it was to be scrolled. Who scrolls it meanwhile seeks something else.
+    /// Notes how a table was painted. `wanted` is the offset to which it was to be scrolled. Who scrolls it meanwhile
+    /// seeks something else.
     fn new(asked: Asked, wanted: Option<f32>, shown: &ScrollAreaOutput<()>) -> Self {
         let offset = shown.state.clamped_offset().y;
         let is_there = wanted.is_none_or(|wanted| (wanted - offset).abs() < 1.0);
@@ -139,12 +140,12 @@ impl Painted {
         }
     }
 
-    /// The row that was sought, as long as its number says where it is.
+    /// Returns the row that was sought, as long as its number says where it is.
     fn sought_among(self, rows: usize) -> Option<usize> {
         self.sought.filter(|_| self.rows == rows)
     }
 
-    /// How far it is to be scrolled now; none: as it was.
+    /// Returns the offset to which the table is to be scrolled now, or `None` if it stays as it was.
     fn offset_for(self, asked: Asked) -> Option<f32> {
         let more = asked.rows as f32 - self.rows as f32;
         let inner = self.inner + asked.room - self.room;
@@ -163,7 +164,8 @@ impl Painted {
     }
 }
 
-/// The title of a column that a table can be ordered by. `mine`: it is ordered by this one, the other way round or not. True: it was clicked.
+/// Shows the title of a column that a table can be ordered by. `mine` is `None` if it is ordered by another one, else
+/// whether it is reversed. Returns `true` if the title was clicked.
 pub fn sortable(ui: &mut Ui, title: &str, mine: Option<bool>) -> bool {
     let mark = match mine {
         None => "",

@@ -1,7 +1,7 @@
-//! A question, and its answer.
+//! Tests of a question's card, and of its answer.
 
 use super::*;
-/// A service that asks about these, and the window that has heard of it.
+/// Returns a service that asks about these, for a window that has heard of it.
 fn asked(window: &mut Harness<'_, Window>, waiting: Vec<Question>) -> Model {
     let mut service = Model {
         waiting,
@@ -159,7 +159,7 @@ fn a_link_local_address_is_not_allowed_for_always_and_the_card_says_why() {
     assert_eq!(answers(&[Key::A, Key::E, Key::W]), everywhere);
 }
 
-/// A question about many places, of which these are listed.
+/// Returns a question about many places, of which these are listed.
 fn about_many(id: u64, listed: std::ops::RangeInclusive<u8>) -> Question {
     let place = |last: u8| control::AskedPlace {
         number: last.into(),

@@ -1,8 +1,8 @@
-//! The code of the window, read: what people read stands in the catalogue, and in no code.
+//! Tests of the window's code, as it is read: what people read stands in the catalogue, and in no code.
 
 use std::path::{Path, PathBuf};
 
-/// What shows or says a text that it is handed.
+/// Functions that show or say a text that they are handed.
 const WIDGETS: [&str; 22] = [
     "label",
     "button",
@@ -27,7 +27,7 @@ const WIDGETS: [&str; 22] = [
     "instead",
     "name",
 ];
-/// What takes a word that nobody reads: a name that tells one part of the window from another, or a command's.
+/// Functions that take a word that nobody reads: a name that tells one part of the window from another, or a command's.
 const UNREAD: [&str; 9] = [
     "top",
     "bottom",
@@ -39,21 +39,21 @@ const UNREAD: [&str; 9] = [
     "contains",
     "split",
 ];
-/// Names, and what a table's numbers are below.
+/// Names that are the same in every language.
 const PROPER: [&str; 3] = ["Gatebell", "gatebell-app", "Linux {}"];
 
-/// A literal in a file.
+/// Literal in a file.
 #[derive(Debug)]
 struct Literal<'a> {
     text: &'a str,
-    /// What is called with it, the innermost first.
+    /// Names of the functions that the literal is handed to, the innermost first.
     calls: Vec<&'a str>,
     before: &'a str,
     after: &'a str,
 }
 
 impl Literal<'_> {
-    /// Its letters, without what is put in.
+    /// Returns the literal's letters, without what is put in.
     fn words(&self) -> String {
         let mut depth = 0;
         let mut words = String::new();
@@ -74,7 +74,7 @@ impl Literal<'_> {
         last.any(|call| names.contains(&call))
     }
 
-    /// It is compared with, or says something to the compiler.
+    /// Returns whether the literal is compared with, or says something to the compiler.
     fn is_compared(&self) -> bool {
         let before = self.before.trim_end();
         let after = self
@@ -96,7 +96,7 @@ impl Literal<'_> {
     }
 }
 
-/// The literals of a file, but for those of its tests.
+/// Returns the literals of a file, but for those of its tests.
 fn literals(source: &str) -> Vec<Literal<'_>> {
     let tests = [
         "\n#[cfg(test)]\n#[expect(clippy::unwrap_used",
@@ -133,7 +133,7 @@ fn literals(source: &str) -> Vec<Literal<'_>> {
     found
 }
 
-/// The names of what is called around the end of this text, within one statement.
+/// Returns the names of what is called around the end of this text, within one statement.
 fn calls(before: &str) -> Vec<&str> {
     let (mut depth, mut calls) = (0, Vec::new());
     for (at, c) in before.char_indices().rev() {
@@ -152,7 +152,7 @@ fn calls(before: &str) -> Vec<&str> {
     calls
 }
 
-/// Whether this is what people read: two words, or one where people read it.
+/// Returns whether this is what people read: two words, or one where people read it.
 fn is_read(literal: &Literal<'_>, of_the_window: bool) -> bool {
     let words = literal.words();
     let letters = words.chars().filter(|c| c.is_alphabetic()).count();

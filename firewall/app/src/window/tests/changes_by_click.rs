@@ -1,7 +1,7 @@
-//! What one click makes of a refused packet.
+//! Tests of what one click makes of a refused packet.
 
 use super::*;
-/// A window with a refused packet selected, and a service that has these rules.
+/// Returns a window with a refused packet selected, and a service that has these rules.
 fn selected(service: &mut changes::Model) -> Harness<'static, Window> {
     let mut window = window();
     tell(&window, refused());

@@ -1,4 +1,4 @@
-//! The pages of what holds beside the rules: answers and sets.
+//! Tests of the pages of what holds beside the rules: answers and sets.
 
 use super::pages::turned;
 use super::*;
@@ -33,7 +33,7 @@ fn member(address: &str, seconds_left: Option<u64>) -> SetMember {
     }
 }
 
-/// A window on a page, and the two sides of its service.
+/// Returns a window on a page, and the two sides of its service.
 fn on(page: &str) -> (Harness<'static, Window>, overview::Model, changes::Model) {
     let mut window = window();
     let mut service = overview::Model::with(RULES);

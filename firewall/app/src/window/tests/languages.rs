@@ -1,4 +1,4 @@
-//! The window in another language: whole, and with room for it.
+//! Tests of the window in another language: whole, and with room for it.
 
 use super::past::{elsewhere, telnet};
 use super::*;
@@ -18,7 +18,7 @@ const RULES: &str = "[default]\ninbound = 'block'\noutbound = 'allow'\n\n[[set]]
     '@bad'\n\n[[rule]]\nid = 'off'\naction = 'allow'\nenabled = false\n\n[[network]]\nid = 'home'\ngateway = \
     '192.0.2.1'\n";
 
-/// A window that has something to show on each page, and its service.
+/// Window that has something to show on each page, and its service.
 struct Full {
     window: Harness<'static, Window>,
     overview: overview::Model,
@@ -60,7 +60,7 @@ impl Full {
         }
     }
 
-    /// The keys that turn to each of its pages.
+    /// Returns the keys that turn to each of its pages.
     fn pages(&mut self) -> Vec<(usize, Key)> {
         self.window.run_steps(2);
         let tabs = self.window.query_all_by_role(accesskit::Role::Tab);
@@ -76,7 +76,7 @@ impl Full {
         self.answer();
     }
 
-    /// Has the service say what it is asked for.
+    /// Has the service answer what it is asked for.
     fn answer(&mut self) {
         self.window.run_steps(3);
         let shown = self.window.state().shown.clone();
@@ -86,7 +86,7 @@ impl Full {
         self.window.run_steps(4);
     }
 
-    /// What is painted: each text, where it is, and the part of the window in which it can be seen.
+    /// Returns what is painted: each text, its rectangle, and the part of the window in which it can be seen.
     fn painted(&self) -> Vec<(String, egui::Rect, egui::Rect)> {
         let mut texts = Vec::new();
         for clipped in &self.window.output().shapes {
@@ -96,7 +96,7 @@ impl Full {
     }
 }
 
-/// The titles of columns that are cut off.
+/// Collects the titles of columns that are cut off.
 fn cut_titles(shape: &Shape, cut: &mut Vec<String>) {
     match shape {
         Shape::Text(text) if text.galley.elided => {

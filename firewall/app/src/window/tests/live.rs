@@ -1,4 +1,4 @@
-//! The page that shows what happens as it happens.
+//! Tests of the page that shows what happens as it happens.
 
 use super::*;
 use crate::window::pages::Page;
@@ -304,7 +304,7 @@ fn first_contacts_are_asked_for_while_the_live_page_is_in_sight_alone() {
     assert!(wanted(&mut window, "Live"));
 }
 
-/// Two windows whose live page is full, one of each view.
+/// Returns two windows whose live page is full, one of each view.
 fn full() -> [Harness<'static, Window>; 2] {
     [window(), window_of_each()].map(|mut window| {
         for port in 1..200 {
@@ -315,7 +315,7 @@ fn full() -> [Harness<'static, Window>; 2] {
     })
 }
 
-/// Whether the row of this port is the last one, and whole in sight.
+/// Returns whether the row of this port is the last one, and whole in sight.
 fn ends_with(window: &Harness<'_, Window>, port: u16) -> bool {
     let last = window.query_all_by_role(accesskit::Role::Row).last();
     let last = last.unwrap();
@@ -417,7 +417,7 @@ fn a_row_that_is_not_in_sight_has_no_text() {
     );
 }
 
-/// A packet that a program sends to this port.
+/// Returns a packet that a program sends to this port.
 fn sent(program: &str, port: u16) -> Update {
     let Update::Entry(mut entry) = refused() else {
         panic!("it is an entry");
@@ -430,7 +430,7 @@ fn sent(program: &str, port: u16) -> Update {
     Update::Entry(entry)
 }
 
-/// What each row says, without its time.
+/// Returns the words of each row, without its time.
 fn together(window: &Harness<'_, Window>) -> Vec<String> {
     let said = rows(window).into_iter();
     said.map(|row| {

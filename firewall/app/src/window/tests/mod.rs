@@ -1,4 +1,4 @@
-//! The window, read and clicked without a display.
+//! Tests of the window, read and clicked without a display.
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 mod card;
@@ -35,7 +35,7 @@ fn window() -> Harness<'static, Window> {
         )
 }
 
-/// A window whose live page shows each entry by itself.
+/// Returns a window whose live page shows each entry by itself.
 fn window_of_each() -> Harness<'static, Window> {
     let mut window = window();
     window.run_steps(2);
@@ -70,7 +70,7 @@ fn rows(window: &Harness<'_, Window>) -> Vec<String> {
         .collect()
 }
 
-/// Whether the row that is selected is whole in sight above its details.
+/// Returns whether the row that is selected is whole in sight above its details.
 fn is_selected_in_sight(window: &Harness<'_, Window>) -> bool {
     let mut shown = window.query_all_by_role(accesskit::Role::Row);
     let selected = shown.find(|row| row.accesskit_node().is_selected() == Some(true));
@@ -100,7 +100,7 @@ fn sees(window: &Harness<'_, Window>, words: &str) -> bool {
     window.query_all_by_label_contains(words).next().is_some()
 }
 
-/// Has the service do what it is asked.
+/// Has the service carry out what it is asked.
 fn work(window: &mut Harness<'_, Window>, service: &mut changes::Model) {
     window.state().shown.changes.turn(service);
     window.run_steps(4);

@@ -1,4 +1,4 @@
-//! The page of the networks.
+//! Tests of the page of the networks.
 
 use super::pages::turned;
 use super::*;
@@ -7,7 +7,7 @@ use egui::{Key, OutputCommand};
 use rules::Presence;
 use view::example::routes;
 
-/// The button of the route by the wireless network.
+/// Label of the button of the route by the wireless network.
 const COPY: &str = "Copy the default route interface = \"wlan0\", ssid = \"our flat\", gateway = \"192.0.2.1\", gateway_hardware = \"02:00:5e:10:00:01\" as a network";
 
 const RULES: &str = "[default]\ninbound = 'block'\noutbound = 'allow'\n\n[[rule]]\nid = 'shares'\naction = 'allow'\n\
@@ -15,7 +15,7 @@ const RULES: &str = "[default]\ninbound = 'block'\noutbound = 'allow'\n\n[[rule]
     'asks'\naction = 'ask'\ndirection = 'out'\nnetwork = 'office'\n\n[[network]]\nid = 'home'\ngateway = '192.0.2.1'\ngateway_hardware = \
     '02:00:5e:10:00:01'\ncomment = 'ours'\n\n[[network]]\nid = 'office'\ninterface = ['eth*', 'wlan7']\n";
 
-/// What the service says of a network; of these rules `on`, `off` and `blocks`.
+/// Returns the state of a network as the service says it; of these rules `on`, `off` and `blocks`.
 fn network(name: &str, presence: Presence, why: NetworkSign, rules: [&[&str]; 3]) -> NetworkStatus {
     let [on, off, blocks] =
         rules.map(|rules| rules.iter().map(|rule| (*rule).to_owned()).collect());
@@ -30,7 +30,7 @@ fn network(name: &str, presence: Presence, why: NetworkSign, rules: [&[&str]; 3]
     }
 }
 
-/// What is said of the route by the wireless network.
+/// Returns a sign of the route by the wireless network.
 fn by_wlan0(kind: &str, asked: &[&str]) -> NetworkSign {
     NetworkSign {
         kind: kind.to_owned(),
@@ -41,7 +41,7 @@ fn by_wlan0(kind: &str, asked: &[&str]) -> NetworkSign {
     }
 }
 
-/// A window on its page of the networks, on a machine that is at home, and its service.
+/// Returns a window on its page of the networks, on a machine that is at home, and its service.
 fn on_networks() -> (Harness<'static, Window>, overview::Model) {
     let mut window = window();
     let mut service = overview::Model::with(RULES);

@@ -1,4 +1,4 @@
-//! The pages of rules and status.
+//! Tests of the pages of rules and status.
 
 use super::*;
 /// Turns to a page, and has it show what the service says.
@@ -14,7 +14,7 @@ const RULES: &str = "# ours\n[default]\ninbound = 'block'\noutbound = 'allow'\n\
     action = 'block'\nprotocol = 'tcp'\nports = 23\n\n[[rule]]\nid = 'late'\naction = 'allow'\nprotocol = 'tcp'\nports = 23\n\n\
     [[rule]]\nid = 'off'\naction = 'allow'\nenabled = false\n";
 
-/// A window on its page of the rules, and the two sides of its service.
+/// Returns a window on its page of the rules, and the two sides of its service.
 fn on_rules() -> (Harness<'static, Window>, overview::Model, changes::Model) {
     let mut window = window();
     let mut service = overview::Model::with(RULES);

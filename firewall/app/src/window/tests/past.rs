@@ -1,4 +1,4 @@
-//! The pages of what was kept: programs and history.
+//! Tests of the pages of the history: programs and history.
 
 use super::*;
 use crate::past::talkers::tests::{curl, ssh};
@@ -14,7 +14,7 @@ fn now() -> u64 {
     now.unwrap().as_secs()
 }
 
-/// telnet was refused a minute before.
+/// Returns a row: telnet was refused a minute before.
 pub fn telnet() -> HistoryRow {
     HistoryRow {
         program: Some("/usr/bin/telnet".to_owned()),
@@ -23,7 +23,7 @@ pub fn telnet() -> HistoryRow {
     }
 }
 
-/// Somebody looked for it elsewhere, too, and that was allowed.
+/// Returns a row: telnet was allowed to another port by the default policy.
 pub fn elsewhere() -> HistoryRow {
     HistoryRow {
         verdict: "allow".to_owned(),
@@ -37,7 +37,7 @@ pub fn elsewhere() -> HistoryRow {
     }
 }
 
-/// A window on a page, and the two sides of its service.
+/// Returns a window on a page, and the two sides of its service.
 fn on(page: &str) -> (Harness<'static, Window>, past::Model, changes::Model) {
     let mut window = window();
     let service = past::Model {
@@ -59,7 +59,7 @@ fn on(page: &str) -> (Harness<'static, Window>, past::Model, changes::Model) {
     on
 }
 
-/// Has the page show what the service says.
+/// Has the page show the service's answer.
 fn told(window: &mut Harness<'_, Window>, service: &mut past::Model) {
     window.state().shown.past.turn(service);
     window.run_steps(4);
@@ -363,7 +363,7 @@ fn where_there_is_nothing_to_show_of_what_was_the_page_says_why_and_what_to_do()
     assert!(sees(&window, "is what the filter asks for"));
 }
 
-/// What was kept of so many other programs.
+/// Returns the history of so many other programs.
 fn many(programs: u16) -> Vec<HistoryRow> {
     let row = |port| HistoryRow {
         program: Some(format!("/usr/bin/scan{port}")),
