@@ -24,7 +24,7 @@
 //! log_forward = true
 //!
 //! [service]
-//! fail_mode = "static"                # when the service has ended: the rules stay; or "open", or "block" everything
+//! fail_mode = "static"                # when the service has ended: the rules stay; or "open", or "closed": nothing passes
 //!
 //! [[set]]                      # addresses under one name; rules ask for it as "@bad-hosts"
 //! id = "bad-hosts"
