@@ -96,14 +96,29 @@ impl Literal<'_> {
     }
 }
 
-/// Returns the literals of a file, but for those of its tests.
+/// Returns the source of a file without what is compiled for tests alone, by `#[cfg(test)]` and the item below it, as
+/// rustfmt lays them out: an item ends in the column where it begins.
+fn without_tests(source: &str) -> String {
+    let mut kept = String::new();
+    let mut lines = source.lines();
+    while let Some(line) = lines.next() {
+        let Some(indent) = line.strip_suffix("#[cfg(test)]") else {
+            kept.extend([line, "\n"]);
+            continue;
+        };
+        let is_attribute = |line: &str| line.starts_with("#[") || line.starts_with("//");
+        let mut item = lines
+            .by_ref()
+            .filter_map(|line| line.strip_prefix(indent))
+            .filter(|line| !line.starts_with(' '))
+            .skip_while(|line| is_attribute(line) || matches!(*line, ")]" | "]"));
+        let _end = item.find(|line| line.ends_with(['}', ';', ',']));
+    }
+    kept
+}
+
+/// Returns the literals of a source.
 fn literals(source: &str) -> Vec<Literal<'_>> {
-    let tests = [
-        "\n#[cfg(test)]\n#[expect(clippy::unwrap_used",
-        "\n/// A service for tests",
-    ];
-    let tests = tests.iter().filter_map(|begin| source.find(begin)).min();
-    let source = &source[..tests.unwrap_or(source.len())];
     let (mut found, mut at) = (Vec::new(), 0);
     let bytes = source.as_bytes();
     while at < bytes.len() {
@@ -199,7 +214,7 @@ fn no_text_that_people_read_stands_in_the_windows_code() {
     for path in all {
         let source = std::fs::read_to_string(&path).unwrap();
         let of_the_window = path.starts_with(root.join("window"));
-        for literal in literals(&source) {
+        for literal in literals(&without_tests(&source)) {
             if is_read(&literal, of_the_window) {
                 let name = path.strip_prefix(&root).unwrap().display();
                 read.push(format!("{name}: {:?} in {:?}", literal.text, literal.calls));
@@ -211,6 +226,27 @@ fn no_text_that_people_read_stands_in_the_windows_code() {
         "put into firewall/view/texts: {}",
         read.join("\n")
     );
+}
+
+#[test]
+fn what_is_compiled_for_tests_alone_is_left_out_and_nothing_else() {
+    for of_tests in [
+        "mod tests;",
+        "mod tests {\n    fn one() {\n        f(\"x\");\n    }\n}",
+        "#[expect(\n    clippy::unwrap_used,\n    reason = \"x\"\n)]\nmod tests {\n}",
+        "/// Model; for tests.\n#[derive(Debug)]\npub struct Model {\n    waiting: u8,\n}",
+        "use view::Model;",
+        "impl Service for Model {\n    fn one(\n        &self,\n    ) -> u8 {\n        7\n    }\n}",
+        "pub fn turn(\n    &self,\n) -> u8 {\n    7\n}",
+    ] {
+        for indent in ["", "    "] {
+            let item = format!("#[cfg(test)]\n{of_tests}").replace('\n', &format!("\n{indent}"));
+            let source =
+                format!("{indent}fn before() {{}}\n{indent}{item}\n{indent}fn after() {{}}\n");
+            let left = format!("{indent}fn before() {{}}\n{indent}fn after() {{}}\n");
+            assert_eq!(without_tests(&source), left, "{source}");
+        }
+    }
 }
 
 #[test]
