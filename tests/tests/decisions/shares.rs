@@ -249,7 +249,7 @@ fn guests(zone: &Protected) -> [Namespace; 2] {
     }
     let way = zone.outside(&format!("ip route add 10.82.0.0/24 via {INSIDE}"));
     assert!(way.status.success(), "{way:?}");
-    [("one", "gb6", 2), ("other", "gb7", 101)].map(|(what, port, host)| {
+    [("one", "gb6", 2, 1), ("other", "gb7", 101, OTHERS)].map(|(what, port, host, addresses)| {
         let guest = Namespace::made(what);
         let there = guest.0.as_str();
         ip(&[
@@ -257,7 +257,7 @@ fn guests(zone: &Protected) -> [Namespace; 2] {
             there,
         ]);
         ip(&["-n", &netns, "link", "set", port, "master", "br7", "up"]);
-        for host in host..host + OTHERS {
+        for host in host..host + addresses {
             let address = format!("10.82.0.{host}/24");
             ip(&["-n", there, "addr", "add", &address, "dev", "gb5"]);
         }
@@ -267,8 +267,8 @@ fn guests(zone: &Protected) -> [Namespace; 2] {
     })
 }
 
-/// Number of addresses that each other guest has.
-const OTHERS: u8 = 8;
+/// Number of addresses that the other guest has.
+const OTHERS: u8 = 100;
 
 fn place_of(guest: &Namespace) -> PathBuf {
     PathBuf::from("/run/netns").join(&guest.0)
@@ -306,6 +306,8 @@ fn whatever_one_guest_floods_others_behind_its_bridge_hear_their_answers() {
             }
         }
     });
+    // What is left of the flood would be counted as an answer, or push one out of a processor's queue.
+    zone.lab.quiet().unwrap();
     let before = zone.ask().stats().unwrap();
     for asker in &askers {
         answers.send_to(b"me", asker).unwrap();
@@ -313,8 +315,9 @@ fn whatever_one_guest_floods_others_behind_its_bridge_hear_their_answers() {
     zone.lab.quiet().unwrap();
     let after = zone.ask().stats().unwrap();
     let heard = after.allowed_forward - before.allowed_forward;
-    // In one of 120 cases another has both of its parts where the one who floods has his.
-    assert!(heard + 2 >= OTHERS.into(), "{heard} of {OTHERS}");
+    // In one of 120 cases another has both of its parts where the one who floods has his: of 100 more than six are lost in one run
+    // of 44,000.
+    assert!(heard + 6 >= OTHERS.into(), "{heard} of {OTHERS}");
 }
 
 #[test]

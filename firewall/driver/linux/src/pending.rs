@@ -39,20 +39,69 @@ pub fn next_slot<const FORWARDS: bool>(quota_owner: u32) -> u32 {
         (quota_owner, None)
     };
     let ring = ring_of(owner);
-    let (cursor, first, slots) = match parts {
-        None => (RING_CURSORS.get(ring), ring * RING as u32, RING as u32),
-        Some(parts) => {
-            let [one, other] = parts.map(|part| ring * PARTS + part);
-            let part = if oldest_ns(other) < oldest_ns(one) {
-                other
-            } else {
-                one
-            };
-            (PART_CURSORS.get(part), part * PART, PART)
-        }
+    let Some(parts) = parts else {
+        let taken = RING_CURSORS
+            .get(ring)
+            .map_or(0, |cursor| add_word(cursor, 1));
+        return ring * RING as u32 + (taken & (RING as u32 - 1));
     };
-    let taken = cursor.map_or(0, |cursor| add_word(cursor, 1));
-    first + (taken & (slots - 1))
+    let [one, other] = parts.map(|part| ring * PARTS + part);
+    let part = if oldest_ns(other) < oldest_ns(one) {
+        other
+    } else {
+        one
+    };
+    let slot = next_slot_of(part);
+    give_way(slot, part, quota_owner);
+    slot
+}
+
+/// Takes the slot of this part of a ring that follows the last one taken.
+#[inline(always)]
+fn next_slot_of(part: u32) -> u32 {
+    let taken = PART_CURSORS
+        .get(part)
+        .map_or(0, |cursor| add_word(cursor, 1));
+    part * PART + (taken & (PART - 1))
+}
+
+/// Moves the connection in this slot to the other part that its own sender may stand in, if that has room. Otherwise
+/// whoever floods a part would push out each connection that others had put there before.
+#[inline(never)]
+fn give_way(slot: u32, part: u32, taker: u32) {
+    let Some(slot_key) = SLOT_KEYS.get_ptr_mut(slot) else {
+        return;
+    };
+    // SAFETY: the map's value, which outlives the program. Nobody else has taken this slot.
+    let slot_key = unsafe { &mut *slot_key };
+    let Some(entry) = PENDING.get_ptr_mut(&*slot_key) else {
+        return;
+    };
+    // SAFETY: the kernel keeps the entry's memory for as long as the program runs, or gives it to another connection that is not
+    // confirmed: that one then keeps its slot until it has been silent for long.
+    let entry = unsafe { &mut *entry };
+    let Some(own) = parts(entry.quota_owner) else {
+        return;
+    };
+    if entry.pending_slot != slot || entry.quota_owner == taker {
+        return;
+    }
+    let [one, other] = own.map(|own| part / PARTS * PARTS + own);
+    let refuge = if part == one { other } else { one };
+    if oldest_ns(refuge) != 0 {
+        return;
+    }
+    let moved = next_slot_of(refuge);
+    let Some(moved_key) = SLOT_KEYS.get_ptr_mut(moved) else {
+        return;
+    };
+    // SAFETY: as above.
+    let moved_key = unsafe { &mut *moved_key };
+    // Another processor may have taken the slot that had room.
+    if moved_key.protocol == NOBODY || !is_pending_at(moved_key, moved) {
+        *moved_key = *slot_key;
+        entry.pending_slot = moved;
+    }
 }
 
 /// Returns the last activity of the connection that makes room next in this part of a ring; 0: there is room.
