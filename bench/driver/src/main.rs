@@ -7,6 +7,7 @@
     reason = "aya's macros write functions without the comments of ours"
 )]
 
+use aya_ebpf::bindings::BPF_RB_NO_WAKEUP;
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, RingBuf};
 use aya_ebpf::helpers::generated::{bpf_ringbuf_reserve, bpf_ringbuf_submit};
 use aya_ebpf::macros::{btf_map, classifier};
@@ -59,20 +60,32 @@ pub fn channel_1024(_: TcContext) -> i32 {
 
 #[classifier]
 pub fn bare_64(_: TcContext) -> i32 {
-    write::<{ size_of::<Short>() / 8 }>();
+    write::<{ size_of::<Short>() / 8 }>(0);
     0
 }
 
 #[classifier]
 pub fn bare_1024(_: TcContext) -> i32 {
-    write::<{ size_of::<Long>() / 8 }>();
+    write::<{ size_of::<Long>() / 8 }>(0);
     0
 }
 
-/// Puts a record of so many words into each ring that has room, and has the kernel wake its reader as it does by itself. Where there is
-/// none it is counted.
+#[classifier]
+pub fn silent_64(_: TcContext) -> i32 {
+    write::<{ size_of::<Short>() / 8 }>(u64::from(BPF_RB_NO_WAKEUP));
+    0
+}
+
+#[classifier]
+pub fn silent_1024(_: TcContext) -> i32 {
+    write::<{ size_of::<Long>() / 8 }>(u64::from(BPF_RB_NO_WAKEUP));
+    0
+}
+
+/// Puts a record of so many words into each ring that has room, submitted with these flags: without any the kernel wakes the reader
+/// as it does by itself. Where there is no room it is counted.
 #[inline(always)]
-fn write<const WORDS: usize>() {
+fn write<const WORDS: usize>(flags: u64) {
     for place in 0..SLOTS as u32 {
         let Some(ring) = BARE.get(place) else { return };
         let ring = core::ptr::from_ref(ring).cast_mut().cast();
@@ -88,7 +101,7 @@ fn write<const WORDS: usize>() {
         // SAFETY: ours until it is submitted, 8-aligned and so many words long; its bytes are the kernel's own initialised memory.
         fill(unsafe { &mut *room.cast::<[u64; WORDS]>() });
         // SAFETY: reserved above, submitted once.
-        unsafe { bpf_ringbuf_submit(room, 0) };
+        unsafe { bpf_ringbuf_submit(room, flags) };
     }
 }
 

@@ -32,7 +32,8 @@ pub fn measure(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
         FIGURE,
         "A driver that only makes records: a program of eBPF that the kernel runs again and again (`BPF_PROG_TEST_RUN`) on one \
          processor; the readers are on another. What it writes for the channel is a record with the channel's header; what it writes \
-         for a bare ring has the same size without one, and is read by libbpf's own consumer. The others have no driver: there a thread \
+         for a bare ring has the same size without one, and is read by libbpf's own consumer, which the kernel wakes for each record that \
+         finds it at the ring's end, whether it sleeps or not: so the limit is also measured with a writer that wakes nobody. The others have no driver: there a thread \
          hands the same bytes to another one, by system calls or, in the queue, by memory alone. No writer waits: what finds no room is \
          lost, and counted. A rate is that of records that were read. Nothing of this is measured under Wine: what \
          [compare-wine.svg](compare-wine.svg) counts are notices by round trips through Wine's server, which say nothing of how fast \
@@ -149,11 +150,17 @@ impl Bench {
         Ok(round)
     }
 
-    /// Into so many bare rings.
-    fn bare(&self, bytes: usize, waits: Waits, rings: usize, writing: Writing) -> Result<Round> {
+    /// Into so many bare rings, by the program that wakes their reader as the kernel does by itself, or by the one that never does.
+    fn bare(
+        &self,
+        (program, bytes): (&str, usize),
+        waits: Waits,
+        rings: usize,
+        writing: Writing,
+    ) -> Result<Round> {
         let rings = self.driver.rings(rings)?;
         let reading = self.consumer.start(READER, waits, &rings.rings)?;
-        let made = self.driver.make(&format!("bare_{bytes}"), writing)?;
+        let made = self.driver.make(&format!("{program}_{bytes}"), writing)?;
         let got = |(place, taken): (usize, Taken)| {
             Ok(Got {
                 records: taken.records,
@@ -199,16 +206,20 @@ fn one_app(
     let made = Writing::Flood(setting.choose(1_000_000, 400_000));
     let handed = setting.choose(300_000, 100_000);
     let channel = |pace| move |bytes| bench.channel(bytes, pace, 1, made);
-    let bare = |waits| move |bytes| bench.bare(bytes, waits, 1, made);
+    let bare = |program, waits| move |bytes| bench.bare((program, bytes), waits, 1, made);
     let mut all = [
         Competitor::new("channel", channel(Pace::default())),
         Competitor::new(
             "bare ring, libbpf's consumer that sleeps",
-            bare(Waits::Poll),
+            bare("bare", Waits::Poll),
         ),
         Competitor::new(
             "bare ring, libbpf's consumer that never sleeps",
-            bare(Waits::Busy),
+            bare("bare", Waits::Busy),
+        ),
+        Competitor::new(
+            "bare ring that wakes nobody, libbpf's consumer that never sleeps",
+            bare("silent", Waits::Busy),
         ),
         Competitor::new("channel, each record wakes", channel(Pace::Prompt)),
         Competitor::new("channel, spinning", channel(Pace::Spin(Duration::MAX))),
@@ -231,18 +242,19 @@ fn one_app(
             }
         }
     }
-    let [ours, poll, busy, _, _, _, pipe, datagrams] = &all;
+    let [ours, poll, busy, silent, _, _, _, pipe, datagrams] = &all;
     for (size, id) in ["channel_bare_64", "channel_bare_1024"]
         .into_iter()
         .enumerate()
     {
         let rate = |way: &Competitor<'_>| way.each(size, |round| round.rate);
-        // The limit is the faster of its two ways, round by round.
-        let limit: Vec<f64> = rate(poll)
-            .iter()
-            .zip(rate(busy))
-            .map(|(poll, busy)| poll.max(busy))
-            .collect();
+        // The limit is the fastest of its ways, round by round.
+        let mut limit = rate(poll);
+        for way in [busy, silent] {
+            for (limit, rate) in limit.iter_mut().zip(rate(way)) {
+                *limit = limit.max(rate);
+            }
+        }
         book.put(id, &in_percent(&rate(ours), &limit));
     }
     let against = |way: &Competitor<'_>| {
@@ -337,7 +349,7 @@ fn many_apps(
             for _ in 0..setting.choose(3, 2) {
                 for (pair, writing) in [(&mut pair, flood), (&mut steady, beat)] {
                     let ours = bench.channel(bytes, Pace::default(), apps, writing)?;
-                    let theirs = bench.bare(bytes, Waits::Poll, apps, writing)?;
+                    let theirs = bench.bare(("bare", bytes), Waits::Poll, apps, writing)?;
                     unaccounted.extend([ours.unaccounted, theirs.unaccounted]);
                     pair.ours.push(ours);
                     pair.theirs.push(theirs);

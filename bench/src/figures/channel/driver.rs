@@ -23,7 +23,14 @@ pub const RING: u32 = 1 << 20;
 /// Kind of the driver's records.
 const RECORD: Kind = Kind::new::<0>();
 /// The programs that make a record each time they are run.
-const PROGRAMS: [&str; 4] = ["channel_64", "channel_1024", "bare_64", "bare_1024"];
+const PROGRAMS: [&str; 6] = [
+    "channel_64",
+    "channel_1024",
+    "bare_64",
+    "bare_1024",
+    "silent_64",
+    "silent_1024",
+];
 const BARE: &str = "BARE";
 const LOST: &str = "LOST";
 
