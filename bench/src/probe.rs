@@ -137,7 +137,7 @@ pub struct Stopwatch {
     _standing: [(Program, Vec<OwnedFd>); 2],
 }
 
-/// Whatever takes longer was interrupted by another program.
+/// The longest that a program takes: what took longer was interrupted by another program.
 const INTERRUPTED_NS: i32 = 500_000;
 
 impl Stopwatch {

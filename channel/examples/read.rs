@@ -18,7 +18,7 @@ pub fn read(device: &str) -> Result<Ending, Error> {
     }
 }
 
-/// Whatever the driver's records are about, prints their headers.
+/// Prints the headers of a driver's records, whatever these are about.
 pub fn main() {
     let Some(device) = std::env::args().nth(1) else {
         return eprintln!("which device?");

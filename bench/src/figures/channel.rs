@@ -17,7 +17,7 @@ use driver::{Driver, Made, Writing};
 use std::time::Duration;
 
 const FIGURE: &str = "channel";
-/// Whoever writes is on processor 0.
+/// The readers' processor; the writer is on 0.
 const READER: usize = 1;
 /// Bytes of a record, header included.
 const SIZES: [usize; 2] = [64, 1024];

@@ -16,7 +16,7 @@ pub struct Results<W: Write> {
     to: BufWriter<Reader<W>>,
 }
 
-/// Whoever reads.
+/// The reader of an output.
 struct Reader<W> {
     to: W,
     /// `true` if the writer gets an error, once, when nobody reads any more.

@@ -276,7 +276,7 @@ impl Dice {
     }
 }
 
-/// Whatever a file of another firewall holds, of whichever kind it is said to be: there is an answer, and a rule file that is printed is
+/// Imports files of other firewalls that were spoilt, as each kind: there is an answer, and a rule file that is printed is
 /// one that is taken.
 #[test]
 fn no_export_however_wrong_makes_an_import_panic_or_print_what_is_no_rule_file() {

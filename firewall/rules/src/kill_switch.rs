@@ -21,7 +21,8 @@ const LOOKED_AT: usize = 64;
 /// A device that no rule names: no name begins with a zero.
 const OTHER: [u64; 2] = [0, 1];
 
-/// How the names of bridges and devices begin that lead to guests, as Docker, Podman, libvirt, LXC, Incus and Kubernetes call them.
+/// The beginnings of the names of bridges and devices that lead to guests, as Docker, Podman, libvirt, LXC, Incus and
+/// Kubernetes call them.
 const OF_GUESTS: [&str; 10] = [
     GUESTS_WORD,
     "docker",
@@ -57,7 +58,7 @@ pub(crate) fn warnings(file: &str, rules: &[Rule], defaults: &Defaults) -> Vec<F
     found
 }
 
-/// What refuses this machine's own packets, but by some devices.
+/// Rules that refuse this machine's own packets, but by some devices.
 struct KillSwitch<'a> {
     version: u8,
     devices: Devices<'a>,
@@ -121,7 +122,7 @@ impl<'a> KillSwitch<'a> {
         found
     }
 
-    /// Whether a rule lets what is forwarded out to anywhere, by whichever device.
+    /// Returns whether a rule lets what is forwarded out to anywhere, by whichever device.
     fn lets_out(&self, rule: &Rule) -> bool {
         let RuleKeys {
             direction,
@@ -151,7 +152,7 @@ impl<'a> KillSwitch<'a> {
             && compile::can_be(rule, self.version)
     }
 
-    /// Who comes in by the tunnel is no guest of this machine's.
+    /// Returns whether a device is one by which the machine's own packets leave: who comes in by the tunnel is no guest.
     fn is_way_out(&self, word: &str) -> bool {
         match &self.devices {
             Devices::Only(open) => open.contains(&word),
@@ -159,7 +160,7 @@ impl<'a> KillSwitch<'a> {
         }
     }
 
-    /// Whether those before leave it a way out by a device that is refused to this machine's own packets.
+    /// Returns whether the rules before it leave a rule a way out by a device that is refused to this machine's own packets.
     fn is_left_a_way(&self, rule: Option<&Rule>, before: &[&Rule]) -> bool {
         let devices: Vec<_> = match &self.devices {
             Devices::Only(_) => vec![OTHER],
@@ -222,7 +223,7 @@ impl<'a> KillSwitch<'a> {
     }
 }
 
-/// What becomes of what this machine sends to anywhere by one device.
+/// The fate of what this machine sends to anywhere by one device.
 struct Course {
     verdict: Verdict,
     /// Something more narrow is let out before that.
@@ -267,12 +268,12 @@ fn is_of(rule: &Rule, direction: Direction) -> bool {
     rule.direction.is_none_or(|only| only == direction)
 }
 
-/// Whether a rule takes all of TCP, as far as devices go.
+/// Returns whether a rule takes all of TCP, as far as devices go.
 fn takes_all(rule: &Rule, version: u8) -> bool {
     rule.ports.is_empty() && rule.source_ports.is_empty() && takes_anywhere(rule, version)
 }
 
-/// Whether a rule takes TCP of anybody to anywhere, at some port.
+/// Returns whether a rule takes TCP of anybody to anywhere, at some port.
 fn takes_anywhere(rule: &Rule, version: u8) -> bool {
     let RuleKeys {
         direction: _,
@@ -296,7 +297,7 @@ fn takes_anywhere(rule: &Rule, version: u8) -> bool {
         && programs.is_empty()
 }
 
-/// Whether an end that takes these addresses and sets takes all addresses of a version.
+/// Returns whether an end that takes these addresses and sets takes all addresses of a version.
 fn any_address(addresses: &[Addresses], sets: &[u32], version: u8) -> bool {
     let whole = |addresses: &Addresses| match version {
         4 => addresses.v4() == Some((0, u32::MAX)),

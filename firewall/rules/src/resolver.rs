@@ -20,7 +20,7 @@ pub trait Resolver {
         ))
     }
 
-    /// What a set's file is now: another mark once it is another one, or was written to. `None`: that can't be told.
+    /// Returns a mark of a set's file: another one once it is another file, or was written to. `None`: that can't be told.
     fn set_file_mark(&self, _path: &str) -> Option<FileMark> {
         None
     }
@@ -65,12 +65,13 @@ pub struct SetFile {
     pub trouble: Option<String>,
 }
 
-/// What a file is, without its bytes: which one, how long, when it was written to. One that is not there has a mark too.
+/// The identity of a file without its bytes: which one, how long, when it was written to. One that is not there has a
+/// mark too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileMark(Vec<Option<FileStamp>>);
 
-/// What a system says of a file: its device and number there, its length, and when its bytes and what is kept beside them were changed last,
-/// in seconds and nanoseconds.
+/// A system's account of a file: its device and number there, its length, and when its bytes and what is kept beside
+/// them were changed last, in seconds and nanoseconds.
 pub type FileStamp = [i64; 7];
 
 impl FileMark {

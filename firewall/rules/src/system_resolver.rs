@@ -121,8 +121,8 @@ impl Resolver for SystemResolver {
     }
 }
 
-/// What the file at this path is now. `None`: it can't be looked at, or it was written to just now: what is written there next may have
-/// the same time.
+/// Returns a mark of the file at this path. `None`: it can't be looked at, or it was written to just now: what is
+/// written there next may have the same time.
 #[must_use]
 pub fn file_mark(path: &Path) -> Option<FileMark> {
     match path.metadata() {

@@ -56,20 +56,20 @@ pub struct Tried {
     pub url: String,
     /// Time of the try, in seconds since 1970.
     pub tried: u64,
-    /// Why there is no new copy; none: there is one, or the last is the newest.
+    /// The reason why there is no new copy; none: there is one, or the last is the newest.
     pub failed: Option<FetchFailure>,
 }
 
-/// Why there is no new copy.
+/// A reason why there is no new copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchFailure {
-    /// What it is.
+    /// The kind of the failure.
     pub kind: FetchFailureKind,
-    /// How much, or what a server or the system says of it, if there is more to say.
+    /// Details, if there are any: how much, or what a server or the system says of it.
     pub detail: Option<String>,
 }
 
-/// What can keep a list from being fetched.
+/// A kind of failure that can keep a list from being fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FetchFailureKind {
@@ -93,7 +93,7 @@ pub enum FetchFailureKind {
     NotWritten,
     /// There is nobody who could vouch for a server.
     NoRoots,
-    /// What else the system, or TLS, says.
+    /// Anything else that the system, or TLS, says.
     #[serde(other)]
     Other,
 }

@@ -46,7 +46,7 @@ extern "C" fn gatebell_may_be_answer(flow: *const PacketHeaders) -> u32 {
     may_be_answer(flow).into()
 }
 
-/// Whatever the rules say of an answer, it passes, and no rule has decided that.
+/// Lets an answer pass whatever the rules say of it; no rule has decided that.
 ///
 /// A global function for the verifier: it is checked by itself, whatever its callers know.
 #[unsafe(no_mangle)]

@@ -16,7 +16,7 @@ const FAMILY_NUMBER: u16 = 1;
 const FAMILY_NAME: u16 = 2;
 const VERSION: u8 = 1;
 
-/// What wireless devices are asked, and attributes of one.
+/// The kernel's family of messages about wireless devices, its request for one, and attributes of one.
 const WIRELESS: &[u8] = b"nl80211\0";
 const GET_DEVICE: u8 = 5;
 const DEVICE: u16 = 3;
@@ -48,7 +48,7 @@ fn asked(socket: &Socket, device: u32) -> Result<WirelessNetwork, RoutesUnknown>
     Ok(ssid.map_or(WirelessNetwork::None, WirelessNetwork::In))
 }
 
-/// What the kernel answers to this question; none: it knows nothing of that kind.
+/// Returns the kernel's answer to this question; none: it knows nothing of that kind.
 fn answer<T>(
     socket: &Socket,
     kind: u16,
@@ -101,7 +101,7 @@ mod tests {
     /// The number that the family of wireless devices has here.
     const NUMBER: u16 = 0x1c;
 
-    /// What the kernel says: a kind, and what it is about.
+    /// A message of the kernel's: a kind, and what it is about.
     type Said = (u16, Vec<u8>);
 
     fn with_attribute(command: u8, attribute: u16, value: &[u8]) -> Vec<u8> {
@@ -128,8 +128,8 @@ mod tests {
         (libc::NLMSG_ERROR as u16, body)
     }
 
-    /// What is known of the device 3 where the kernel says this. There are no wireless devices here: it is a stand-in for the kernel,
-    /// which takes the very questions that it would take and no others.
+    /// Returns the wireless network of the device 3 where the kernel says this. There are no wireless devices here: it is
+    /// a stand-in for the kernel, which takes the very questions that it would take and no others.
     fn known(said: &[Said]) -> Result<WirelessNetwork, RoutesUnknown> {
         let (kernel, us) = socketpair(
             AddressFamily::Unix,

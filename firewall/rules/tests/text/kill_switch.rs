@@ -1,4 +1,4 @@
-//! Whether rules that let guests out go past those that refuse what the machine itself sends.
+//! Warnings of rules that let guests out past those that refuse what the machine itself sends.
 
 use super::*;
 
@@ -7,11 +7,11 @@ const PACKAGED: &str = include_str!("../../../../package/gatebell/rules.toml");
 /// A default that blocks, and a way out by a tunnel.
 const SWITCH: &str = "[default]\ninbound='block'\noutbound='block'\n\
     [[rule]]\nid='by-the-tunnel'\naction='allow'\ndirection='out'\ninterface='wg0'\n";
-/// What lets guests out by any device, as it is packaged.
+/// The rule that lets guests out by any device, as it is packaged.
 const GUESTS: &str =
     "[[rule]]\nid='guests-out'\naction='allow'\ndirection='forward'\ninterface='@guests'\n";
 
-/// What is said of rules of guests' that go past a kill switch.
+/// Returns the warnings of rules of guests' that go past a kill switch.
 fn said(text: &str) -> Vec<String> {
     let rules = parse("rules.toml", text, &here()).unwrap();
     let all = rules.warnings().iter();
@@ -23,7 +23,7 @@ fn rule(id: &str, keys: &str) -> String {
     format!("[[rule]]\nid='{id}'\n{keys}\n")
 }
 
-/// What the machine's own packets are let out by and refused by, in the ways in which people write it.
+/// Returns rules that let the machine's own packets out or refuse them, in the ways in which people write them.
 fn switches() -> Vec<String> {
     let exceptions = [
         "action='allow'\ndirection='out'\nprotocol='udp'\ndestination='192.0.2.1'\nports=51820",
