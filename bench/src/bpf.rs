@@ -1,5 +1,5 @@
-//! Programs of a few instructions that stand in the IP stack, to be measured by and to be measured beside. The one place with a system
-//! call of our own, because no library loads bare instructions or attaches to netfilter.
+//! Programs of a few instructions that stand in the IP stack, to be measured by and to be measured beside. The one
+//! place with a system call of our own, because no library loads bare instructions or attaches to netfilter.
 #![expect(
     unsafe_code,
     reason = "the system call bpf() and its descriptors; see above"
@@ -152,8 +152,8 @@ struct TestRun {
     mean_ns: u32,
 }
 
-/// Runs a program that classifies packets so many times, one after the other, on this thread's processor. Returns how long one run
-/// took, the mean of all, in whole nanoseconds.
+/// Runs a program that classifies packets so many times, one after the other, on this thread's processor. Returns how
+/// long one run took, the mean of all, in whole nanoseconds.
 pub fn run(program: BorrowedFd<'_>, times: u32) -> Result<Duration> {
     // What a frame has to have.
     let packet = [0_u8; 64];

@@ -1,5 +1,5 @@
-//! A display without a screen, whose picture lies in a file: what a person would see is read there, from outside of every
-//! program.
+//! A display without a screen, whose picture lies in a file: what a person would see is read there,
+//! from outside of every program.
 
 use crate::gatebell::now_ns;
 use crate::ground::Server;
@@ -70,7 +70,8 @@ impl Display {
             .context("the window shows nothing")
     }
 
-    /// Waits until these lines are others than they were; when that was seen first, on the records' clock. None: they stay.
+    /// Waits until these lines are others than they were; when that was seen first,
+    /// on the records' clock. None: they stay.
     pub fn change(&self, before: &[u8], lines: &Range<u64>, most: Duration) -> Result<Option<u64>> {
         self.look(lines, most, |seen| seen != before)
     }

@@ -1,4 +1,5 @@
-//! gatebell-figures: measures Gatebell and others beside it, in one run; `cargo xtask figures` builds what it needs and starts it.
+//! gatebell-figures: measures Gatebell and others beside it, in one run;
+//! `cargo xtask figures` builds what it needs and starts it.
 //!
 //! It may depend on `channel`, `channel_abi`, `firewall_abi`, `control` and what a kernel and a desktop offer.
 //!

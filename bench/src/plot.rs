@@ -1,4 +1,5 @@
-//! A drawing of points, as SVG: ranges of something on a logarithmic scale, against shares of one, in panels side by side.
+//! A drawing of points, as SVG: ranges of something on a logarithmic scale,
+//! against shares of one, in panels side by side.
 
 use std::fmt::Write;
 

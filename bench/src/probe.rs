@@ -114,7 +114,8 @@ impl Costs {
         Ok(mean(names)? - mean(&[EMPTY])?)
     }
 
-    /// The runs and the nanoseconds of each program that ran, the dearest first; of the empty one's the same number of runs is left out.
+    /// The runs and the nanoseconds of each program that ran, the dearest first;
+    /// of the empty one's the same number of runs is left out.
     pub fn each(&self) -> Vec<(&str, f64, f64)> {
         let empty = self.0.get(EMPTY).copied().unwrap_or_default();
         let nothing = empty.ns / empty.runs.max(1.0);
@@ -130,7 +131,8 @@ impl Costs {
     }
 }
 
-/// Two programs in the zone's IP stack: the first notes when a packet of IPv4 comes by, the second how long ago that was.
+/// Two programs in the zone's IP stack: the first notes when a packet of IPv4 comes by,
+/// the second how long ago that was.
 pub struct Stopwatch {
     numbers: Numbers,
     processors: u32,
@@ -197,7 +199,8 @@ fn stand<const PLACES: usize>(
     })?)
 }
 
-/// `r6` is this processor's numbers, of the map with this descriptor; where there are none, it goes on behind `left` more instructions.
+/// `r6` is this processor's numbers, of the map with this descriptor; where there are none,
+/// it goes on behind `left` more instructions.
 fn find(map: i32, left: i16) -> [Instruction; 9] {
     const fn of(code: u8, to: u8, from: u8, offset: i16, number: i32) -> Instruction {
         Instruction::of(code, to, from, offset, number)

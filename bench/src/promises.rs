@@ -1,4 +1,5 @@
-//! Every figure that is promised: its target, and what was predicted before it was measured first. Targets are not moved.
+//! Every figure that is promised: its target, and what was predicted before it was measured
+//! first. Targets are not moved.
 
 use crate::statistics::Spread;
 use serde::Serialize;

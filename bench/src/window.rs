@@ -1,4 +1,5 @@
-//! The window, on a display and a desktop's bus of its own, as a person has it: nothing in it knows that it is measured.
+//! The window, on a display and a desktop's bus of its own, as a person has it:
+//! nothing in it knows that it is measured.
 
 use crate::desktop::Desktop;
 use crate::display::Display;

@@ -7,7 +7,8 @@ use std::time::Duration;
 /// An [`Attachment`] for async code: on Linux in tokio, whose runtime watches the attachment's descriptor; on Windows
 /// in any runtime, woken by a wait that is registered with the system's thread pool. Dropped, it is detached.
 ///
-/// Each signal wakes it ([`Pace::Prompt`]): an app that would rather let records gather sleeps between two waits, by its runtime's own timer.
+/// Each signal wakes it ([`Pace::Prompt`]): an app that would rather let records gather sleeps between two
+/// waits, by its runtime's own timer.
 ///
 /// ```no_run
 /// use channel::{Ending, Error, Mask, Wake};
@@ -33,7 +34,8 @@ impl Attachment {
     /// Turns the attachment into one whose waits are awaited.
     ///
     /// # Errors
-    /// [`Error::System`] if this machine's kernel can't watch for its signal; on Linux also outside a runtime of tokio's.
+    /// [`Error::System`] if this machine's kernel can't watch for its signal;
+    /// on Linux also outside a runtime of tokio's.
     ///
     /// # Panics
     /// On Linux, in a runtime of tokio's that was built without `enable_io`: tokio itself does.

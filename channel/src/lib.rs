@@ -2,8 +2,8 @@
 //!
 //! # For who works on it
 //!
-//! It may depend on `channel_abi` and on what a kernel offers: `libc`, `windows-sys`, `aya`; with the feature `async` on Linux on
-//! `tokio`; on nothing of the firewall.
+//! It may depend on `channel_abi` and on what a kernel offers: `libc`, `windows-sys`, `aya`; with the feature `async`
+//! on Linux on `tokio`; on nothing of the firewall.
 //!
 //! Rules that hold here:
 //! - One API ([`Device`], [`Event`], [`Attachment`]) with three backings behind [`System`]: Linux, Windows, and a
@@ -11,8 +11,8 @@
 //! - Each side counts for itself, and what an app was not told of is counted by cause (I1 to I5: see
 //!   ARCHITECTURE.md).
 //! - Bytes from the other side of the boundary are untrusted until `channel_abi` has made a type of them.
-//! - `unsafe` stays in `sys/`, in `server/`, in `driver/ebpf.rs` and in `driver/wdm/`; and in `ring.rs` at one place, where it lends a
-//!   record.
+//! - `unsafe` stays in `sys/`, in `server/`, in `driver/ebpf.rs` and in `driver/wdm/`;
+//!   and in `ring.rs` at one place, where it lends a record.
 //! - A memory ordering that a promise rests on has its name in `orderings.rs`, and a test that fails without it.
 #![cfg_attr(not(feature = "app"), no_std)]
 // So that it stays so for whoever uses it. The driver's half alone has nobody who prints it.

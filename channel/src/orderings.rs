@@ -1,8 +1,8 @@
 //! The memory orderings that promises rest on, each by its name.
 //!
-//! A name is used wherever that ordering is, in the code that ships and in the models that loom explores. There one of them can be
-//! weakened from outside (`GATEBELL_WEAKEN=NAME`), which is how `cargo xtask prove` sees a test fail for each. One whose weakening no
-//! test sees is not needed, or not proven; both are wrong.
+//! A name is used wherever that ordering is, in the code that ships and in the models that loom explores. There one of
+//! them can be weakened from outside (`GATEBELL_WEAKEN=NAME`), which is how `cargo xtask prove` sees a test fail for
+//! each. One whose weakening no test sees is not needed, or not proven; both are wrong.
 
 use crate::sync::atomic::Ordering;
 

@@ -3,8 +3,8 @@
 //!
 //! The kernel's half is `kernel/bpf/ringbuf.c`. A record is an 8-byte header, whose first word is the length with two
 //! flags, and its bytes, rounded up to 8. The kernel *reserves* under a lock (writes the header as busy, moves the
-//! producer's position) and *commits* by exchanging the header's word; then it wakes the reader, but only if the reader's
-//! position is the very record that it committed: that is how it knows that the reader had caught up.
+//! producer's position) and *commits* by exchanging the header's word; then it wakes the reader, but only if the
+//! reader's position is the very record that it committed: that is how it knows that the reader had caught up.
 
 use crate::orderings;
 use crate::sync::atomic::{Ordering, fence};
@@ -37,8 +37,8 @@ pub trait Memory {
     /// Lends the `length` bytes that follow the header at `offset`, where they lie. They start at a multiple of 8.
     ///
     /// # Safety
-    /// [`Memory::header`] has said that a record of this length is committed there, it lies within what is in use, and nobody moves the
-    /// reader's position past it before `read` has returned: until then the kernel leaves it alone.
+    /// [`Memory::header`] has said that a record of this length is committed there, it lies within what is in use, and
+    /// nobody moves the reader's position past it before `read` has returned: until then the kernel leaves it alone.
     unsafe fn lend<R>(&mut self, offset: u64, length: usize, read: impl FnOnce(&[u8]) -> R) -> R;
     /// Issues the fence between the store of the reader's position and the next look at the kernel's:
     /// [`orderings::reader_looks_again`]. A release store alone lets both miss.
@@ -50,7 +50,8 @@ pub trait Memory {
 /// Reads the driver's ledger of an app, word by word while the driver goes on writing it: `word` loads the word at an
 /// offset in bytes.
 ///
-/// Each number is exact for itself; all together once the driver is quiet, and from the tombstone on, which is looked at first.
+/// Each number is exact for itself; all together once the driver is quiet,
+/// and from the tombstone on, which is looked at first.
 pub fn read_ledger(word: impl Fn(usize, Ordering) -> u64) -> Ledger {
     let mut ledger = Ledger::ZERO;
     ledger.ended = word(offset_of!(Ledger, ended), orderings::reader_sees_the_end());
@@ -133,7 +134,8 @@ impl<M: Memory, const LONGEST: usize> Reader<M, LONGEST> {
     /// the reader here. When nothing is left, the next commit wakes the reader.
     ///
     /// # Errors
-    /// What `each` returns, and a [`Lie`] of the other side's; the reader then stands behind the last record handed over.
+    /// What `each` returns, and a [`Lie`] of the other side's; the reader then stands
+    /// behind the last record handed over.
     pub fn drain<E: From<Lie>>(
         &mut self,
         mut each: impl FnMut(&[u8]) -> Result<Step, E>,
@@ -229,8 +231,8 @@ impl<M: Memory, const LONGEST: usize> Reader<M, LONGEST> {
                     }
                     let before = core::mem::replace(&mut self.position, next);
                     let offset = self.offset(before);
-                    // SAFETY: `look` has found it committed, within what is in use. The memory is this reader's alone, and only `tell`
-                    // moves the position that the kernel sees, after the record is not read any more.
+                    // SAFETY: `look` has found it committed, within what is in use. The memory is this reader's alone,
+                    // and only `tell` moves the position that the kernel sees, after the record is not read any more.
                     let step = unsafe { self.memory.lend(offset, length, &mut *each) }?;
                     match step {
                         Step::Next => self.advance(next),

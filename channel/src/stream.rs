@@ -35,8 +35,8 @@ pub struct Lost {
 
 /// A record, checked: its header is whole and true to its length and kind.
 ///
-/// It is lent where it lies: on Linux in the ring itself, elsewhere where a request to the driver has put it. The next drain, or the next
-/// record, may take its place, so nothing of it outlives the call that it is handed to:
+/// It is lent where it lies: on Linux in the ring itself, elsewhere where a request to the driver has put it. The next
+/// drain, or the next record, may take its place, so nothing of it outlives the call that it is handed to:
 ///
 /// ```compile_fail,E0521
 /// # use channel::{Error, Item};
@@ -132,7 +132,8 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Takes a record in: first the losses that it tells of, then the record. A stop at a loss leaves the record where it is.
+    /// Takes a record in: first the losses that it tells of, then the record.
+    /// A stop at a loss leaves the record where it is.
     pub fn take<'a>(
         &mut self,
         record: Record<'a>,

@@ -1,7 +1,7 @@
 //! Work that a timer repeats, as the WDM driver does it, beside files that are closed and others that begin.
 //!
-//! The model of the kernel is as strict as NT: a file that was closed is touched by no tick any more (loom fails where it is), and a timer
-//! that nobody has anything for is not left armed.
+//! The model of the kernel is as strict as NT: a file that was closed is touched by no tick any more (loom fails where
+//! it is), and a timer that nobody has anything for is not left armed.
 #![cfg(loom)]
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 

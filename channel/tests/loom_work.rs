@@ -1,7 +1,8 @@
-//! Requests that take time, as the WDM driver works on them, beside whoever cancels them and whoever unloads the driver.
+//! Requests that take time, as the WDM driver works on them, beside whoever cancels them
+//! and whoever unloads the driver.
 //!
-//! The model of the kernel is as strict as NT: a request that was completed and a driver that was unloaded are touched by nobody any more
-//! (loom fails where they are), and a request is completed once.
+//! The model of the kernel is as strict as NT: a request that was completed and a driver that was unloaded are touched
+//! by nobody any more (loom fails where they are), and a request is completed once.
 #![cfg(loom)]
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 

@@ -1,12 +1,13 @@
-//! The WDM half as it ships, on a model of NT that holds each call of the kernel's to NT's rules: what Driver Verifier would stop a machine
-//! for, on any host.
+//! The WDM half as it ships, on a model of NT that holds each call of the kernel's to NT's rules: what Driver Verifier
+//! would stop a machine for, on any host.
 //!
-//! `nt/imports.rs` is every function that a driver of ours imports, with its highest interrupt level; `nt/kernel.rs` what must be balanced when
-//! the driver is gone (pool with its tags, references, handles, tokens, timers, threads, callbacks, links, devices), and the order of
-//! locks; `nt/io.rs` the rules of requests, with CLEANUP beside those that run. Each call that can fail fails once, at each place.
+//! `nt/imports.rs` is every function that a driver of ours imports, with its highest interrupt level; `nt/kernel.rs`
+//! what must be balanced when the driver is gone (pool with its tags, references, handles, tokens, timers, threads,
+//! callbacks, links, devices), and the order of locks; `nt/io.rs` the rules of requests, with CLEANUP beside those that
+//! run. Each call that can fail fails once, at each place.
 //!
-//! What it can't show: the orders of threads are those that come (`loom_work.rs` explores those of requests); interrupts interrupt nobody,
-//! pages do not go away, and what the documentation does not say is not in it.
+//! What it can't show: the orders of threads are those that come (`loom_work.rs` explores those of requests);
+//! interrupts interrupt nobody, pages do not go away, and what the documentation does not say is not in it.
 #![cfg(not(any(loom, shuttle)))]
 #![expect(clippy::expect_used, reason = "a test may fail")]
 

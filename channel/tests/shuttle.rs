@@ -1,7 +1,8 @@
 //! Runs several producers at once, in orders that chance chooses: loom can't go through these to the end.
 //!
-//! `RUSTFLAGS="--cfg shuttle" cargo test -p gatebell-channel --release --test shuttle`. Shuttle takes each access for sequentially
-//! consistent: orderings are loom's matter. A lost signal shows as a deadlock, which it reports with the schedule that led there.
+//! `RUSTFLAGS="--cfg shuttle" cargo test -p gatebell-channel --release --test shuttle`. Shuttle takes each access for
+//! sequentially consistent: orderings are loom's matter. A lost signal shows as a deadlock,
+//! which it reports with the schedule that led there.
 #![cfg(shuttle)]
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 

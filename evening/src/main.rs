@@ -1,16 +1,18 @@
-//! gatebell-evening: an evening at a machine whose firewall asks about whatever goes out. `cargo xtask evening` builds what it needs and
-//! starts it.
+//! gatebell-evening: an evening at a machine whose firewall asks about whatever goes out.
+//! `cargo xtask evening` builds what it needs and starts it.
 //!
-//! Real programs of two users run in a lab (curl, apt, ssh, a browser's and a torrent's load), by both versions of IP, and each user answers
-//! at a `gatebell ask` of their own. It counts what a person has of it: questions, keys, how long a connection takes once it is answered,
-//! and which hang.
+//! Real programs of two users run in a lab (curl, apt, ssh, a browser's and a torrent's load), by both versions of IP,
+//! and each user answers at a `gatebell ask` of their own. It counts what a person has of it: questions, keys, how long
+//! a connection takes once it is answered, and which hang.
 //!
-//! It is a crate by itself, which an ordinary build leaves out: it is no test (it takes as long as it is told) and measures no speed, so
-//! neither `tests/` nor `bench/` is its place; what can be wrong in its counting is in `account.rs`, without kernel or clock.
+//! It is a crate by itself, which an ordinary build leaves out: it is no test (it takes as long as it is told) and
+//! measures no speed, so neither `tests/` nor `bench/` is its place; what can be wrong in its counting is in
+//! `account.rs`, without kernel or clock.
 //!
 //! Rules that hold here:
 //! - What is counted is what somebody saw: the command line's own words, the kernel's own list of sockets.
-//! - Every program is bounded in time. What is touched was made here: namespaces, control groups, files in the lab's folder.
+//! - Every program is bounded in time. What is touched was made here: namespaces,
+//!   control groups, files in the lab's folder.
 #![cfg(target_os = "linux")]
 
 mod account;

@@ -1,7 +1,8 @@
-//! Somebody who sits at `gatebell ask` in a terminal: reads what is shown, thinks for a moment, and presses the keys that a person would.
+//! Somebody who sits at `gatebell ask` in a terminal: reads what is shown, thinks for a moment,
+//! and presses the keys that a person would.
 //!
-//! It is the command line itself, run as that user, on a terminal of its own: it prints what people read, and its terminal shows what is
-//! typed. A person reads the question at the bottom, which is the one that a line answers.
+//! It is the command line itself, run as that user, on a terminal of its own: it prints what people read, and its
+//! terminal shows what is typed. A person reads the question at the bottom, which is the one that a line answers.
 
 use crate::account::{Answer, Place, Question, Width};
 use crate::clock::Clock;

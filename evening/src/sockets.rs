@@ -1,4 +1,5 @@
-//! The zone's TCP connections that wait, as the kernel lists them: whatever program it is, and however it tells its user.
+//! The zone's TCP connections that wait, as the kernel lists them: whatever program it is,
+//! and however it tells its user.
 
 use crate::account::{Connect, End, Place};
 use crate::clock::Clock;

@@ -43,8 +43,8 @@ pub struct Programs {
     pub driver: PathBuf,
 }
 
-/// The rules: everything that goes out is asked about, but for DNS, without which no program gets as far as to go anywhere.
-/// Nobody's files name the lab's resolver, so a set believes it.
+/// The rules: everything that goes out is asked about, but for DNS, without which no program gets as far as to go
+/// anywhere. Nobody's files name the lab's resolver, so a set believes it.
 fn rules() -> String {
     format!(
         "[default]\ninbound = \"block\"\noutbound = \"ask\"\nanswer_within = {}\n\
@@ -96,8 +96,8 @@ impl Stage {
         Ok(stage)
     }
 
-    /// A program of the zone that this user runs, which finds names by the lab's resolver, and no file or variable of this machine's that
-    /// says where else to look.
+    /// A program of the zone that this user runs, which finds names by the lab's resolver, and no file or variable of
+    /// this machine's that says where else to look.
     pub fn inside(&self, user: User, program: &[&str]) -> Command {
         let folder = self.lab.folder().join("etc");
         let folder = folder.to_string_lossy().into_owned();
@@ -182,7 +182,8 @@ impl Stage {
     }
 }
 
-/// Takes from a program what whoever started the evening has in the environment: a proxy would be gone to in place of the lab.
+/// Takes from a program what whoever started the evening has in the environment:
+/// a proxy would be gone to in place of the lab.
 fn of_nobody(command: &mut Command, home: &Path) {
     command.env_clear().env("PATH", PATH).env("HOME", home);
 }

@@ -1,7 +1,8 @@
 //! Parts that the fuzz targets share: the bytes that a fuzzer gives, taken apart, and a resolver for rules.
 //!
-//! Each file in `targets/` is a program that is fed any bytes at all, guided by what they reach. It asserts what holds for
-//! all of them; that nothing panics, overflows or hangs goes without saying. `cargo xtask fuzz` builds and runs them.
+//! Each file in `targets/` is a program that is fed any bytes at all, guided by what they reach. It asserts what holds
+//! for all of them; that nothing panics, overflows or hangs goes without saying.
+//! `cargo xtask fuzz` builds and runs them.
 #![forbid(unsafe_code)]
 
 use rules::{Resolver, SetFile};

@@ -267,7 +267,8 @@ impl Lab {
         };
         let outbound = "  tcp dport 23 counter name blocked accept\n  udp dport 9 counter name blocked accept\n  \
                         counter name allowed\n";
-        // Who is of which group is said to routers alone: the zone's stack delivers that to nobody, and the driver does not see it.
+        // Who is of which group is said to routers alone: the zone's stack delivers that to nobody,
+        // and the driver does not see it.
         let inbound = "  icmpv6 type 143 ip6 daddr ff02::16 accept\n  tcp dport 8080 counter name allowed accept\n  \
                        icmp type echo-request counter name allowed accept\n  \
                        icmpv6 type { 128, 133, 134, 135, 136, 143 } counter name allowed accept\n  \

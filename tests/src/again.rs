@@ -11,9 +11,10 @@ pub const USER: &str = "GATEBELL_USER";
 
 /// Goes on as the user that [`USER`] names: starts this program's image once more with the same words, as them.
 ///
-/// A harness runs tests in threads. glibc's `setuid` interrupts each other thread, which handles that on its alternate signal
-/// stack, and Rust's `std::process::exit` takes the first thread's away: where both happened in one image, some runs ended with
-/// SIGSEGV. By its link below /proc the image is found also where the user may not walk the folders to it.
+/// A harness runs tests in threads. glibc's `setuid` interrupts each other thread, which handles that on its alternate
+/// signal stack, and Rust's `std::process::exit` takes the first thread's away: where both happened in one image, some
+/// runs ended with SIGSEGV. By its link below /proc the image is found also where the user
+/// may not walk the folders to it.
 ///
 /// # Panics
 ///

@@ -1,7 +1,7 @@
 //! I11 row by row: whatever carries a packet, it is judged once, in, out and through, over IPv4 and IPv6.
 //!
-//! A row that a kernel lacks says "not on this kernel". On the kernels of the emulated machine it must not: each row names those that
-//! have it (`rows`), so that a row which ran nowhere fails there.
+//! A row that a kernel lacks says "not on this kernel". On the kernels of the emulated machine it must not: each row
+//! names those that have it (`rows`), so that a row which ran nowhere fails there.
 //!
 //! Needs what the tests of the firewall need.
 #![cfg(target_os = "linux")]

@@ -1,5 +1,5 @@
-//! Promises of the firewall under load: floods, apps that come and go, rules that change all the while. On this machine's
-//! kernel. Every load is bounded in count and time, and stays in the zone.
+//! Promises of the firewall under load: floods, apps that come and go, rules that change all the while. On this
+//! machine's kernel. Every load is bounded in count and time, and stays in the zone.
 //!
 //! Needs what the tests of the firewall need.
 #![cfg(target_os = "linux")]
@@ -255,7 +255,8 @@ fn apps_that_come_and_go_five_hundred_times_leave_nothing_behind_and_others_go_o
     device.references().unwrap();
     let files = open_files(&zone);
     let mut rings = Vec::new();
-    // Some come and go in the midst of a flood, however slow the machine is, some are told of all that one sender sends.
+    // Some come and go in the midst of a flood, however slow the machine is,
+    // some are told of all that one sender sends.
     let mut floods = Vec::new();
     let mut sent = 0;
     for turn in 0..500 {

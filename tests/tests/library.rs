@@ -1,7 +1,7 @@
 //! The library as others get it: what its crates offer is written down, and a change of that is a change of version.
 //!
-//! `library/api` has the public items of each crate, read from its source for every system at once. Where one differs, say so in
-//! `channel/CHANGELOG.md`, raise the version if `library/released` asks for it, and write the list anew:
+//! `library/api` has the public items of each crate, read from its source for every system at once. Where one differs,
+//! say so in `channel/CHANGELOG.md`, raise the version if `library/released` asks for it, and write the list anew:
 //!
 //!     GATEBELL_WRITE_API=1 cargo test -p gatebell-tests --test library
 #![expect(

@@ -146,7 +146,8 @@ fn child() {
             // Two hold up those who close this user's files, the last one whoever closes what nobody could be handed.
             let mut kept = Vec::new();
             for (line, lingering) in lines.iter().zip([first, second]) {
-                // One of them is read in a turn: ours is closed before the last is, so that it is the server's that waits.
+                // One of them is read in a turn: ours is closed before the last is,
+                // so that it is the server's that waits.
                 for _ in 0..32 {
                     hostile::send(line.as_fd(), &[0; 8], &[]).unwrap();
                 }

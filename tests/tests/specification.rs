@@ -219,8 +219,8 @@ fn texts_below(folder: &Path) -> Vec<(String, String)> {
     texts
 }
 
-/// The units of ours that a text tells people to start, reload or look at. A string of Rust's goes on in the next line after a
-/// backslash.
+/// The units of ours that a text tells people to start, reload or look at.
+/// A string of Rust's goes on in the next line after a backslash.
 fn units_in(text: &str) -> Vec<String> {
     let text = text.replace("\\\n", " ").replace(['`', '\\'], " ");
     let commands = text.split("systemctl ").skip(1);

@@ -1,4 +1,5 @@
-//! Promises of the service about the rules that it holds and the states that it finds, which no kernel's release changes.
+//! Promises of the service about the rules that it holds and the states that it finds,
+//! which no kernel's release changes.
 //!
 //! Needs what the tests of the firewall need.
 #![cfg(target_os = "linux")]

@@ -1,7 +1,8 @@
-//! Promises of the window itself, on a display, as a screen reader has it: a real packet in a real kernel, and whoever can't see it.
+//! Promises of the window itself, on a display, as a screen reader has it:
+//! a real packet in a real kernel, and whoever can't see it.
 //!
-//! Needs what the tests of the firewall need, `gatebell-app` beside this program (`cargo build --package gatebell-app`), and a display,
-//! a bus and AT-SPI's own services, which it starts for itself.
+//! Needs what the tests of the firewall need, `gatebell-app` beside this program
+//! (`cargo build --package gatebell-app`), and a display, a bus and AT-SPI's own services, which it starts for itself.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 

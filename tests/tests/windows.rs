@@ -104,8 +104,8 @@ fn the_driver_asks_windows_for_every_check() {
         windows: [10, 0],
         subsystem_version: [10, 0],
         subsystem: 1,
-        // High entropy, relocatable, integrity check (process callbacks want it), no code on data pages; and 0x8000, which
-        // the linker gives every program. Not 0x2000: NT unloads no image that says it is a PnP driver.
+        // High entropy, relocatable, integrity check (process callbacks want it), no code on data pages; and 0x8000,
+        // which the linker gives every program. Not 0x2000: NT unloads no image that says it is a PnP driver.
         characteristics: 0x81E0,
     };
     for driver in drivers() {
@@ -144,8 +144,8 @@ fn a_driver_says_what_it_is_and_a_crash_dump_of_it_can_be_read() {
 
 #[test]
 fn no_page_of_the_driver_can_be_both_written_and_run() {
-    // Code is read and run, constants and unwind data are read, variables are read and written. No section is paged out, none
-    // is thrown away after the start, and none is for Windows to patch.
+    // Code is read and run, constants and unwind data are read, variables are read and written. No section is paged
+    // out, none is thrown away after the start, and none is for Windows to patch.
     let known = [
         (".text", 0x6000_0020),
         (".rdata", 0x4000_0040),

@@ -1,7 +1,9 @@
-//! The kernel's structures and constants as our drivers write them by hand, held against the driver headers of mingw-w64.
+//! The kernel's structures and constants as our drivers write them by hand,
+//! held against the driver headers of mingw-w64.
 //!
-//! `channel/src/driver/wdm/nt.rs` asserts its own layout as it is compiled; here a C compiler says that the headers have the same
-//! numbers. Needs `x86_64-w64-mingw32-gcc` and its headers, which `cargo xtask setup windows` installs. Nothing is run.
+//! `channel/src/driver/wdm/nt.rs` asserts its own layout as it is compiled; here a C compiler says that the headers
+//! have the same numbers. Needs `x86_64-w64-mingw32-gcc` and its headers,
+//! which `cargo xtask setup windows` installs. Nothing is run.
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::fmt::Write;

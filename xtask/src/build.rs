@@ -1,7 +1,7 @@
 //! Builds for other machines than this one, and the places of their results.
 //!
-//! The flags of a target are in `.cargo/config.toml` (the clone's, or the crate's own), so that plain cargo builds the same;
-//! here is only which toolchain, which packages, and the stable place of each result.
+//! The flags of a target are in `.cargo/config.toml` (the clone's, or the crate's own), so that plain cargo builds the
+//! same; here is only which toolchain, which packages, and the stable place of each result.
 
 use std::env;
 use std::fs;

@@ -1,4 +1,5 @@
-//! Debian's packages, unpacked into a folder and not installed: no service of theirs starts, no file of the system changes.
+//! Debian's packages, unpacked into a folder and not installed: no service of theirs starts,
+//! no file of the system changes.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -11,7 +12,8 @@ use anyhow::{Context, Result, bail};
 /// Keys that Debian signs its suites with. Where apt keeps them elsewhere, apt's own choice of keys counts.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// One suite of Debian's archive, with lists of its own below a folder: this machine's apt neither knows of it nor is changed.
+/// One suite of Debian's archive, with lists of its own below a folder:
+/// this machine's apt neither knows of it nor is changed.
 pub struct Suite {
     folder: PathBuf,
 }

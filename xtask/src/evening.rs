@@ -1,5 +1,5 @@
-//! `cargo xtask evening`: what a person has of a firewall that asks. What happens in it and what is counted is in `evening/`; here is
-//! only what it needs.
+//! `cargo xtask evening`: what a person has of a firewall that asks. What happens in it and what is counted is in
+//! `evening/`; here is only what it needs.
 
 use std::process::Command;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The fuzz targets of `fuzz/`: what reads foreign bytes is fed any bytes at all, guided by what they reach.
 //!
-//! What cargo-fuzz would do, with the stable toolchain that is here: the compiler counts branches for libFuzzer, which comes
-//! as the source that libfuzzer-sys builds. No address sanitizer: what is fed has no unsafe code.
+//! What cargo-fuzz would do, with the stable toolchain that is here: the compiler counts branches for libFuzzer, which
+//! comes as the source that libfuzzer-sys builds. No address sanitizer: what is fed has no unsafe code.
 
 mod dictionary;
 

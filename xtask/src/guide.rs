@@ -1,8 +1,8 @@
-//! `cargo xtask guide`: follows docs/your-own-driver.md as its reader does, block by block, in a folder where nothing else is, and
-//! says how long each block takes.
+//! `cargo xtask guide`: follows docs/your-own-driver.md as its reader does, block by block, in a folder where nothing
+//! else is, and says how long each block takes.
 //!
-//! Nothing is known here of what the page makes. What it gives besides the page: the clone as `gatebell`, `sudo` where root has
-//! none, and mounts of its own, so that none of the page's stays.
+//! Nothing is known here of what the page makes. What it gives besides the page: the clone as `gatebell`, `sudo` where
+//! root has none, and mounts of its own, so that none of the page's stays.
 
 mod page;
 

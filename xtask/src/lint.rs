@@ -2,7 +2,8 @@
 //! clippy of what is built for other machines: the drivers, the parts of the channel that are theirs, what runs on
 //! Windows or stands in for it, and the fuzz targets.
 //!
-//! The lints are those of the project's workspace. An excluded crate can't inherit them and repeats them; a test here compares.
+//! The lints are those of the project's workspace. An excluded crate can't inherit them and
+//! repeats them; a test here compares.
 
 use std::ffi::OsStr;
 use std::process::Command;
@@ -102,8 +103,8 @@ fn foreign() -> Result<()> {
     done(&mut lint_built(fuzz::cargo("build"), "clippy-driver")).context("linting fuzz")
 }
 
-/// Has what cargo builds linted on the way, by the linter as the compiler of what is ours: what lies below is not compiled a second
-/// time, for checking alone.
+/// Has what cargo builds linted on the way, by the linter as the compiler of what is ours: what lies below is not
+/// compiled a second time, for checking alone.
 fn lint_built(mut cargo: Command, linter: impl AsRef<OsStr>) -> Command {
     cargo
         .env("RUSTC_WORKSPACE_WRAPPER", linter)
@@ -125,8 +126,8 @@ fn manifests() -> impl Iterator<Item = String> {
 
 /// Lints in the profile in which it is built, so that build scripts and macros need not be compiled once more.
 ///
-/// A program for Windows has hundreds of crates below it, which `cargo clippy` would compile a second time, for checking alone.
-/// So it is built as for its tests, with the linter as the compiler of what is ours.
+/// A program for Windows has hundreds of crates below it, which `cargo clippy` would compile a second time, for
+/// checking alone. So it is built as for its tests, with the linter as the compiler of what is ours.
 fn clippy(target: &Target, folder: &str, selection: &[&str]) -> Result<Command> {
     let toolchain = Toolchain::require()?;
     let mut cargo = if target.has_programs() {

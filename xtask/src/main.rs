@@ -1,7 +1,7 @@
 //! `cargo xtask`: the project's own commands, the only ones a newcomer needs.
 //!
-//! Each command first makes sure that the machine has what it needs (`setup`), builds what it uses, and says what it does
-//! on standard error, so that standard output is left to the result.
+//! Each command first makes sure that the machine has what it needs (`setup`), builds what it uses, and says what it
+//! does on standard error, so that standard output is left to the result.
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail")]
@@ -53,9 +53,10 @@ struct Arguments {
 enum Task {
     /// Run the firewall on real input: a lab of two network namespaces, until Ctrl-C
     ///
-    /// Builds a lab of its own (namespaces, a device pair, a control group, real programs that talk), loads the driver into this
-    /// machine's kernel, and shows each refused packet and each new process as it happens: in a window when there is a display,
-    /// else in the terminal. Where this kernel does not allow that, the same runs in the emulated machine.
+    /// Builds a lab of its own (namespaces, a device pair, a control group, real programs that talk), loads the driver
+    /// into this machine's kernel, and shows each refused packet and each new process as it happens: in a window when
+    /// there is a display, else in the terminal. Where this kernel does not allow that,
+    /// the same runs in the emulated machine.
     Run {
         #[command(flatten)]
         arguments: run::Arguments,
@@ -73,9 +74,10 @@ enum Task {
     Figures(figures::Arguments),
     /// Spend an evening at a machine whose firewall asks about whatever goes out, and count what a person has of it
     ///
-    /// In a lab of its own real programs (curl, apt, ssh, a browser's and a torrent's load) are asked about, and answers are typed at
-    /// `gatebell ask`. It prints how many questions and keys that took, how long a connection took once it was answered, and which
-    /// hung; it fails if something was asked about that was decided, if one hung, or if nothing happened. Needs root.
+    /// In a lab of its own real programs (curl, apt, ssh, a browser's and a torrent's load) are asked about, and
+    /// answers are typed at `gatebell ask`. It prints how many questions and keys that took, how long a connection took
+    /// once it was answered, and which hung; it fails if something was asked about that was decided, if one hung,
+    /// or if nothing happened. Needs root.
     Evening(evening::Arguments),
     /// Feed any bytes at all to what reads foreign bytes, guided by what they reach
     ///
@@ -84,18 +86,18 @@ enum Task {
     Fuzz(fuzz::Arguments),
     /// Follow docs/your-own-driver.md, block by block in an empty folder, and say how long each takes
     ///
-    /// It writes the files that the page shows, runs its commands as they stand, and waits for what the page says that its programs say.
-    /// Needs root, as the page loads a driver.
+    /// It writes the files that the page shows, runs its commands as they stand, and waits for what the page says that
+    /// its programs say. Needs root, as the page loads a driver.
     Guide(guide::Arguments),
     /// Prove the channel: every order of two threads, many of five, and that each memory ordering is needed
     ///
-    /// The proofs are the rooms loom and shuttle. Then each ordering is weakened by itself, and a proof has to fail; which one does is
-    /// written into docs/proofs.md.
+    /// The proofs are the rooms loom and shuttle. Then each ordering is weakened by itself, and a proof has to fail;
+    /// which one does is written into docs/proofs.md.
     Prove,
     /// Build drivers and programs, and say where they are
     ///
-    /// Drivers end up in target/drivers, programs for Windows in target/windows. Drivers and Windows programs are built by
-    /// the first Rust toolchain that has the library's source: rustup's with the component rust-src, else Debian's.
+    /// Drivers end up in target/drivers, programs for Windows in target/windows. Drivers and Windows programs are built
+    /// by the first Rust toolchain that has the library's source: rustup's with the component rust-src, else Debian's.
     Build {
         /// Things to build
         #[arg(default_value = "all")]
@@ -110,8 +112,8 @@ enum Task {
     Package(package::Arguments),
     /// Install what is missing: Debian packages and the eBPF linker
     ///
-    /// Every other command does this by itself for what it needs. As root it installs with apt-get, after it has said what
-    /// and why; without root it prints the one command to run as root.
+    /// Every other command does this by itself for what it needs. As root it installs with apt-get, after it has said
+    /// what and why; without root it prints the one command to run as root.
     Setup {
         /// Tasks to set the machine up for; all of them if none is named
         needs: Vec<Need>,
@@ -121,9 +123,10 @@ enum Task {
     },
     /// Run a command in the emulated machine, on a kernel of Debian's
     ///
-    /// The machine holds busybox, bash, ip, tc, nft and the files you name, at the same paths as here. It has no network
-    /// card and forgets everything. The command's output and exit code come back; Ctrl-C goes to the command. With --systemd
-    /// it is a Debian on a disk, started by systemd, and a command that ends with 194 is run again after a reboot.
+    /// The machine holds busybox, bash, ip, tc, nft and the files you name, at the same paths as here. It has no
+    /// network card and forgets everything. The command's output and exit code come back; Ctrl-C goes to the command.
+    /// With --systemd it is a Debian on a disk, started by systemd,
+    /// and a command that ends with 194 is run again after a reboot.
     Vm(VmArguments),
 }
 

@@ -1,7 +1,8 @@
 //! `cargo xtask prove`: the proofs of the channel, and that each memory ordering in it is needed by one of them.
 //!
-//! loom goes through every order of two threads, shuttle through many of five. Then each ordering of `channel/src/orderings.rs` is
-//! weakened by itself, and some test of loom's has to fail. What did is written into docs/proofs.md.
+//! loom goes through every order of two threads, shuttle through many of five. Then each ordering of
+//! `channel/src/orderings.rs` is weakened by itself, and some test of loom's has to fail.
+//! What did is written into docs/proofs.md.
 
 use std::fmt::Write;
 use std::fs;

@@ -360,7 +360,8 @@ const LISTED: [Room; 27] = [
     plain(
         "docs",
         "each promise in SPECIFICATION.md names a test that exists",
-        // It has the tests compiled to ask them for their names, and one that is linked anew is not there for a moment: none may run then.
+        // It has the tests compiled to ask them for their names, and one that is linked anew is not there
+        // for a moment: none may run then.
         &[Step::Kernel("specification")],
     ),
     Room {

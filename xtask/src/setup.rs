@@ -1,8 +1,8 @@
 //! Packages and tools that this project needs on a machine, and their installation: Debian packages, and one tool that
 //! Debian lacks.
 //!
-//! Rules that hold here: what is missing is said, with the reason, before anything is installed; nothing is installed that
-//! the task at hand does not need; all words go to standard error, because a command's output may be JSON.
+//! Rules that hold here: what is missing is said, with the reason, before anything is installed; nothing is installed
+//! that the task at hand does not need; all words go to standard error, because a command's output may be JSON.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -132,8 +132,8 @@ impl Need {
             ],
             // Its services are started by a bus that the test makes, and by no other.
             Self::ScreenReader => &["dbus-daemon", "at-spi2-core"],
-            // libbpf's own consumer of a ring is C. The last one is a library of opensnitch's, which is only unpacked, as nginx is
-            // (`peers.rs`).
+            // libbpf's own consumer of a ring is C. The last one is a library of opensnitch's,
+            // which is only unpacked, as nginx is (`peers.rs`).
             Self::Figures => &[
                 "gcc",
                 "libbpf-dev",

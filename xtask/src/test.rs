@@ -38,7 +38,8 @@ pub fn list() -> i32 {
 /// Emulated machines that run at once. Each keeps one processor busy and hardly a second one.
 const MACHINES: usize = 2;
 
-/// Runs these rooms, or all if none is named; the exit code is 0 when nothing failed. `everywhere`: each test on each kernel.
+/// Runs these rooms, or all if none is named; the exit code is 0 when nothing failed.
+/// `everywhere`: each test on each kernel.
 pub fn run(names: &[String], everywhere: bool) -> Result<i32> {
     let rooms = chosen(names)?;
     let all = names.is_empty();

@@ -52,8 +52,8 @@ pub struct Machine {
 pub enum System {
     /// No system: only the files that were brought along.
     Bare,
-    /// A Debian under systemd on a disk. The command is a service of it. If it ends with [`REBOOT`], the machine is rebooted
-    /// in the way of its system and the command is started again; the disk is as it was left.
+    /// A Debian under systemd on a disk. The command is a service of it. If it ends with [`REBOOT`], the machine is
+    /// rebooted in the way of its system and the command is started again; the disk is as it was left.
     Debian(&'static Disk),
 }
 
@@ -93,7 +93,8 @@ impl Outcome {
 /// Number of times that a machine is booted before it counts as one that does not start.
 const BOOTS: usize = 3;
 
-/// Programs that every machine brings along, beside busybox: where busybox has its own small one, the real one is meant.
+/// Programs that every machine brings along, beside busybox: where busybox has its own
+/// small one, the real one is meant.
 const PROGRAMS: [&str; 10] = [
     "bash", "ip", "tc", "nft", "unshare", "nsenter", "timeout", "env", "curl", "wg",
 ];
@@ -228,7 +229,8 @@ impl RunFolder {
     fn run(&self, parts: &Parts, end: Instant) -> Result<Outcome> {
         let mut outcome = self.run_once(parts, end)?;
         for _ in 1..BOOTS {
-            // On a busy host the emulated clock may stand still long enough for the kernel to give up before it has started.
+            // On a busy host the emulated clock may stand still long enough for the kernel to
+            // give up before it has started.
             if !matches!(outcome, Outcome::Crashed { .. }) || self.started() {
                 break;
             }

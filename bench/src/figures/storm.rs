@@ -1,8 +1,8 @@
 //! Many processes that start and end at once: is each of them named, and does telling of them slow them down?
 //!
 //! Short storms follow each other, watched or not. A machine that drifts, or that has something else to do for a while,
-//! changes neighbours alike: each storm that is watched is compared with the two around it that nobody watches. All begin
-//! in the same quiet, so that no service that starts or ends is measured with them.
+//! changes neighbours alike: each storm that is watched is compared with the two around it that nobody watches. All
+//! begin in the same quiet, so that no service that starts or ends is measured with them.
 
 use super::Setting;
 use crate::book::Book;

@@ -1,5 +1,5 @@
-//! The loads: programs of our own that run inside the zone or outside of it. Each is bounded in count and in time, and says
-//! at its end what it did, as JSON.
+//! The loads: programs of our own that run inside the zone or outside of it. Each is bounded in count and in time, and
+//! says at its end what it did, as JSON.
 
 mod ask;
 mod forged;
@@ -55,7 +55,8 @@ pub enum Load {
         /// Number of them
         count: u64,
     },
-    /// Sends what it is told to: each line of its input is a port, how many datagrams, and the microseconds between them
+    /// Sends what it is told to: each line of its input is a port, how many datagrams,
+    /// and the microseconds between them
     Knock {
         /// The receiver
         to: std::net::IpAddr,
@@ -148,8 +149,8 @@ impl Done {
         self.count as f64 / self.seconds
     }
 
-    /// An error if it stayed below so many a second by more than a twentieth: what is measured under a smaller load looks better, and
-    /// says nothing of this one.
+    /// An error if it stayed below so many a second by more than a twentieth: what is measured under a smaller load
+    /// looks better, and says nothing of this one.
     pub fn reaching(self, rate: u64) -> Result<Self> {
         const NEARLY: f64 = 0.95;
         ensure!(

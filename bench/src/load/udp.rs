@@ -13,9 +13,9 @@ pub const PAYLOAD: [u8; 18] = [b'.'; 18];
 /// Datagrams of one system call: the most that every kernel cuts one into.
 const BATCH: usize = 64;
 
-/// Sends until all are sent or the time is over. On a device pair the kernel takes a packet all the way to the other side in
-/// the sender's own time: what the rate is made of is the path's cost. So that the sending is a small part of it, the kernel cuts
-/// each call's bytes into datagrams (`UDP_SEGMENT`), where the device does not take them as one.
+/// Sends until all are sent or the time is over. On a device pair the kernel takes a packet all the way to the other
+/// side in the sender's own time: what the rate is made of is the path's cost. So that the sending is a small part of
+/// it, the kernel cuts each call's bytes into datagrams (`UDP_SEGMENT`), where the device does not take them as one.
 pub fn flood(to: SocketAddr, count: u64, seconds: u64) -> Result<Done> {
     pin(0)?;
     let socket = connected(to)?;

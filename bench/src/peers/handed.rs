@@ -1,5 +1,5 @@
-//! Records that one thread hands to another, as programs do that have no driver: by a Unix datagram socket, by a pipe, or by
-//! [a queue in shared memory](super::queue).
+//! Records that one thread hands to another, as programs do that have no driver: by a Unix datagram socket, by a pipe,
+//! or by [a queue in shared memory](super::queue).
 
 use crate::gatebell::now_ns;
 use crate::ground::{go_on, pin};
@@ -239,8 +239,8 @@ mod tests {
     use super::*;
     use crate::peers::queue::Queue;
 
-    /// Floods are of a few thousand records: whatever is not taken was counted as lost. On which processors, and to how many of them
-    /// a slow machine comes in time, is all one.
+    /// Floods are of a few thousand records: whatever is not taken was counted as lost. On which processors, and to how
+    /// many of them a slow machine comes in time, is all one.
     fn nothing_is_unaccounted(way: &impl Way, bytes: usize) {
         let flooded = flood_by(way, &Record::of(bytes), 20_000, |_| Ok(())).expect("it goes on");
         assert_eq!(flooded.taken + flooded.lost, flooded.done.count);

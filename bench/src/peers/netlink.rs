@@ -1,5 +1,5 @@
-//! The little of netlink that NFLOG and NFQUEUE need. By hand, because the readers must be as quick as can be: what is measured
-//! is the kernel's way to tell, not a library's way to listen.
+//! The little of netlink that NFLOG and NFQUEUE need. By hand, because the readers must be as quick as can be: what is
+//! measured is the kernel's way to tell, not a library's way to listen.
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;

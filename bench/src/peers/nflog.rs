@@ -18,7 +18,8 @@ pub const GROUP: u16 = 5;
 const LOG: u8 = 4;
 const CONFIGURE: u8 = 1;
 const PACKET: u16 = 0x0400;
-/// `NFULA_CFG_CMD` and its `BIND`; `_MODE` (copy the packet, so many bytes), `_NLBUFSIZ`, `_TIMEOUT` (1/100 s), `_QTHRESH`.
+/// `NFULA_CFG_CMD` and its `BIND`; `_MODE` (copy the packet, so many bytes), `_NLBUFSIZ`,
+/// `_TIMEOUT` (1/100 s), `_QTHRESH`.
 const COMMAND: u16 = 1;
 const BIND: u8 = 1;
 const MODE: u16 = 2;

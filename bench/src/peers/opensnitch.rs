@@ -1,4 +1,5 @@
-//! Debian's opensnitch: its daemon in the zone's namespace, with no window to ask. It puts new connections into NFQUEUE 0.
+//! Debian's opensnitch: its daemon in the zone's namespace, with no window to ask.
+//! It puts new connections into NFQUEUE 0.
 
 use crate::gatebell::Programs;
 use crate::ground::{Ground, Server, until};

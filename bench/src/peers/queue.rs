@@ -1,5 +1,5 @@
-//! A queue in shared memory with an eventfd beside it, as programs have it that do without a driver: one writer, one reader, and no
-//! system call while the reader is busy.
+//! A queue in shared memory with an eventfd beside it, as programs have it that do without a driver: one writer, one
+//! reader, and no system call while the reader is busy.
 
 use super::handed::{Record, Way, wait};
 use anyhow::{Context, Result};
@@ -93,7 +93,8 @@ impl Way for Queue {
         self.tail
             .0
             .store(tail + self.record as u64, Ordering::Release);
-        // Pairs with the fence in `take`: of the writer's look at `sleeps` and the reader's at `tail`, one sees the other's store.
+        // Pairs with the fence in `take`: of the writer's look at `sleeps` and the reader's at
+        // `tail`, one sees the other's store.
         fence(Ordering::SeqCst);
         if self.sleeps.0.load(Ordering::Relaxed) && self.sleeps.0.swap(false, Ordering::Relaxed) {
             self.bell.write(1).context("signalling an eventfd")?;

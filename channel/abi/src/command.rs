@@ -1,8 +1,8 @@
 //! Commands: the requests that an app may send to a driver's device.
 //!
 //! On Windows each is a METHOD_BUFFERED control code. On Linux a [`Command`] goes over the service's socket, one
-//! message a request, with descriptors beside it. Commands of the driver's own ([`DriverCommand`]) go to the driver itself: on
-//! Windows as control codes too, on Linux by a run of its program (`BPF_PROG_RUN`) with the same bytes.
+//! message a request, with descriptors beside it. Commands of the driver's own ([`DriverCommand`]) go to the driver
+//! itself: on Windows as control codes too, on Linux by a run of its program (`BPF_PROG_RUN`) with the same bytes.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -53,7 +53,8 @@ const fn control_code(number: u32, access: u32) -> u32 {
     DEVICE_UNKNOWN << 16 | access << 14 | (0x800 + number) << 2
 }
 
-/// A command of a driver's own, by a number that the driver chooses: [`DriverCommand::FIRST`] to [`DriverCommand::LAST`].
+/// A command of a driver's own, by a number that the driver chooses:
+/// [`DriverCommand::FIRST`] to [`DriverCommand::LAST`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DriverCommand(u32);
 

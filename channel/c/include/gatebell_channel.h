@@ -243,8 +243,8 @@ enum GbStatus gb_open(const char *name,
 void gb_close(struct GbDevice *device);
 
 /**
- * Attaches an event of this app's own, with room for `ring_bytes` of records (a power of two from 4096 to 8388608), to the driver,
- * which from now on puts into it the kinds of records whose bits are set in `mask`.
+ * Attaches an event of this app's own, with room for `ring_bytes` of records (a power of two from 4096 to 8388608), to
+ * the driver, which from now on puts into it the kinds of records whose bits are set in `mask`.
  *
  * # Safety
  * `device` is NULL, or came from gb_open() and is not closed; `attachment` is NULL or has room for a pointer.
@@ -281,7 +281,8 @@ enum GbStatus gb_set_pace(const struct GbAttachment *attachment,
  * the reason of GB_WAKE_ENDED, otherwise GB_ENDING_NONE.
  *
  * # Safety
- * `attachment` is NULL, or came from gb_attach() and is not released; `wake` and `ending` are NULL or have room for what they point to.
+ * `attachment` is NULL, or came from gb_attach() and is not released;
+ * `wake` and `ending` are NULL or have room for what they point to.
  */
 enum GbStatus gb_wait(const struct GbAttachment *attachment,
                       int64_t timeout_ms,
@@ -294,8 +295,8 @@ enum GbStatus gb_wait(const struct GbAttachment *attachment,
  * account too. `records`, if it is not NULL, gets the number of records handed over.
  *
  * # Safety
- * `attachment` is NULL, or came from gb_attach() and is not released; the callbacks can be called with `context` and do not unwind;
- * `records` is NULL or has room for a number.
+ * `attachment` is NULL, or came from gb_attach() and is not released; the callbacks can be called with `context` and
+ * do not unwind; `records` is NULL or has room for a number.
  */
 enum GbStatus gb_drain(const struct GbAttachment *attachment,
                        GbOnRecord on_record,
@@ -334,7 +335,8 @@ enum GbStatus gb_account(const struct GbAttachment *attachment,
  * attached first.
  *
  * # Safety
- * `device` is NULL, or came from gb_open() and is not closed; `bytes` is NULL, or has `length` bytes that nobody else uses meanwhile.
+ * `device` is NULL, or came from gb_open() and is not closed; `bytes` is NULL,
+ * or has `length` bytes that nobody else uses meanwhile.
  */
 enum GbStatus gb_request(const struct GbDevice *device,
                          uint32_t command,

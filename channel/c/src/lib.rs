@@ -4,7 +4,8 @@
 //!
 //! Rules that hold here:
 //! - No call panics into C, and none believes a pointer to be there: what is missing is [`GbStatus::Argument`].
-//! - What is not thread-safe refuses the second caller ([`GbStatus::Busy`]), also one that comes from within a callback.
+//! - What is not thread-safe refuses the second caller ([`GbStatus::Busy`]),
+//!   also one that comes from within a callback.
 //! - The header is written from this file (`tests/header.rs`), and says what is promised to C.
 
 use channel::sys::Host;
@@ -194,8 +195,8 @@ pub unsafe extern "C" fn gb_close(device: *mut GbDevice) {
     }
 }
 
-/// Attaches an event of this app's own, with room for `ring_bytes` of records (a power of two from 4096 to 8388608), to the driver,
-/// which from now on puts into it the kinds of records whose bits are set in `mask`.
+/// Attaches an event of this app's own, with room for `ring_bytes` of records (a power of two from 4096 to 8388608), to
+/// the driver, which from now on puts into it the kinds of records whose bits are set in `mask`.
 ///
 /// # Safety
 /// `device` is NULL, or came from gb_open() and is not closed; `attachment` is NULL or has room for a pointer.
@@ -274,7 +275,8 @@ pub unsafe extern "C" fn gb_set_pace(
 /// the reason of GB_WAKE_ENDED, otherwise GB_ENDING_NONE.
 ///
 /// # Safety
-/// `attachment` is NULL, or came from gb_attach() and is not released; `wake` and `ending` are NULL or have room for what they point to.
+/// `attachment` is NULL, or came from gb_attach() and is not released;
+/// `wake` and `ending` are NULL or have room for what they point to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gb_wait(
     attachment: *const GbAttachment,
@@ -307,8 +309,8 @@ pub unsafe extern "C" fn gb_wait(
 /// account too. `records`, if it is not NULL, gets the number of records handed over.
 ///
 /// # Safety
-/// `attachment` is NULL, or came from gb_attach() and is not released; the callbacks can be called with `context` and do not unwind;
-/// `records` is NULL or has room for a number.
+/// `attachment` is NULL, or came from gb_attach() and is not released; the callbacks can be called with `context` and
+/// do not unwind; `records` is NULL or has room for a number.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gb_drain(
     attachment: *const GbAttachment,
@@ -325,8 +327,8 @@ pub unsafe extern "C" fn gb_drain(
                 Item::Record(record) => {
                     taken += 1;
                     let at = record.bytes().as_ptr().cast::<GbHeader>();
-                    // SAFETY: the caller's promise; the whole record lies there, aligned (its header was checked so), and stays as long
-                    // as this takes.
+                    // SAFETY: the caller's promise; the whole record lies there, aligned (its header was checked so),
+                    // and stays as long as this takes.
                     unsafe { on_record(context, at) }
                 }
                 Item::Lost(lost) => on_lost.is_none_or(|on_lost| {
@@ -398,7 +400,8 @@ pub unsafe extern "C" fn gb_account(
 /// attached first.
 ///
 /// # Safety
-/// `device` is NULL, or came from gb_open() and is not closed; `bytes` is NULL, or has `length` bytes that nobody else uses meanwhile.
+/// `device` is NULL, or came from gb_open() and is not closed; `bytes` is NULL,
+/// or has `length` bytes that nobody else uses meanwhile.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gb_request(
     device: *const GbDevice,

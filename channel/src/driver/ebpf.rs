@@ -30,8 +30,8 @@ const MMAPABLE: usize = 1 << 10;
 
 /// The template of an app's ring; the apps' own may have any size.
 pub type AppRing = RingBuf<(), 4096>;
-/// The template of an app's ledger: a [`Ledger`] as words. Linux 6.1 tells a map whose type data names a struct from one
-/// without type data, as the device server makes them, and refuses it as an inner map.
+/// The template of an app's ledger: a [`Ledger`] as words. Linux 6.1 tells a map whose type data names a struct from
+/// one without type data, as the device server makes them, and refuses it as an inner map.
 pub type AppLedger = Array<[u64; size_of::<Ledger>() / 8], 1, MMAPABLE>;
 
 #[btf_map]
@@ -101,8 +101,8 @@ pub fn offer_to<R: FromBytes + IntoBytes>(
     offer_stamped(slot, kind, user, now_ns, fill)
 }
 
-/// Offers a record that several apps are offered, one by one, with one stamp: `stamp_ns` is called if this app wants the record. The clock is
-/// a good part of what a record costs.
+/// Offers a record that several apps are offered, one by one, with one stamp: `stamp_ns` is called if this app wants
+/// the record. The clock is a good part of what a record costs.
 #[inline(always)]
 pub fn offer_stamped<R: FromBytes + IntoBytes>(
     slot: u32,
@@ -164,7 +164,8 @@ fn commit<R: FromBytes + IntoBytes>(
     header: Header,
     fill: impl Fn(&mut R),
 ) -> Result<(), Cause> {
-    // The device server deletes the ring first, the ledger after every running program has ended: no ring means closing.
+    // The device server deletes the ring first, the ledger after every running program has
+    // ended: no ring means closing.
     let ring = ring(slot).ok_or(Cause::Closing)?;
     // SAFETY: the verifier knows `ring` as a ring buffer; the size is a constant.
     let room = unsafe { bpf_ringbuf_reserve(ring, size_of::<R>() as u64, 0) };
@@ -281,8 +282,8 @@ pub fn request<T: FromBytes + IntoBytes>(ctx: &mut TcContext) -> Option<&mut T> 
     if start + size_of::<T>() > end {
         return None;
     }
-    // SAFETY: within the packet, as just checked, which nobody else has while the program runs, and which `ctx` is borrowed for;
-    // any bytes are a `T`; alignment does not matter to this machine.
+    // SAFETY: within the packet, as just checked, which nobody else has while the program runs, and which `ctx` is
+    // borrowed for; any bytes are a `T`; alignment does not matter to this machine.
     Some(unsafe { &mut *(start as *mut T) })
 }
 

@@ -3,8 +3,8 @@
 //! - [`table`]: the apps that are attached, their queues and their ledgers. Shared by the WDM driver and the model.
 //! - [`work`]: requests that take time, and who cancels them. Shared by the WDM driver and a model.
 //! - [`repeat`]: work that a timer repeats, and who stops it. Shared by the WDM driver and a model.
-//! - `wdm`: what Windows adds (feature `wdm`). On another system it compiles too, and whoever links it brings the kernel's functions: a
-//!   model of NT, on which it is held to the kernel's rules.
+//! - `wdm`: what Windows adds (feature `wdm`). On another system it compiles too, and whoever links it brings the
+//!   kernel's functions: a model of NT, on which it is held to the kernel's rules.
 //! - `ebpf`: the same for eBPF programs, where the kernel's own ring buffers are the queues (feature `ebpf`).
 //! - [`text`]: a kernel's UTF-16 in a record's fields.
 //! - `slot`: the slot of an app, by which the device server tells those programs of it.

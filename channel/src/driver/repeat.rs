@@ -1,7 +1,8 @@
 //! Work that a timer repeats for a file: started, stopped, and ended when the file is closed, while others begin.
 //!
-//! What can go wrong between these is decided here, once, for the WDM driver and for the model of a kernel that loom explores: that no tick
-//! of a file comes, or is under way, once it was stopped; that none of another's is taken for its own; and that no timer is left armed.
+//! What can go wrong between these is decided here, once, for the WDM driver and for the model of a kernel that loom
+//! explores: that no tick of a file comes, or is under way, once it was stopped; that none of another's is taken for
+//! its own; and that no timer is left armed.
 
 use super::claims::Claims;
 use super::table::Lock;

@@ -285,8 +285,8 @@ impl<P: Platform> Table<P> {
         held: &mut Option<Slot<P>>,
         slot: Slot<P>,
     ) -> Result<Option<Slot<P>>, Unplaced<P>> {
-        // Needs no ordering of its own: `detach_all` stores it before it takes this slot's lock. Who has the lock before it, it finds;
-        // who has it after it sees the store.
+        // Needs no ordering of its own: `detach_all` stores it before it takes this slot's lock. Who has the lock
+        // before it, it finds; who has it after it sees the store.
         if self.stopping.load(Ordering::Relaxed) {
             return Err((Refusal::Stopping, Some(slot)));
         }

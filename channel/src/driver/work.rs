@@ -1,7 +1,8 @@
 //! Requests that take time: a thread works on one, while its app may cancel it, or die, and the driver be stopped.
 //!
-//! What can go wrong between these is decided here, once, for the WDM driver and for the model of a kernel that loom explores: who
-//! completes the request, that nobody uses it afterwards, and that nothing of a place is used once the driver was told that it is left.
+//! What can go wrong between these is decided here, once, for the WDM driver and for the model of a kernel that loom
+//! explores: who completes the request, that nobody uses it afterwards, and that nothing of a place is used once the
+//! driver was told that it is left.
 
 use super::claims::Claims;
 use super::table::Lock;
@@ -108,8 +109,8 @@ fn take_back<K: WorkKernel>(request: &K::Request, cancellation: &Cancellation<K:
 /// A request, and the data that the thread needs to work on it.
 type Task<K> = (<K as WorkKernel>::Request, <K as WorkKernel>::Job);
 
-/// A place for one such request, and the thread that works on it. Whoever starts one has claimed it; it is released by `release`, which
-/// each call is given, and which is called once.
+/// A place for one such request, and the thread that works on it. Whoever starts one has claimed it; it is released by
+/// `release`, which each call is given, and which is called once.
 pub struct WorkPlace<K: WorkKernel> {
     pub(super) kernel: K,
     pub(super) cancellation: Cancellation<K::Event>,
@@ -228,7 +229,8 @@ impl<K: WorkKernel> WorkPlace<K> {
 
     /// Waits until the place's thread has ended and nobody uses the place, before the driver is unloaded.
     pub fn join(&self) {
-        // A request's routine may be just about to store the thread, whose work is long done, or to give the place back.
+        // A request's routine may be just about to store the thread,
+        // whose work is long done, or to give the place back.
         while self.inside.load(orderings::work_is_seen_left()) != 0 {
             K::pause();
         }
@@ -253,8 +255,8 @@ pub struct Moment {
 }
 
 impl GiveUps {
-    // Needs no ordering of its own: either who starts work has the claims' lock after who tells it to give up, and sees this; or it
-    // is found there, and rung. What is rung before the place's event is armed again was told before that.
+    // Needs no ordering of its own: either who starts work has the claims' lock after who tells it to give up, and sees
+    // this; or it is found there, and rung. What is rung before the place's event is armed again was told before that.
     fn add(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }

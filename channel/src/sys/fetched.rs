@@ -32,8 +32,9 @@ impl Fetched {
         }
     }
 
-    /// Hands over what is left, then what each request fetches, until one leaves nothing in the queue, or about a queue full was handed
-    /// over: a flood can't keep the reader here. `fetch` makes the request and returns the answer's length.
+    /// Hands over what is left, then what each request fetches, until one leaves nothing in the queue, or about a queue
+    /// full was handed over: a flood can't keep the reader here.
+    /// `fetch` makes the request and returns the answer's length.
     pub(super) fn drain(
         &mut self,
         mut fetch: impl FnMut(&mut [u8]) -> Result<usize, Error>,

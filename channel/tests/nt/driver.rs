@@ -59,7 +59,8 @@ pub struct Everything {
     watching: AtomicBool,
 }
 
-/// Makes a driver one that this machine loads: `entry` is the `DriverEntry` of its image, each time of another one, as on NT.
+/// Makes a driver one that this machine loads: `entry` is the `DriverEntry` of its image,
+/// each time of another one, as on NT.
 macro_rules! loaded {
     ($driver:ty) => {
         static IMAGE: AtomicPtr<Late<Channel<$driver>>> = AtomicPtr::new(std::ptr::null_mut());

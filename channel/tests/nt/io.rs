@@ -1,5 +1,5 @@
-//! The I/O manager: loads a driver, opens its device, sends it requests, cancels and closes, and unloads it. As on NT a file's CLEANUP
-//! comes beside its requests, its CLOSE after the last of them, and an unload after the last file's.
+//! The I/O manager: loads a driver, opens its device, sends it requests, cancels and closes, and unloads it. As on NT a
+//! file's CLEANUP comes beside its requests, its CLOSE after the last of them, and an unload after the last file's.
 
 use crate::imports::{acquire_cancel_lock, release_cancel_lock};
 use crate::kernel::{

@@ -49,13 +49,15 @@ pub struct Kernel {
     fenced: bool,
 }
 
-/// Eight bytes of the ring, as a record's header and as what follows one. loom fails where a record is written while it is lent.
+/// Eight bytes of the ring, as a record's header and as what follows one.
+/// loom fails where a record is written while it is lent.
 struct Word {
     header: AtomicU32,
     payload: UnsafeCell<[u8; 8]>,
 }
 
-// SAFETY: the payload is written by the kernel and read by its reader, whom the ring's protocol keeps apart: loom sees to it.
+// SAFETY: the payload is written by the kernel and read by its reader,
+// whom the ring's protocol keeps apart: loom sees to it.
 unsafe impl Sync for Kernel {}
 // SAFETY: nothing of it belongs to a thread.
 unsafe impl Send for Kernel {}

@@ -1,4 +1,5 @@
-//! Programs that talk with hundreds at once, by TCP and UDP: a copy of this very program, so that each is one of its own.
+//! Programs that talk with hundreds at once, by TCP and UDP: a copy of this very program,
+//! so that each is one of its own.
 
 use crate::programs::{telemetry_peers, torrent_peers};
 use crate::stage::PEER_PORT;

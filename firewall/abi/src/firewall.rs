@@ -160,8 +160,8 @@ pub struct FlowEntry {
 
 /// Encodes a number of packets and their bytes in one integer, so that both are counted by one addition.
 ///
-/// There is room for 2^27 packets and 2^37 bytes (128 GiB) of one direction of one connection, until the service takes them: where
-/// there is traffic, after five seconds; where there was none, after a minute at most.
+/// There is room for 2^27 packets and 2^37 bytes (128 GiB) of one direction of one connection, until the service takes
+/// them: where there is traffic, after five seconds; where there was none, after a minute at most.
 #[must_use]
 #[inline(always)]
 pub const fn carried(packets: u64, bytes: u64) -> u64 {

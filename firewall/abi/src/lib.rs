@@ -1,7 +1,7 @@
 //! Layout of the records and tables that the firewall's driver, its service and the tools that read its records share.
 //!
-//! Private to one release: driver, service and tools are built from the same tree, and nothing of it is promised to others.
-//! It may depend on `channel_abi` and `zerocopy` alone.
+//! Private to one release: driver, service and tools are built from the same tree, and nothing of it is promised to
+//! others. It may depend on `channel_abi` and `zerocopy` alone.
 //!
 //! Rules that hold here:
 //! - Every type that crosses is `repr(C)`, made of integers only, without padding: any bytes of the right length are a

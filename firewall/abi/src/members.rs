@@ -1,7 +1,8 @@
 //! Addresses that join sets while the rules stay: the service enters them, the driver looks them up.
 //!
-//! An address's entry says, for each table of sets that the driver may hold, which equivalence class the address has with the sets
-//! that it has joined. So joining is one update of one entry; and it ends by itself, for whoever asks compares the time.
+//! An address's entry says, for each table of sets that the driver may hold, which equivalence class the address has
+//! with the sets that it has joined. So joining is one update of one entry; and it ends by itself,
+//! for whoever asks compares the time.
 
 use crate::rules::SETS_TABLES;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};

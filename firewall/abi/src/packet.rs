@@ -123,7 +123,8 @@ pub struct UnknownNumber(pub u8);
 /// Headers of one packet, as `engine` decodes them, in the driver and in a dry run alike.
 ///
 /// Addresses are 16 bytes; IPv4 ones stand in their IPv4-mapped form (`::ffff:a.b.c.d`). Ports are in host order;
-/// for ICMP the type stands in `source_port` and the code in `destination_port`. Aligned, so that it is copied in words.
+/// for ICMP the type stands in `source_port` and the code in `destination_port`. Aligned,
+/// so that it is copied in words.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]

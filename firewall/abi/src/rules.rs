@@ -1,8 +1,8 @@
 //! Layout of rule tables, which the service hands to a driver one generation at a time.
 //!
 //! A generation is a row of [`Page`]s. Page 0 is its [`Head`]; the others hold search trees, vectors and outcomes, at
-//! the page numbers that the head names. Text becomes pages in `rules`, pages become verdicts in `engine`. The same bytes
-//! serve every kernel, the dry run and the tests.
+//! the page numbers that the head names. Text becomes pages in `rules`, pages become verdicts in `engine`. The same
+//! bytes serve every kernel, the dry run and the tests.
 //!
 //! - A *vector* is a page with one bit for each rule: which of them take a value. Its first [`SUMMARY_WORDS`] words say
 //!   which of its words are not zero.
@@ -49,9 +49,10 @@ pub const NO_SETS: u32 = u32::MAX;
 
 /// A search tree. Its keys are the lowest values of its intervals, in order; the first one is the lowest there is.
 ///
-/// Level 0 has one block. A key of a level is the first key of a block, or leaf, in the level below. Below the last level stand the
-/// leaves, as many as fit into each page: their keys are the intervals themselves, and beside them stands what each interval
-/// has, so that it is in the same memory page. Keys that fill up a level's last block, or the last leaf, are the highest value there is.
+/// Level 0 has one block. A key of a level is the first key of a block, or leaf, in the level below. Below the last
+/// level stand the leaves, as many as fit into each page: their keys are the intervals themselves, and beside them
+/// stands what each interval has, so that it is in the same memory page. Keys that fill up a level's last block, or the
+/// last leaf, are the highest value there is.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]

@@ -1,7 +1,7 @@
 //! Light or dark, as the desktop chooses: where the window's library can't ask, on Linux, the desktop's portal says so.
 //!
-//! It speaks D-Bus, `org.freedesktop.portal.Settings`, on a thread of its own. A desktop without a portal leaves the window
-//! dark.
+//! It speaks D-Bus, `org.freedesktop.portal.Settings`, on a thread of its own.
+//! A desktop without a portal leaves the window dark.
 
 use eframe::egui::ThemePreference;
 use zbus::blocking::{Connection, MessageIterator};

@@ -4,9 +4,10 @@
 //!
 //! Rules that hold here:
 //! - One thread reads, the views only show: what is slow to show is never slow to read.
-//! - What people read in the window comes from the catalogue, `firewall/view/texts/*.ftl`, by `view::text!`: a page names each of
-//!   its texts by a key of its own (`rules-none`), its tab by `tab-…` and its columns by `column-…`, in every language at once. A
-//!   text is made where it is painted, or by the thread that says it, and is compared with nothing. docs/languages.md says more.
+//! - What people read in the window comes from the catalogue, `firewall/view/texts/*.ftl`, by `view::text!`: a page
+//!   names each of its texts by a key of its own (`rules-none`), its tab by `tab-…` and its columns by `column-…`, in
+//!   every language at once. A text is made where it is painted, or by the thread that says it, and is compared with
+//!   nothing. docs/languages.md says more.
 #![forbid(unsafe_code)]
 
 #[cfg(target_os = "linux")]

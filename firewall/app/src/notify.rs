@@ -1,7 +1,7 @@
 //! Desktop notification of a question, while nobody looks at the window: with buttons that answer it.
 //!
-//! It speaks D-Bus, `org.freedesktop.Notifications`, on a thread of its own and not before something is asked. A desktop without
-//! such a service is said in the window, and nothing else changes.
+//! It speaks D-Bus, `org.freedesktop.Notifications`, on a thread of its own and not before something is asked. A
+//! desktop without such a service is said in the window, and nothing else changes.
 //!
 //! - One notification at a time, of the first question that waits. It goes when its question does.
 //! - Of an answer the one who shows the notification alone tells us, not whoever else is on the bus.

@@ -1,7 +1,7 @@
 //! Icon in the desktop's tray: whether something is asked, and the way to the window.
 //!
-//! It speaks D-Bus, `org.kde.StatusNotifierItem`, on a thread of its own. A desktop without a tray has none, and nothing else
-//! changes; one whose tray comes later, or comes back, gets it then.
+//! It speaks D-Bus, `org.kde.StatusNotifierItem`, on a thread of its own. A desktop without a tray has none, and
+//! nothing else changes; one whose tray comes later, or comes back, gets it then.
 
 use crate::window::Shown;
 use std::sync::Arc;

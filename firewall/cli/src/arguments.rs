@@ -48,22 +48,24 @@ pub enum Command {
     Status(AskArguments),
     /// Show packets and programs as it happens, until Ctrl-C
     ///
-    /// Each record is shown where it happened, and so is each loss, with its number and cause. At the end stand the books: how
-    /// many records the driver offered, committed and lost, and how many were delivered. A service that ends is waited for.
+    /// Each record is shown where it happened, and so is each loss, with its number and cause. At the end stand the
+    /// books: how many records the driver offered, committed and lost, and how many were delivered.
+    /// A service that ends is waited for.
     #[cfg(target_os = "linux")]
     #[command(after_help = live::watch::HELP)]
     Watch(live::watch::WatchArguments),
     /// Show what happened before, as the service kept it: who talked with whom, what became of it, how often
     ///
-    /// What was refused, asked about or reported is kept by the minute for a day, then by the hour, then by the day, within the bounds
-    /// that gatebelld was started with. Root sees everything, others what programs did that ran as them.
+    /// What was refused, asked about or reported is kept by the minute for a day, then by the hour, then by the day,
+    /// within the bounds that gatebelld was started with. Root sees everything,
+    /// others what programs did that ran as them.
     #[cfg(target_os = "linux")]
     #[command(after_help = live::history::HELP)]
     History(live::history::HistoryArguments),
     /// Show who sends and gets how much, as it happens
     ///
-    /// By what each packet of what is allowed carries, from its IP header on. The driver counts it, and is asked each time; the sums are the
-    /// history's. Root sees everything, others what their own programs do.
+    /// By what each packet of what is allowed carries, from its IP header on. The driver counts it, and is asked each
+    /// time; the sums are the history's. Root sees everything, others what their own programs do.
     #[cfg(target_os = "linux")]
     #[command(after_help = live::top::HELP)]
     Top(live::top::TopArguments),
@@ -76,16 +78,16 @@ pub enum Command {
     },
     /// Judge the packets of a capture by a rule file, with the engine that the kernel runs
     ///
-    /// Prints each packet's verdict and the rule and reason for it, then how often each rule decided. Replies to what was
-    /// allowed pass, as in the driver: the initiator's packets are judged by the rules, the other end's pass as replies.
-    /// A capture does not show users, programs and devices: rules that ask for them match nothing. Nothing of this machine is
-    /// changed.
+    /// Prints each packet's verdict and the rule and reason for it, then how often each rule decided. Replies to what
+    /// was allowed pass, as in the driver: the initiator's packets are judged by the rules, the other end's pass as
+    /// replies. A capture does not show users, programs and devices: rules that ask for them match nothing.
+    /// Nothing of this machine is changed.
     #[command(after_help = dry_run::HELP)]
     DryRun(DryRunArguments),
     /// Say what the rules decide about a connection, by name or address: is it allowed, and by which rule
     ///
-    /// Nothing is sent: of a name, the system's resolver is asked for its addresses. Where the connection would come from is
-    /// what the system would choose, and port 50000; `gatebell why` takes all of a packet and says more.
+    /// Nothing is sent: of a name, the system's resolver is asked for its addresses. Where the connection would come
+    /// from is what the system would choose, and port 50000; `gatebell why` takes all of a packet and says more.
     #[command(after_help = verdict::HELP)]
     Test(TestArguments),
     /// Say which rule decides about a packet, why those before it do not, and how to change that
@@ -93,8 +95,9 @@ pub enum Command {
     Why(WhyArguments),
     /// Answer what the rules ask about (action = "ask"), in a terminal
     ///
-    /// Shows what waits for an answer as it comes, and takes an answer for each line that is typed: a allows, b blocks, for 10
-    /// minutes and this endpoint; more keys say more. Root answers everything, others what is asked about programs that run as them.
+    /// Shows what waits for an answer as it comes, and takes an answer for each line that is typed: a allows, b blocks,
+    /// for 10 minutes and this endpoint; more keys say more. Root answers everything,
+    /// others what is asked about programs that run as them.
     #[cfg(target_os = "linux")]
     #[command(after_help = live::ask::HELP)]
     Ask(live::ask::QuestionArguments),
@@ -116,22 +119,22 @@ pub enum Command {
     },
     /// Say which of the rules' networks is there, by what that is known, and which rules are on for it
     ///
-    /// A network is known by the default route that leads out of it: `[[network]]` in the rule file. What is shown of the routes is what such
-    /// a table may ask for.
+    /// A network is known by the default route that leads out of it: `[[network]]` in the rule file. What is shown of
+    /// the routes is what such a table may ask for.
     #[cfg(target_os = "linux")]
     #[command(after_help = live::networks::HELP)]
     Networks(AskArguments),
     /// Check that every record is accounted for, app by app
     ///
-    /// Of each app that is attached, and of those that are gone: what the driver offered is what it committed and what it lost,
-    /// by cause. Root sees every app, others their own.
+    /// Of each app that is attached, and of those that are gone: what the driver offered is what it committed and what
+    /// it lost, by cause. Root sees every app, others their own.
     #[cfg(target_os = "linux")]
     #[command(after_help = live::audit::HELP)]
     Audit(AskArguments),
     /// Take the firewall out of the kernel, whatever state it is in: nothing is filtered any more
     ///
-    /// Ends the service, and takes out its programs, filters and tables. Works as well if the service was killed, has never
-    /// started, or was of another release; twice in a row is fine. The rule file stays.
+    /// Ends the service, and takes out its programs, filters and tables. Works as well if the service was killed, has
+    /// never started, or was of another release; twice in a row is fine. The rule file stays.
     #[cfg(target_os = "linux")]
     #[command(after_help = live::recover::HELP)]
     Recover(live::recover::RecoverArguments),
@@ -170,8 +173,8 @@ impl Command {
 pub enum RulesCommand {
     /// Find all that is wrong with rule files, each with its line and column and what would be right
     ///
-    /// Rules that can never match, because one before them takes all of their packets, are warnings, and so are sets that no
-    /// rule asks for and programs that are not there.
+    /// Rules that can never match, because one before them takes all of their packets, are warnings, and so are sets
+    /// that no rule asks for and programs that are not there.
     #[command(after_help = EXIT_CODES)]
     Check(CheckArguments),
     /// Show the rules in the order in which they are tried
@@ -182,9 +185,9 @@ pub enum RulesCommand {
     Change(EditCommand),
     /// Put a rule file in force, for good or on a lease
     ///
-    /// The file is checked first, and what changes is printed. With a lease the rules that were confirmed return by themselves
-    /// unless `gatebell rules confirm` comes in time: also if you have locked yourself out, the service has ended or the
-    /// machine is restarted.
+    /// The file is checked first, and what changes is printed. With a lease the rules that were confirmed return by
+    /// themselves unless `gatebell rules confirm` comes in time: also if you have locked yourself out, the service has
+    /// ended or the machine is restarted.
     #[cfg(target_os = "linux")]
     #[command(after_help = live::apply::HELP)]
     Apply(live::apply::ApplyArguments),
@@ -198,8 +201,8 @@ pub enum RulesCommand {
     Revert(SocketArguments),
     /// Print the rules of another firewall as a rule file of ours
     ///
-    /// What can't be said in our words is a comment with its reason; nothing is left out, guessed or widened. Nothing of this
-    /// machine is changed.
+    /// What can't be said in our words is a comment with its reason; nothing is left out, guessed or widened.
+    /// Nothing of this machine is changed.
     #[command(after_help = import::HELP)]
     Import(ImportArguments),
     /// Print the JSON Schema of rule files, for editors that complete and check TOML

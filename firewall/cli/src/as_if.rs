@@ -9,8 +9,8 @@ use rules::as_if;
 /// Arguments that declare the networks for which rules are judged.
 #[derive(Debug, Args)]
 pub struct AsIfArguments {
-    /// Judge as if these networks of the rule file were there and no others; none: as if none was; unknown: as if that was not known.
-    /// Left out: as the running service sees it, if its rules are asked; else as if it was not known
+    /// Judge as if these networks of the rule file were there and no others; none: as if none was; unknown: as if that
+    /// was not known. Left out: as the running service sees it, if its rules are asked; else as if it was not known
     #[arg(long, value_name = "NETWORK,…", value_delimiter = ',')]
     pub as_if: Vec<String>,
 }

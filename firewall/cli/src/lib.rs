@@ -1,15 +1,16 @@
-//! The command line: what needs no driver and no privileges, on every system alike; and, on Linux, what asks the running
-//! service or is told by the driver ([`live`]).
+//! The command line: what needs no driver and no privileges, on every system alike; and, on Linux, what asks the
+//! running service or is told by the driver ([`live`]).
 //!
-//! It may depend on `firewall_abi`, `engine`, `rules`, `store`, on `control` for its client, and on `view` for words; [`live`] on `channel` too. What
-//! a rule file means is not decided here: the verdicts are the engine's, those of the kernel's driver, and what is wrong with a file is what `rules` says.
+//! It may depend on `firewall_abi`, `engine`, `rules`, `store`, on `control` for its client, and on `view` for words;
+//! [`live`] on `channel` too. What a rule file means is not decided here: the verdicts are the engine's, those of the
+//! kernel's driver, and what is wrong with a file is what `rules` says.
 //!
 //! Rules that hold here:
-//! - Results go to standard output, everything else to standard error. A reader that goes away is no error and no answer: what was
-//!   asked for is done, and the exit code is what was found out.
+//! - Results go to standard output, everything else to standard error. A reader that goes away is no error and no
+//!   answer: what was asked for is done, and the exit code is what was found out.
 //! - Exit codes: 0, it is as you asked; 1, it is not, and a message says what to do; 2, the command line is wrong.
-//! - A capture and a rule file are foreign bytes: any of them gives an answer or an [`Error`], none a panic, and no file
-//!   but a rule file is held in memory as a whole.
+//! - A capture and a rule file are foreign bytes: any of them gives an answer or an [`Error`], none a panic, and no
+//!   file but a rule file is held in memory as a whole.
 //! - What is foreign, names of files too, is shown as [`rules::clean`] has it; JSON and rule files have it as it is.
 #![forbid(unsafe_code)]
 

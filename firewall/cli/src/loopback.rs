@@ -22,8 +22,8 @@ impl OwnAddresses {
         Self(network.addresses.into_iter().map(|(own, _)| own).collect())
     }
 
-    /// Puts a packet that stays on this machine on the loopback device, unless somebody said another; whether no rule is asked
-    /// about it there.
+    /// Puts a packet that stays on this machine on the loopback device, unless somebody said another;
+    /// whether no rule is asked about it there.
     pub fn pass_unseen(&self, question: &mut Question, rules: &RuleFile) -> bool {
         let Question(packet, who) = question;
         let (from, to) = (source(&packet.flow), destination(&packet.flow));

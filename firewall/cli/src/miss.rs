@@ -1,7 +1,7 @@
 //! Explanation of why a rule does not match a packet: in words, field by field.
 //!
-//! The engine decides whether a rule matches, by sums of differences that name nothing. This says the same by the rule's
-//! own fields; a test holds both against each other.
+//! The engine decides whether a rule matches, by sums of differences that name nothing. This says the same by the
+//! rule's own fields; a test holds both against each other.
 
 use crate::flow::{destination, source};
 use engine::{Parsed, Shape};

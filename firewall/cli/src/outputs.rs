@@ -1,7 +1,7 @@
 //! Outputs of a command: results to standard output, everything else to standard error.
 //!
-//! That nobody hears what is said keeps nothing from being done, and is no answer: what was asked for is done, and the exit code is
-//! what was found out. Only what does nothing but show ends with its reader.
+//! That nobody hears what is said keeps nothing from being done, and is no answer: what was asked for is done, and the
+//! exit code is what was found out. Only what does nothing but show ends with its reader.
 
 use std::fmt;
 use std::io::{self, BufWriter, Write};
@@ -25,7 +25,8 @@ struct Reader<W> {
 }
 
 impl<W: Write> Results<W> {
-    /// `only_shows`: what writes ends once nobody reads, so it is told. Else what nobody reads is taken as if it was read.
+    /// `only_shows`: what writes ends once nobody reads, so it is told.
+    /// Else what nobody reads is taken as if it was read.
     pub fn new(to: W, only_shows: bool) -> Self {
         let reader = Reader {
             to,

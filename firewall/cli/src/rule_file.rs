@@ -268,7 +268,8 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// The line that a finding is about, if it is one of this file's, and how many of its characters stand before the place.
+    /// The line that a finding is about, if it is one of this file's,
+    /// and how many of its characters stand before the place.
     fn about(&self, finding: &Finding) -> Option<(&'a str, usize)> {
         let said = self
             .lines

@@ -28,7 +28,8 @@ pub struct ShowArguments {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
-    /// Print the text: of the rules in force, what the rule file held before it was changed by hand; a terminal obeys nothing of it
+    /// Print the text: of the rules in force, what the rule file held before it was changed by hand;
+    /// a terminal obeys nothing of it
     #[arg(long, conflicts_with_all = ["json", "as_if"])]
     pub text: bool,
     /// Networks for which the rules are shown.

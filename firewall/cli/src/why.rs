@@ -345,7 +345,8 @@ impl<'a> Answer<'a> {
         Ok(())
     }
 
-    /// A packet that may be a reply, or an error about one, passes without being asked about, if the other direction was allowed.
+    /// A packet that may be a reply, or an error about one, passes without being asked about,
+    /// if the other direction was allowed.
     fn print_reply(&self, out: &mut dyn Write) -> Result<(), Error> {
         let flow = &self.packet.flow;
         if self.verdict == Verdict::Allow || self.packet.shape != Shape::Whole {

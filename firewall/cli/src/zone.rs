@@ -70,8 +70,8 @@ pub fn said_course(way: Way) -> Course {
     }
 }
 
-/// Neither end is the zone's, yet the capture says that its machine takes or sends it: it forwards it, unless that is sent to
-/// everyone, or from who has no address yet.
+/// Neither end is the zone's, yet the capture says that its machine takes or sends it: it forwards it, unless that is
+/// sent to everyone, or from who has no address yet.
 fn neither(way: Way, source: IpAddr, destination: IpAddr) -> Course {
     if way == Way::Passing || to_everyone(destination) || source.is_unspecified() {
         said_course(way)

@@ -248,7 +248,8 @@ fn a_change_that_locks_out_who_is_logged_in_is_warned_of_as_a_check_does() {
 
 #[test]
 fn a_change_is_made_and_a_verdict_is_the_exit_code_also_if_nobody_hears_of_it() {
-    // The last rule is never reached, which is a warning; and the difference is larger than what is gathered before it is written.
+    // The last rule is never reached, which is a warning; and the difference is larger than what is
+    // gathered before it is written.
     let long = "x".repeat(100_000);
     let shadowed = "[[rule]]\nid = \"all\"\naction = \"allow\"\n[[rule]]\nid = \"never\"\naction = \"block\"\n";
     for (hears, reads) in [(false, true), (true, false), (false, false)] {

@@ -169,8 +169,8 @@ fn is_not_said(imported: &str, part: &str) -> bool {
         .any(|two| two[0].starts_with("# Not said") && two[1].contains(part))
 }
 
-/// Each file in `exports` has one of its name in `verdicts`: packets, and what the firewall that the rules are from does with each,
-/// as its documentation says. The imported rules do the same, or say that they don't say why.
+/// Each file in `exports` has one of its name in `verdicts`: packets, and what the firewall that the rules are from
+/// does with each, as its documentation says. The imported rules do the same, or say that they don't say why.
 #[test]
 fn imported_rules_do_with_each_packet_what_the_other_firewall_does_or_say_that_they_do_not() {
     let exports = files("exports");
@@ -276,8 +276,8 @@ impl Dice {
     }
 }
 
-/// Imports files of other firewalls that were spoilt, as each kind: there is an answer, and a rule file that is printed is
-/// one that is taken.
+/// Imports files of other firewalls that were spoilt, as each kind: there is an answer,
+/// and a rule file that is printed is one that is taken.
 #[test]
 fn no_export_however_wrong_makes_an_import_panic_or_print_what_is_no_rule_file() {
     const SPOILT: usize = 24;

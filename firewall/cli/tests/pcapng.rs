@@ -233,7 +233,8 @@ fn a_block_longer_than_any_buffer_is_an_error_in_bounded_memory() {
     );
 }
 
-/// A block of a process (0x80000001) that says it is shorter than a block's own frame: the library subtracts before it looks.
+/// A block of a process (0x80000001) that says it is shorter than a block's own frame:
+/// the library subtracts before it looks.
 #[test]
 fn a_block_shorter_than_its_own_frame_is_an_error_in_both_byte_orders() {
     for (w, kind, length) in [false, true].into_iter().flat_map(|big| {

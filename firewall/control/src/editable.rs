@@ -34,7 +34,8 @@ impl EditableRules {
     /// Asks the service for the rules in force.
     ///
     /// # Errors
-    /// It can't be changed now: see [`NotEditable`]. While rules are on a lease they can only be changed `on_a_lease` again.
+    /// It can't be changed now: see [`NotEditable`]. While rules are on a lease they can only
+    /// be changed `on_a_lease` again.
     pub fn read(client: &mut Client, on_a_lease: bool) -> Result<Self, NotEditable> {
         let rules = client.rules()?;
         Self::of(client, rules, on_a_lease)
@@ -53,7 +54,8 @@ impl EditableRules {
         } else if !rules.unwritten
             && fs::read_to_string(&rules.file).is_ok_and(|on_disk| on_disk != text)
         {
-            // Where the service could not write it, nobody changed it, and the next change brings it up to date. Whoever may not read it may not change it either, and is told so by the service.
+            // Where the service could not write it, nobody changed it, and the next change brings it up to date.
+            // Whoever may not read it may not change it either, and is told so by the service.
             return Err(NotEditable::ChangedByHand(rules.file));
         }
         Ok(Self {

@@ -1,7 +1,7 @@
 //! Names of what records have numbers for: rules, programs and devices.
 //!
-//! A rule's number means something in its generation alone, so a name is asked for by both, and whoever is asked may not
-//! know: then nobody guesses.
+//! A rule's number means something in its generation alone, so a name is asked for by both, and whoever is asked may
+//! not know: then nobody guesses.
 
 #[cfg(target_os = "linux")]
 pub use service_names::ServiceNames;

@@ -179,8 +179,8 @@ impl<V: Copy> Dimensions<V> {
     }
 }
 
-/// The page of each vector. Numbers only: a verifier that knew which of them are the same page would follow what comes then once for
-/// each way in which they are.
+/// The page of each vector. Numbers only: a verifier that knew which of them are the same page would follow what comes
+/// then once for each way in which they are.
 type VectorPages = Dimensions<u32>;
 
 /// Number that stands for a table that names pages which it does not have. No rule has this number.
@@ -351,7 +351,8 @@ fn first_of_all<T: Tables>(
         left: 0,
         rule: NO_RULE,
     };
-    // A compiler that knows where they stand keeps each there and in a copy of its own, for which eBPF's stack has no room.
+    // A compiler that knows where they stand keeps each there and in a copy of its own,
+    // for which eBPF's stack has no room.
     black_box(&mut search);
     if look_up(rules, pages, opaque_zero, &mut search.vectors).is_none() {
         return BROKEN;
@@ -430,7 +431,8 @@ impl Search<'_> {
 }
 
 impl LoopBody for Search<'_> {
-    /// Looks at a word of the summaries, or at one of rules. There is one line at which it does: a kernel's stack is small.
+    /// Looks at a word of the summaries, or at one of rules. There is one line at which it
+    /// does: a kernel's stack is small.
     #[inline(always)]
     fn step(&mut self) -> bool {
         const GROUPS: u64 = SUMMARY_WORDS as u64;

@@ -40,13 +40,14 @@ pub trait Connections {
     /// Returns the entry of a tracked connection, or `None` if it is not tracked. What is changed in the entry stays.
     fn find(&mut self, key: &FlowKey) -> Option<&mut FlowEntry>;
 
-    /// Inserts a new one, unless it was inserted meanwhile, and returns its entry: [`FlowEntry::NEW`], but for its quota owner,
-    /// direction and slot. The oldest of those that are not confirmed makes room for it: of what began outside any, else one of the
-    /// same quota owner.
+    /// Inserts a new one, unless it was inserted meanwhile, and returns its entry: [`FlowEntry::NEW`], but for its
+    /// quota owner, direction and slot. The oldest of those that are not confirmed makes room for it: of what began
+    /// outside any, else one of the same quota owner.
     fn insert(&mut self, key: &FlowKey, quota_owner: u32, direction: u8) -> Option<&mut FlowEntry>;
 
-    /// Moves one that is confirmed to where it makes no room for new ones, and marks it as [`FlowEntry::ASSURED`]. Where its
-    /// [quota owner](crate::quota::has_room) has no room it counts that, and the connection stays where it is.
+    /// Moves one that is confirmed to where it makes no room for new ones, and marks it as [`FlowEntry::ASSURED`].
+    /// Where its [quota owner](crate::quota::has_room) has no room it counts that,
+    /// and the connection stays where it is.
     fn assure(&mut self, _: &FlowKey) {}
 
     /// Returns whether the next connection of this quota owner takes, before it is confirmed, the slot of one that may
@@ -64,8 +65,8 @@ pub trait Connections {
     /// Removes one.
     fn remove(&mut self, key: &FlowKey);
 
-    /// Moves one that both ends have ended to a table of its own, as TCP's TIME_WAIT does: for a while its last packets may be sent
-    /// again.
+    /// Moves one that both ends have ended to a table of its own, as TCP's TIME_WAIT does:
+    /// for a while its last packets may be sent again.
     fn retire(&mut self, key: &FlowKey);
 
     /// Returns the retired connection with this key, if it is still there.
@@ -102,8 +103,8 @@ impl From<&FlowEntry> for Retired {
     }
 }
 
-/// The context of a packet beside its bytes: when it is seen, by which device, and which socket, user and program is at its end in the
-/// zone. What costs something to find out is asked only when it has to be.
+/// The context of a packet beside its bytes: when it is seen, by which device, and which socket, user and program is at
+/// its end in the zone. What costs something to find out is asked only when it has to be.
 pub trait PacketContext<T: Tables> {
     /// `true` if a packet that goes on with a connection was counted before: an inbound packet is seen a second time
     /// where a socket receives it.
@@ -115,8 +116,8 @@ pub trait PacketContext<T: Tables> {
     /// Returns the number of the socket that sends the packet, which no other ever has; 0 if that is not known.
     fn socket(&mut self) -> u64;
 
-    /// The device that the packet comes in or goes out by; of what is forwarded, both in a number of their own, the same for
-    /// replies.
+    /// The device that the packet comes in or goes out by; of what is forwarded,
+    /// both in a number of their own, the same for replies.
     fn device(&mut self) -> u32 {
         0
     }
@@ -181,7 +182,8 @@ pub trait PacketContext<T: Tables> {
         false
     }
 
-    /// Writes down which connection an ICMP error is about, as [`crate::quoted`] reads it in the packet; false: it shows none.
+    /// Writes down which connection an ICMP error is about, as [`crate::quoted`] reads it in the
+    /// packet; false: it shows none.
     fn quoted(&mut self, error: &PacketHeaders, key: &mut FlowKey) -> bool;
 
     /// Looks up the owner of the packet's end in the zone, and writes it to `local`.

@@ -1,4 +1,5 @@
-//! Headers as they stand on the wire: bytes only, big-endian. Aligned once they are read, so that they are copied in words.
+//! Headers as they stand on the wire: bytes only, big-endian. Aligned once they are read,
+//! so that they are copied in words.
 
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 

@@ -1,7 +1,7 @@
 //! Decisions, pure: from a packet's bytes to a verdict and its reason.
 //!
-//! The same code decides in the Linux kernel (eBPF), in a dry run and in the tests, and would in a driver for Windows. It may
-//! depend on `firewall_abi` and `zerocopy` only.
+//! The same code decides in the Linux kernel (eBPF), in a dry run and in the tests, and would in a driver for Windows.
+//! It may depend on `firewall_abi` and `zerocopy` only.
 //!
 //! Rules that hold here:
 //! - Total: any bytes and any tables give a decision. No panic, no allocation, no `unsafe`, every loop bounded.
@@ -19,8 +19,8 @@
 //!   decision names the rule if one decided. So a default of block refuses fragments unless a rule without ports
 //!   allows their addresses, and a rule that blocks a port stops its packets by their first fragment. A fragment that
 //!   could overwrite a TCP header already judged is malformed.
-//! - **What a rule asks a person about** has the verdict `Ask`, which begins nothing and passes nothing. Who calls looks for an
-//!   answer ([`connection::PacketContext::classify`]). Later fragments are not asked about, but blocked.
+//! - **What a rule asks a person about** has the verdict `Ask`, which begins nothing and passes nothing. Who calls
+//!   looks for an answer ([`connection::PacketContext::classify`]). Later fragments are not asked about, but blocked.
 #![no_std]
 #![forbid(unsafe_code)]
 

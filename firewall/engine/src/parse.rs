@@ -13,8 +13,8 @@ pub trait Bytes {
     /// The bytes at `offset`, or `None` if the packet does not reach that far.
     fn load<T: FromBytes>(&self, offset: u32) -> Option<T>;
 
-    /// Walks over IPv4's options, step by step. In eBPF the kernel does the loop, so that its verifier follows one step and not
-    /// [`Ipv4Options::MOST`].
+    /// Walks over IPv4's options, step by step. In eBPF the kernel does the loop, so that its verifier follows one step
+    /// and not [`Ipv4Options::MOST`].
     #[inline(always)]
     fn walk(&self, options: &mut Ipv4Options) {
         while options.step(self) {}
@@ -82,8 +82,9 @@ pub const MAX_EXTENSIONS: u32 = 6;
 /// - IPv6 has more than [`MAX_EXTENSIONS`] extension headers, or two fragment headers;
 /// - a fragment reaches beyond 65,535 bytes, has a length that no fragment before the last may have, or begins inside
 ///   of a TCP header;
-/// - it goes on from the address that it shows: an IPv6 routing header has segments left (RFC 8200, 4.4), or a source route of IPv4 stops
-///   (RFC 791, 3.1). The kernel that it is delivered to sends it on, or takes it for another of its own addresses, and asks nobody again.
+/// - it goes on from the address that it shows: an IPv6 routing header has segments left (RFC 8200, 4.4), or a source
+///   route of IPv4 stops (RFC 791, 3.1). The kernel that it is delivered to sends it on, or takes it for another of its
+///   own addresses, and asks nobody again.
 #[inline(always)]
 pub fn parse<B: Bytes + ?Sized>(bytes: &B, length: u32, direction: Direction) -> Parsed {
     let mut flow = PacketHeaders {
@@ -433,7 +434,8 @@ fn said_length(said: u32, zero: bool, length: u32) -> Option<u32> {
     }
 }
 
-/// An IPv4 address in its IPv4-mapped form. Put together as a word: it is read as one, for which a processor waits if it was written by bytes.
+/// An IPv4 address in its IPv4-mapped form. Put together as a word: it is read as one,
+/// for which a processor waits if it was written by bytes.
 #[inline(always)]
 pub(crate) const fn mapped(address: [u8; 4]) -> [u8; 16] {
     const PREFIX: u64 = 0xFFFF << 32;

@@ -19,7 +19,8 @@ pub const fn decides(sent: &mut Decision, own: Option<bool>) -> bool {
     if sent.reason != Reason::Rule as u8 {
         return false;
     }
-    // Nobody at this machine can be asked about what it only forwards, and an answer would come from another address than was asked.
+    // Nobody at this machine can be asked about what it only forwards,
+    // and an answer would come from another address than was asked.
     if sent.verdict != Verdict::Allow as u8 {
         sent.verdict = Verdict::Block as u8;
         return !matches!(own, Some(false));

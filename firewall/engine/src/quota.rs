@@ -1,18 +1,18 @@
 //! The quota that a connection counts against, and how many of those that make no room for new ones its owner may have.
 //!
-//! Each connection is charged to one quota owner: what a user's sockets begin to the user, what comes from outside to its network,
-//! and what is forwarded to the address that it comes from, out of what the device has by which it comes. Users and devices can't
-//! be forged. An address can, by whoever sends two datagrams in its name to a port that answers: outside it counts for the network
-//! that it is of, and arrivals have a share of their own; behind a device it takes of that device's share and of no other. What
-//! nobody has confirmed is not counted.
+//! Each connection is charged to one quota owner: what a user's sockets begin to the user, what comes from outside to
+//! its network, and what is forwarded to the address that it comes from, out of what the device has by which it comes.
+//! Users and devices can't be forged. An address can, by whoever sends two datagrams in its name to a port that
+//! answers: outside it counts for the network that it is of, and arrivals have a share of their own; behind a device it
+//! takes of that device's share and of no other. What nobody has confirmed is not counted.
 
 use firewall_abi::firewall::{MAX_CONFIRMED_ARRIVALS, MAX_FLOWS};
 
 /// Quota owner of connections that the kernel begins by itself, in the place of a user.
 pub const KERNEL: u32 = u32::MAX - 1;
 
-/// Users each by themselves, and of the numbers above each such block together: they are those that a container's users or a
-/// user's subordinate ones have outside.
+/// Users each by themselves, and of the numbers above each such block together: they are those that a container's users
+/// or a user's subordinate ones have outside.
 const USERS: u32 = 65_536;
 const BLOCKS: u32 = USERS;
 const DEVICES: u32 = BLOCKS + 65_536;

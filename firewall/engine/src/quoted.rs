@@ -28,9 +28,9 @@ pub fn is_error(flow: &PacketHeaders) -> bool {
     }
 }
 
-/// Finds the connection of the packet that an error quotes, which went the other way; false: it shows none. It is cut off too
-/// early, a later fragment, of a protocol without ports, or has IPv4 options or IPv6 extension headers; or the error goes to
-/// somebody else than who sent the packet, or is longer than errors are, and might carry anything.
+/// Finds the connection of the packet that an error quotes, which went the other way; false: it shows none. It is cut
+/// off too early, a later fragment, of a protocol without ports, or has IPv4 options or IPv6 extension headers; or the
+/// error goes to somebody else than who sent the packet, or is longer than errors are, and might carry anything.
 ///
 /// Out of line, and through a reference, for the sake of eBPF's small stack.
 #[must_use]

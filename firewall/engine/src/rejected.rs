@@ -1,13 +1,13 @@
 //! Answers to rejected packets: bytes in, bytes out.
 //!
-//! As nftables' `reject` has it by default, and the standards of hosts and routers: TCP is answered by a RST that its sender's
-//! stack takes, whatever has ports by "port unreachable", the rest by "administratively prohibited", and so is all but TCP that is
-//! forwarded, for which a router speaks (RFC 1812, 5.2.7.1; RFC 4443, 3.1).
+//! As nftables' `reject` has it by default, and the standards of hosts and routers: TCP is answered by a RST that its
+//! sender's stack takes, whatever has ports by "port unreachable", the rest by "administratively prohibited", and so is
+//! all but TCP that is forwarded, for which a router speaks (RFC 1812, 5.2.7.1; RFC 4443, 3.1).
 //!
 //! Rules that hold here:
 //! - Any bytes give an answer or none, which is never longer than what it is made of and the headers before it.
-//! - Nothing is answered that is an answer itself (a RST, an error of ICMP), that shows no beginning (a later fragment), that goes
-//!   to many or comes from nobody (RFC 1122, 3.2.2; RFC 4443, 2.4).
+//! - Nothing is answered that is an answer itself (a RST, an error of ICMP), that shows no beginning (a later
+//!   fragment), that goes to many or comes from nobody (RFC 1122, 3.2.2; RFC 4443, 2.4).
 
 use crate::connection::ends_at_socket;
 use crate::headers::Tcp;
@@ -81,9 +81,9 @@ pub const fn may_be_answer(flow: &PacketHeaders) -> bool {
     }
 }
 
-/// The answer to a packet that was rejected, if there is one to it: its first bytes, from its IP header on, and how long it was.
-/// `own` says which of the machine's own addresses a packet has that it sends to this one; it is asked where the machine itself
-/// speaks, as a router.
+/// The answer to a packet that was rejected, if there is one to it: its first bytes, from its IP header on, and how
+/// long it was. `own` says which of the machine's own addresses a packet has that it sends to this one; it is asked
+/// where the machine itself speaks, as a router.
 pub fn answer(
     packet: &[u8],
     length: u32,
@@ -187,7 +187,8 @@ impl Writer {
         Some(())
     }
 
-    /// A RST that answers a segment (RFC 9293, 3.5.2): of the number that is waited for, or one that acknowledges all of it.
+    /// A RST that answers a segment (RFC 9293, 3.5.2): of the number that is waited for,
+    /// or one that acknowledges all of it.
     fn reset(&mut self, packet: &[u8], payload: &Payload, flow: &PacketHeaders) -> Option<()> {
         let tcp: Tcp = packet.load(payload.start)?;
         let header = u32::from(tcp.words >> 4) * 4;

@@ -22,15 +22,15 @@ pub trait Tables {
     /// The table of sets at this index.
     fn sets(&self, sets_index: u32) -> Option<&Self::Pages>;
 
-    /// The class that an address of this version has in the table of sets at this index by what it has joined since the table was
-    /// made, as long as that lasts.
+    /// The class that an address of this version has in the table of sets at this index by what it has joined since the
+    /// table was made, as long as that lasts.
     #[inline(always)]
     fn joined(&self, _sets_index: u32, _ip_version: u8, _address: &[u8; 16]) -> Option<u32> {
         None
     }
 
-    /// Runs a loop of so many steps at most, until one is the last. A kernel may do it: its verifier then follows one step and not
-    /// each.
+    /// Runs a loop of so many steps at most, until one is the last. A kernel may do it:
+    /// its verifier then follows one step and not each.
     #[inline(always)]
     fn run_loop<W: LoopBody>(&self, max_steps: u32, body: &mut W) {
         let _last = (0..max_steps).find(|_| body.step());

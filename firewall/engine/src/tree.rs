@@ -1,9 +1,9 @@
 //! Searching a tree: which interval a key lies in, and what that interval's value is.
 //!
-//! No branch depends on a key: a processor mispredicts nothing, and a verifier follows each level once, whatever the keys
-//! are. Two things would spoil that. Compilers know comparisons when they see them, and eBPF has none without a branch; and
-//! a verifier keeps the states apart in which it knows the result's bounds. [`Tree::opaque_zero`] keeps both from knowing: it is
-//! 0, but only in the table.
+//! No branch depends on a key: a processor mispredicts nothing, and a verifier follows each level once, whatever the
+//! keys are. Two things would spoil that. Compilers know comparisons when they see them, and eBPF has none without a
+//! branch; and a verifier keeps the states apart in which it knows the result's bounds. [`Tree::opaque_zero`] keeps
+//! both from knowing: it is 0, but only in the table.
 
 use crate::tables::Pages;
 use firewall_abi::rules::{
@@ -124,8 +124,8 @@ fn wide_leaf<'a, P: Pages>(pages: &'a P, tree: &Tree, number: u64) -> Option<&'a
     leaves.get(number.wrapping_sub(at * WIDE_LEAVES as u64) as usize)
 }
 
-/// A number of 32 bits by [`WIDE_LEAVES`], which is no power of two: processors divide slowly, and eBPF's compiler does not
-/// know this way round it (Warren, Hacker's Delight, 10-9).
+/// A number of 32 bits by [`WIDE_LEAVES`], which is no power of two: processors divide slowly, and eBPF's compiler does
+/// not know this way round it (Warren, Hacker's Delight, 10-9).
 #[inline(always)]
 fn twelfth(number: u64) -> u64 {
     const { assert!(WIDE_LEAVES == 12) };
@@ -149,7 +149,8 @@ fn wide_within<const N: usize>(keys: &[[u64; 2]; N], key: [u64; 2], opaque_zero:
     })
 }
 
-/// Halves `N`, a power of two, until one is left. `is_above` says of a key by a 1 that it lies above the one that is looked for.
+/// Halves `N`, a power of two, until one is left. `is_above` says of a key by a 1 that it lies
+/// above the one that is looked for.
 ///
 /// What it says passes through `opaque_zero`: a compiler that knows it for 0 or 1 makes a branch of it again.
 #[inline(always)]

@@ -1,10 +1,11 @@
-//! Fetches the lists that rules subscribe to: a program of its own, without privileges, because the service speaks to nobody in the
-//! net. It runs, fetches what is due, and ends.
+//! Fetches the lists that rules subscribe to: a program of its own, without privileges, because the service speaks to
+//! nobody in the net. It runs, fetches what is due, and ends.
 //!
 //! Rules that hold here:
-//! - A copy is replaced as a whole or not at all. Whatever a server does, the last one stays until the next is there to its last byte.
-//! - What a server may take is bounded: bytes, time, redirects, the length of its header. It is asked by TLS alone, with a certificate
-//!   that the roots vouch for, and so is whoever it sends us to.
+//! - A copy is replaced as a whole or not at all. Whatever a server does,
+//!   the last one stays until the next is there to its last byte.
+//! - What a server may take is bounded: bytes, time, redirects, the length of its header. It is asked by TLS alone,
+//!   with a certificate that the roots vouch for, and so is whoever it sends us to.
 //! - Nothing that comes is unpacked or understood here: that the service does, which believes nothing of it.
 #![cfg(target_os = "linux")]
 
@@ -28,8 +29,8 @@ const LONGEST_WANTED: u64 = 1 << 20;
 
 /// Fetches the lists that Gatebell's rules subscribe to, as far as it is time to, and ends.
 ///
-/// `gatebell-lists.service` runs it. A server that can't be had is said and tried again later; only what keeps every list from being
-/// fetched makes the exit code 1.
+/// `gatebell-lists.service` runs it. A server that can't be had is said and tried again later; only what keeps every
+/// list from being fetched makes the exit code 1.
 #[derive(Parser)]
 #[command(name = "gatebell-fetch", version, max_term_width = 100)]
 struct Arguments {

@@ -1,7 +1,7 @@
 //! Programs that have talked before, with their files, for telling first contacts.
 //!
-//! A program is known by its path and its user. Its file is the same for as long as the file system has the same number for it, and, where
-//! somebody has looked, the same length and time of its last change.
+//! A program is known by its path and its user. Its file is the same for as long as the file system has the same number
+//! for it, and, where somebody has looked, the same length and time of its last change.
 
 use engine::quota;
 use firewall_abi::packet::{NO_USER, UnknownNumber};

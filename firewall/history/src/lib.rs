@@ -1,14 +1,15 @@
 //! History of a firewall: what it saw and decided, in a bounded database.
 //!
-//! A [`Batch`] gathers what came in a second or so, one [`Conversation`] for each of its minutes, and bounds how many there are. A
-//! [`Database`] takes batches, adds minutes up to hours and hours to days, and forgets what is too old or too much. [`page`] reads.
-//! There are no threads and no clocks here: who has them calls.
+//! A [`Batch`] gathers what came in a second or so, one [`Conversation`] for each of its minutes, and bounds how many
+//! there are. A [`Database`] takes batches, adds minutes up to hours and hours to days, and forgets what is too old or
+//! too much. [`page`] reads. There are no threads and no clocks here: who has them calls.
 //!
 //! Rules that hold here:
 //! - What [`Database::write`] has returned is in the file, whatever becomes of the process.
 //! - What was told and is not in the file is an error of whoever was told: nothing is dropped in silence.
 //! - A file that is none of ours, or broken, is put aside, never mended and never deleted: [`Opened::put_aside`].
-//! - Whoever talks a lot makes no row of others' go: each has a share of a minute ([`Batch`]), and of the file ([`Bounds`]).
+//! - Whoever talks a lot makes no row of others' go: each has a share of a minute ([`Batch`]),
+//!   and of the file ([`Bounds`]).
 #![forbid(unsafe_code)]
 
 mod batch;

@@ -2,8 +2,8 @@
 //! ([`Cache`]). Apart from these labels, answers are matched with the queries before them ([`Questions`]), for sets
 //! that ask for names.
 //!
-//! The bytes are anybody's. A label is for people and nothing is decided by it, but it is shown on terminals: so it holds
-//! printable characters of ASCII and nothing else, and is never longer than a name may be.
+//! The bytes are anybody's. A label is for people and nothing is decided by it, but it is shown on terminals: so it
+//! holds printable characters of ASCII and nothing else, and is never longer than a name may be.
 //!
 //! No kernel, no driver and no clock of its own: callers pass the time.
 #![forbid(unsafe_code)]

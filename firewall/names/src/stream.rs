@@ -1,8 +1,9 @@
 //! DNS by TCP: reassembles the segments of a connection to messages.
 //!
-//! What is here is a copy of what passed, and each copy may be cut or missing. Nothing is held for what comes out of its order: behind a gap
-//! nothing of a connection is read any more. Whoever is not in the middle can't add to it: a segment counts if it goes on where the one before
-//! has ended, and the end that answers begins where it says to have heard the end that asks.
+//! What is here is a copy of what passed, and each copy may be cut or missing. Nothing is held for what comes out of
+//! its order: behind a gap nothing of a connection is read any more. Whoever is not in the middle can't add to it: a
+//! segment counts if it goes on where the one before has ended,
+//! and the end that answers begins where it says to have heard the end that asks.
 
 use crate::answer::{DnsExchange, PORT, exchange};
 use std::collections::HashMap;

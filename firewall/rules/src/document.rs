@@ -1,10 +1,11 @@
 //! Edits of a rule file's text: adds, removes and moves rules, and sets their keys.
 //!
-//! A change is made where it belongs and nowhere else: all other bytes of the text stay as they are, comments, blank lines, order
-//! of keys and line ends too. So a text is spliced by the places that the TOML parser gives, and never written anew.
+//! A change is made where it belongs and nowhere else: all other bytes of the text stay as they are, comments, blank
+//! lines, order of keys and line ends too. So a text is spliced by the places that the TOML parser
+//! gives, and never written anew.
 //!
-//! A rule is its header, its keys, and the comments that stand directly above its header. A comment with a blank line below it
-//! belongs to no rule and stays where it is.
+//! A rule is its header, its keys, and the comments that stand directly above its header. A comment with a blank line
+//! below it belongs to no rule and stays where it is.
 
 use crate::is_visible;
 use std::ops::Range;

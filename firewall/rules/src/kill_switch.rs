@@ -1,11 +1,13 @@
-//! Rules that let guests past a kill switch: this machine's own packets leave by some devices alone, and what is forwarded by any.
+//! Rules that let guests past a kill switch: this machine's own packets leave by some devices alone,
+//! and what is forwarded by any.
 //!
-//! What goes out and what goes through are two directions, each with rules of its own. Whoever refuses what goes out, but by one
-//! device, means that nothing leaves by another; a rule for guests that names no device to go out by has theirs leave all the same.
+//! What goes out and what goes through are two directions, each with rules of its own. Whoever refuses what goes out,
+//! but by one device, means that nothing leaves by another; a rule for guests that names no device to go out by
+//! has theirs leave all the same.
 //!
 //! Rules that hold here:
-//! - A kill switch lets out to anywhere by devices that it names, and refuses the rest. What it lets out besides has an end of its own:
-//!   a destination, a program, a user. A port is none, for anybody may serve there.
+//! - A kill switch lets out to anywhere by devices that it names, and refuses the rest. What it lets out besides has an
+//!   end of its own: a destination, a program, a user. A port is none, for anybody may serve there.
 //! - What names the device that guests go out by was meant so.
 
 use crate::device::GUESTS_WORD;
@@ -98,7 +100,8 @@ impl<'a> KillSwitch<'a> {
         };
         let devices = match course(OTHER).verdict {
             Verdict::Block | Verdict::Reject => Devices::Only(those(Course::is_open)?),
-            // A tunnel's own packets have to leave by what is refused else. Without them it is a device that is not to be used.
+            // A tunnel's own packets have to leave by what is refused else.
+            // Without them it is a device that is not to be used.
             Verdict::Allow => Devices::AnyBut(those(Course::is_shut_with_an_exception)?),
             Verdict::Ask | Verdict::Socket => return None,
         };
@@ -152,7 +155,8 @@ impl<'a> KillSwitch<'a> {
             && compile::can_be(rule, self.version)
     }
 
-    /// Returns whether a device is one by which the machine's own packets leave: who comes in by the tunnel is no guest.
+    /// Returns whether a device is one by which the machine's own packets leave:
+    /// who comes in by the tunnel is no guest.
     fn is_way_out(&self, word: &str) -> bool {
         match &self.devices {
             Devices::Only(open) => open.contains(&word),
@@ -160,7 +164,8 @@ impl<'a> KillSwitch<'a> {
         }
     }
 
-    /// Returns whether the rules before it leave a rule a way out by a device that is refused to this machine's own packets.
+    /// Returns whether the rules before it leave a rule a way out by a device that is refused
+    /// to this machine's own packets.
     fn is_left_a_way(&self, rule: Option<&Rule>, before: &[&Rule]) -> bool {
         let devices: Vec<_> = match &self.devices {
             Devices::Only(_) => vec![OTHER],

@@ -20,7 +20,8 @@ pub trait Resolver {
         ))
     }
 
-    /// Returns a mark of a set's file: another one once it is another file, or was written to. `None`: that can't be told.
+    /// Returns a mark of a set's file: another one once it is another file,
+    /// or was written to. `None`: that can't be told.
     fn set_file_mark(&self, _path: &str) -> Option<FileMark> {
         None
     }

@@ -121,8 +121,8 @@ fn covers(wide: &Rule, rule: &Rule) -> bool {
     if !wide.presumed.is_empty() {
         return false;
     }
-    // One that is off in some networks lets the other decide there. One that allows is off where nothing is known of them, so that tables
-    // from before anybody said where the machine is do not have it at all.
+    // One that is off in some networks lets the other decide there. One that allows is off where nothing is known of
+    // them, so that tables from before anybody said where the machine is do not have it at all.
     if !wide.networks.named.is_empty() && wide.networks != rule.networks {
         return false;
     }
@@ -176,7 +176,8 @@ fn within<K: Key>(takes: Takes<K>, wide: Takes<K>) -> bool {
     };
     let wide = joined(wide);
     spans.iter().all(|(first, last)| {
-        // Spans that are joined neither meet nor touch: one that holds all of it is the one before its first value's end.
+        // Spans that are joined neither meet nor touch: one that holds all of it is the one
+        // before its first value's end.
         let after = wide.partition_point(|(start, _)| start <= first);
         let before = after.checked_sub(1).and_then(|place| wide.get(place));
         before.is_some_and(|(_, end)| last <= end)

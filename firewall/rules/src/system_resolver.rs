@@ -202,7 +202,8 @@ mod system {
         format!("/proc/thread-self/fd/{}", file.as_raw_fd())
     }
 
-    /// The clocks by which file systems tell when a file was written to take steps, of a few milliseconds or of two seconds.
+    /// The clocks by which file systems tell when a file was written to take steps,
+    /// of a few milliseconds or of two seconds.
     const STEP: i64 = 2;
 
     pub(super) fn stamp(found: &Metadata) -> Option<FileStamp> {

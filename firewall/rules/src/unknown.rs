@@ -1,7 +1,7 @@
 //! Unknown properties of judged packets, and rules that do not ask for them.
 //!
-//! A rule that asks for what is not known may match or may not. The same rules without these keys match whatever might match, so that
-//! the engine itself says what may decide, and what surely does.
+//! A rule that asks for what is not known may match or may not. The same rules without these keys match whatever might
+//! match, so that the engine itself says what may decide, and what surely does.
 
 use crate::{Rule, Rules, compile};
 use std::collections::BTreeSet;

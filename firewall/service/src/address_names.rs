@@ -1,8 +1,10 @@
-//! The names of addresses: the driver hands on the answers of DNS that the zone gets and its questions, and a thread reads them.
+//! The names of addresses: the driver hands on the answers of DNS that the zone gets and its
+//! questions, and a thread reads them.
 //!
 //! Rules that hold here:
 //! - The thread has no capabilities ([`crate::ring_thread`]), and says nothing to anybody.
-//! - What it can't read, or does not believe ([`Belief`]), labels nothing. If it breaks down there are no names, and nothing else is missing.
+//! - What it can't read, or does not believe ([`Belief`]), labels nothing.
+//!   If it breaks down there are no names, and nothing else is missing.
 
 use crate::driver::Driver;
 use crate::named_sets::{Belief, Join, NotJoined, Wanted, own_resolvers};

@@ -1,8 +1,8 @@
 //! Programs that answers were given to, and the path by which each was known then.
 //!
-//! The kernel knows a program by its file's number, which the file system gives to another file once this one is gone: an answer
-//! is over when the path leads to another file and nothing runs from the old one any more. What no path of ours leads to, as
-//! in a container, is not followed.
+//! The kernel knows a program by its file's number, which the file system gives to another file once this one is gone:
+//! an answer is over when the path leads to another file and nothing runs from the old one any more. What no path of
+//! ours leads to, as in a container, is not followed.
 
 use crate::programs::{Births, Running};
 use rules::Resolver;

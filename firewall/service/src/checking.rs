@@ -1,5 +1,5 @@
-//! Has the kernel check the driver's programs, several at a time: it takes seconds for them all, and each by itself keeps one
-//! processor busy.
+//! Has the kernel check the driver's programs, several at a time: it takes seconds for them all,
+//! and each by itself keeps one processor busy.
 
 use anyhow::Result;
 use std::num::NonZeroUsize;

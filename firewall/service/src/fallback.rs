@@ -32,8 +32,8 @@ pub struct FallbackTarget {
 }
 
 impl FallbackTarget {
-    /// Puts the table in force in the process's network namespace, as no driver judges there. Returns the reason, and before it
-    /// what judges now.
+    /// Puts the table in force in the process's network namespace, as no driver judges there. Returns the reason,
+    /// and before it what judges now.
     pub fn put_in_force(&self, cause: Error) -> Error {
         let done = script().and_then(|script| run_script(&self.nft, &script));
         let judges = match &done {

@@ -1,7 +1,7 @@
 //! Firewall as a whole: driver, device server, rules and devices, and the requests it answers.
 //!
-//! A [`Firewall`] lives on the service's main loop. Other threads have a [`Mailbox`]: they hand in work and wait for what comes
-//! back.
+//! A [`Firewall`] lives on the service's main loop. Other threads have a [`Mailbox`]:
+//! they hand in work and wait for what comes back.
 
 mod answers;
 mod lists;
@@ -226,7 +226,8 @@ impl Firewall {
             Self::begin(config, state, pins, zone)
         });
         begun.map_err(|error| {
-            // What an earlier service left stays in force. What we began alone is no firewall yet, and is taken out again.
+            // What an earlier service left stays in force. What we began alone is no
+            // firewall yet, and is taken out again.
             match begins.then(|| recover::take_out(&locations)) {
                 Some(Err(left)) => error.context(left.to_string()),
                 _ => error,

@@ -1,10 +1,11 @@
-//! A folder that another user fills, who is believed in nothing: who fetches lists runs without privileges, and may have been taken
-//! over by a server that it spoke to.
+//! A folder that another user fills, who is believed in nothing: who fetches lists runs without privileges, and may
+//! have been taken over by a server that it spoke to.
 //!
 //! Rules that hold here:
-//! - Nothing is followed out of the folder: no link, no mount. Nothing is opened that could make us wait: no pipe, no device, no file
-//!   system that a program answers for (FUSE).
-//! - A file is its owner's who owns the folder, and no longer than said; what it holds is read once, and judged from that.
+//! - Nothing is followed out of the folder: no link, no mount. Nothing is opened that could make us wait: no pipe, no
+//!   device, no file system that a program answers for (FUSE).
+//! - A file is its owner's who owns the folder, and no longer than said;
+//!   what it holds is read once, and judged from that.
 
 use crate::folders;
 use nix::errno::Errno;
@@ -100,7 +101,8 @@ impl ForeignFolder {
                 | ResolveFlag::RESOLVE_NO_SYMLINKS
                 | ResolveFlag::RESOLVE_NO_XDEV,
         );
-        // systemd has a unit do without where it may set no mode of another user (`RestrictSUIDSGID`). There no mount of others shows.
+        // systemd has a unit do without where it may set no mode of another user (`RestrictSUIDSGID`).
+        // There no mount of others shows.
         let opened = match openat2(&self.folder, name, how) {
             Err(Errno::ENOSYS) if !name.contains('/') => {
                 openat(&self.folder, name, flags | OFlag::O_NOFOLLOW, Mode::empty())

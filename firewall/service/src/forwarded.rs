@@ -1,13 +1,15 @@
 //! Check for packets that the kernel forwards past the driver's hooks: no canary goes there.
 //!
-//! The kernel counts what it forwards; since Linux 6.7 before anybody is asked about it, and with what others refuse ahead of us or what
-//! is too large to go on. So that nothing was judged while something was counted proves nothing: the hook is attached anew, at a place of
-//! which it is known then that it is ours, and nothing is called wrong. While other packets are judged, it is not seen.
+//! The kernel counts what it forwards; since Linux 6.7 before anybody is asked about it, and with what others refuse
+//! ahead of us or what is too large to go on. So that nothing was judged while something was counted proves nothing:
+//! the hook is attached anew, at a place of which it is known then that it is ours, and nothing is called wrong. While
+//! other packets are judged, it is not seen.
 //!
-//! That more were counted than judged would not show it then either: beside a firewall that refuses ahead of us (Docker's, ufw's) it is so
-//! all the time, and the two are never read at one moment. Attaching anew for that, every few seconds while much is forwarded, would judge
-//! and count packets twice each time, for both hooks stand there for a moment; and an older kernel, which counts what has passed, would hide
-//! as many as we refuse. A counter of what is judged for each version, in the driver, would only show the one hook beside the other.
+//! That more were counted than judged would not show it then either: beside a firewall that refuses ahead of us
+//! (Docker's, ufw's) it is so all the time, and the two are never read at one moment. Attaching anew for that, every
+//! few seconds while much is forwarded, would judge and count packets twice each time, for both hooks stand there for a
+//! moment; and an older kernel, which counts what has passed, would hide as many as we refuse. A counter of what is
+//! judged for each version, in the driver, would only show the one hook beside the other.
 
 use crate::driver::Driver;
 use anyhow::Result;
@@ -44,7 +46,8 @@ struct Look {
 }
 
 impl Forwarded {
-    /// The hooks by which nothing came since the look before, though the kernel forwarded something, by what their links are called.
+    /// The hooks by which nothing came since the look before, though the kernel forwarded something,
+    /// by what their links are called.
     pub fn silent(&mut self, driver: &Driver) -> Result<Vec<&'static str>> {
         let counted = COUNTED.map(|(file, name, _)| {
             // Without IPv6 there is no such file, and nothing of it is forwarded.

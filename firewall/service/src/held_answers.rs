@@ -1,7 +1,7 @@
 //! The answers that the driver has, and what is known of each beside: who gave it, and when.
 //!
-//! The service alone fills the driver's table of them. What is here follows it with each change, and is held against it whenever what is
-//! over is taken out: a peer that asks which answers hold has no table of the kernel's read.
+//! The service alone fills the driver's table of them. What is here follows it with each change, and is held against it
+//! whenever what is over is taken out: a peer that asks which answers hold has no table of the kernel's read.
 
 use crate::driver::Driver;
 use anyhow::Result;

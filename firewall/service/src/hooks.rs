@@ -1,13 +1,14 @@
-//! The driver's hooks in the kernel: put there once, kept by their pins, and taken over by the next service with no moment
-//! in between in which nobody judges.
+//! The driver's hooks in the kernel: put there once, kept by their pins, and taken over by the next service with no
+//! moment in between in which nobody judges.
 //!
-//! - In the IP stack (netfilter) stand programs that go on with those of a table: another one takes its place there by one
-//!   update. The hooks themselves stay.
+//! - In the IP stack (netfilter) stand programs that go on with those of a table: another one takes its place there by
+//!   one update. The hooks themselves stay.
 //! - The control group's hooks are links: another program is put into a link by one update.
-//! - A tracepoint's link can't be updated: the new one is attached first and then takes the old one's name. In between a
-//!   process is seen by both. As a service starts no app is attached, for the device server has released those of the service before and
-//!   lets nobody in yet: nothing is reported twice. Where such a link is put back while apps are attached, a process that begins or
-//!   ends in between may be. Whether the service has ended either program notes that sees it.
+//! - A tracepoint's link can't be updated: the new one is attached first and then takes the old one's name. In between
+//!   a process is seen by both. As a service starts no app is attached, for the device server has released those of the
+//!   service before and lets nobody in yet: nothing is reported twice. Where such a link is put back while apps are
+//!   attached, a process that begins or ends in between may be.
+//!   Whether the service has ended either program notes that sees it.
 
 use crate::checking::Check;
 use crate::netfilter::LoadedProgram;
@@ -29,22 +30,24 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use zerocopy::IntoBytes;
 
-/// Hooks of the IP stack where packets are judged: `NF_INET_`, the program at the hook, and the one it goes on with, whose
-/// index in the table is its index here.
+/// Hooks of the IP stack where packets are judged: `NF_INET_`, the program at the hook, and the one it goes on with,
+/// whose index in the table is its index here.
 const STACK: [(u32, &str, &str); 3] = [
     (1, "enter_local_in", "zone_local_in"),
     (2, "enter_forward", "zone_forward"),
     (3, "enter_local_out", "zone_local_out"),
 ];
-/// The program that hands on what passes and carries an answer of DNS: the indices behind theirs in that table are its own.
+/// The program that hands on what passes and carries an answer of DNS:
+/// the indices behind theirs in that table are its own.
 const DNS_ANSWER: &str = "zone_dns_answer";
 const DNS_QUESTION: &str = "zone_dns_question";
 /// The one that hands on what was rejected.
 const REJECTED: &str = "zone_rejected";
 /// `NFPROTO_IPV4` and `NFPROTO_IPV6`, by what their links are called.
 const FAMILIES: [(u32, &str); 2] = [(2, "ipv4"), (10, "ipv6")];
-/// Behind whatever translates what comes in and goes out (-100), ahead of what does so last (100), and not in others' usual
-/// place. Only one program may stand at each: an upgrade that brings other tables takes the second while the first is on.
+/// Behind whatever translates what comes in and goes out (-100), ahead of what does so last (100), and not in others'
+/// usual place. Only one program may stand at each: an upgrade that brings other tables takes the
+/// second while the first is on.
 const PRIORITIES: [i32; 2] = [50, 60];
 
 /// The control group's hooks that see who makes a socket or names its own address, and when a socket is released.
@@ -179,8 +182,8 @@ pub struct Stack<'a> {
     pub silent: &'a [String],
 }
 
-/// Has packets judged by these programs: those that stand in the IP stack go on with them from now on, and what is missing
-/// there is attached.
+/// Has packets judged by these programs: those that stand in the IP stack go on with them from now on,
+/// and what is missing there is attached.
 pub fn judge(table: &ObjectMap<impl AsFd>, stack: Stack<'_>) -> Result<()> {
     for (index, name) in table_of_programs() {
         table
@@ -249,7 +252,8 @@ pub fn heal(
     Ok(gone)
 }
 
-/// Attaches in the IP stack what is not there. Returns what was not. What can't be kept is an error, once all of it is attached.
+/// Attaches in the IP stack what is not there. Returns what was not.
+/// What can't be kept is an error, once all of it is attached.
 fn stand_in_stack(stack: Stack<'_>) -> Result<Vec<String>> {
     let Stack {
         programs,

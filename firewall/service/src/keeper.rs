@@ -1,8 +1,8 @@
-//! Keeps what was good on disk: the last good rules, and a copy of each list that was one. A thread of its own writes, for
-//! a disk may be slow and a list large.
+//! Keeps what was good on disk: the last good rules, and a copy of each list that was one. A thread of its own writes,
+//! for a disk may be slow and a list large.
 //!
-//! Rule that holds here: what could not be written stays handed in, is tried again, and is trouble until it is written or something
-//! newer takes its place. What else is written meanwhile says nothing about it.
+//! Rule that holds here: what could not be written stays handed in, is tried again, and is trouble until it is written
+//! or something newer takes its place. What else is written meanwhile says nothing about it.
 
 use crate::capabilities;
 use crate::folders;

@@ -1,9 +1,9 @@
 //! The last good rules on disk, compiled: what a start loads that finds no usable rule file and no rules in the kernel.
 //!
 //! Rules that hold here:
-//! - Nothing of it is believed before its checksum is right, and no tables are that another layout made or that are not as
-//!   long as they say. What they hold beyond that the engine checks at every step: a table that names pages which it has not
-//!   blocks.
+//! - Nothing of it is believed before its checksum is right, and no tables are that another layout made or that are not
+//!   as long as they say. What they hold beyond that the engine checks at every step:
+//!   a table that names pages which it has not blocks.
 //! - The text stands beside the tables: a release with another layout compiles it anew.
 
 use firewall_abi::VERSION;

@@ -16,7 +16,8 @@ struct Reading {
     name: String,
     text: String,
     asked: Asked,
-    /// Troubles of the rules that were read: what they name and could not be had; or the errors for which there are none.
+    /// Troubles of the rules that were read: what they name and could not be had;
+    /// or the errors for which there are none.
     outcome: Result<Vec<String>, Errors>,
 }
 
@@ -185,8 +186,8 @@ impl Resolver for Consulted<'_> {
     }
 }
 
-/// Forgets the mark of what is there and could not be read: that may be the machine's doing, which leaves the mark as it
-/// is.
+/// Forgets the mark of what is there and could not be read: that may be the machine's doing,
+/// which leaves the mark as it is.
 fn forget_unless_gone(mark: Option<&mut Option<FileMark>>) {
     if let Some(mark) = mark {
         mark.take_if(|mark| !mark.is_of_none());

@@ -22,7 +22,8 @@ pub fn lives(process: BorrowedFd<'_>) -> bool {
     poll(&mut ended, PollTimeout::ZERO) == Ok(0)
 }
 
-/// Opens a descriptor of the process with this number and start, in ticks since the kernel's, or returns `None` if it ended.
+/// Opens a descriptor of the process with this number and start, in ticks since the kernel's,
+/// or returns `None` if it ended.
 pub fn open_started(process: u32, start: u64) -> Option<OwnedFd> {
     let opened = open(process).ok()?;
     let same = start_of(process) == Some(start);
@@ -41,8 +42,8 @@ fn start_in(stat: &[u8]) -> Option<u64> {
     fields.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
-/// Returns whether this process lives, which began at this time of the clock that includes sleep. If not, its number may
-/// be another's.
+/// Returns whether this process lives, which began at this time of the clock that includes sleep.
+/// If not, its number may be another's.
 pub fn is_alive(process: u32, began_ns: u64) -> bool {
     open_started(process, began_ns / TICK_NS).is_some()
 }

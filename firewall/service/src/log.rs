@@ -49,9 +49,9 @@ where
         .with_target(false)
 }
 
-/// systemd connects standard error with the journal and says which stream that is. What we are started by may have such a
-/// stream and may have given us another one: a package's script, for instance, whose words are for the person who runs it. The
-/// journal's own protocol keeps levels and fields.
+/// systemd connects standard error with the journal and says which stream that is. What we are started by may have such
+/// a stream and may have given us another one: a package's script, for instance, whose words are for the person who
+/// runs it. The journal's own protocol keeps levels and fields.
 fn journal() -> Option<tracing_journald::Layer> {
     let stream = std::env::var("JOURNAL_STREAM").ok()?;
     let ours = std::fs::metadata("/proc/self/fd/2").ok()?;

@@ -64,14 +64,14 @@ impl Mailbox {
 pub struct MailboxReceiver {
     queue: Queue,
     wake: UnixStream,
-    /// Sending end, held so that the socket never ends: if the mailbox is gone (its control socket could not be opened), it
-    /// would wake the loop for ever.
+    /// Sending end, held so that the socket never ends: if the mailbox is gone (its control socket could not be
+    /// opened), it would wake the loop for ever.
     _waker: Arc<UnixStream>,
 }
 
 impl MailboxReceiver {
-    /// Does all that has been handed in by now. What comes meanwhile waits for the loop's next turn, so that those who ask again
-    /// as soon as they are answered can't keep the loop from everything else.
+    /// Does all that has been handed in by now. What comes meanwhile waits for the loop's next turn, so that those who
+    /// ask again as soon as they are answered can't keep the loop from everything else.
     pub fn work_off(&self, firewall: &mut Firewall) {
         for work in self.take() {
             work(firewall);

@@ -1,10 +1,11 @@
-//! Addresses that have joined sets since the rules were read: who asked for it, `gatebell set` or a program, needs no rules read
-//! again and no generation.
+//! Addresses that have joined sets since the rules were read: who asked for it, `gatebell set` or a program, needs no
+//! rules read again and no generation.
 //!
 //! Rules that hold here:
-//! - The driver's table is what holds, over restarts of the service too; the file on disk is for a start at which the kernel has
-//!   none. It is written as a whole, at most once a second, and at the end.
-//! - What joins a set joins it by the set's name: it is in it under rules that have one of that name, whatever else changes.
+//! - The driver's table is what holds, over restarts of the service too; the file on disk is for a start at which the
+//!   kernel has none. It is written as a whole, at most once a second, and at the end.
+//! - What joins a set joins it by the set's name: it is in it under rules that have one of
+//!   that name, whatever else changes.
 //! - Nothing is dropped in silence: what finds no room is refused.
 //! - When a membership ends the driver compares; the service tidies up after it.
 

@@ -1,8 +1,8 @@
 //! Programs of netfilter: aya does not know their type, so that its parts are put together here.
 //!
-//! aya makes the maps and fills the constants; the object is read a second time, told of these maps, and each program of
-//! netfilter handed to the kernel as it is. So that aya reads the object at all, their section gets the name of one that it
-//! knows.
+//! aya makes the maps and fills the constants; the object is read a second time, told of these maps, and each program
+//! of netfilter handed to the kernel as it is. So that aya reads the object at all,
+//! their section gets the name of one that it knows.
 
 use crate::checking::Check;
 use crate::offsets::Kernel;
@@ -17,15 +17,16 @@ use std::collections::HashSet;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-/// The section of programs of netfilter in the driver's file, and as aya is shown it: a kind that the driver has none of.
+/// The section of programs of netfilter in the driver's file, and as aya is shown it:
+/// a kind that the driver has none of.
 const SECTION: &[u8] = b"netfilter\0";
 const SHOWN_AS: &[u8] = b"sk_lookup\0";
 
-/// A call of a function of the kernel: the instruction's first bytes, then the function's number in the driver's own counting,
-/// then a mark.
+/// A call of a function of the kernel: the instruction's first bytes,
+/// then the function's number in the driver's own counting, then a mark.
 const CALL: [u8; 4] = [0x85, 0x20, 0, 0];
-/// Instruction that loads a word of [`Offsets`](firewall_abi::firewall::Offsets) into whichever register: the first byte;
-/// then, likewise, its index and the mark.
+/// Instruction that loads a word of [`Offsets`](firewall_abi::firewall::Offsets) into whichever register: the first
+/// byte; then, likewise, its index and the mark.
 const LOAD: u8 = 0xB7;
 const MARK: [u8; 3] = [0, 0x66, 0x6B];
 const INSTRUCTION: usize = 8;

@@ -1,11 +1,12 @@
 //! Pins, by which the kernel keeps the driver when the service is gone: a folder in a bpffs.
 //!
-//! `DIR/vN/` holds the maps and the links of a driver whose layout (`firewall_abi`) is N: a hash of it, no number that counts up. A map or
-//! a link with a name lives on without us; so does what a link attached.
+//! `DIR/vN/` holds the maps and the links of a driver whose layout (`firewall_abi`) is N: a hash of it, no number that
+//! counts up. A map or a link with a name lives on without us; so does what a link attached.
 //!
 //! Rules that hold here:
 //! - A link is never taken away before another one is in its place: the new one takes over its very name.
-//! - A folder is adopted only if its maps are what the object wants. Another one is left alone until the new hooks are on.
+//! - A folder is adopted only if its maps are what the object wants.
+//!   Another one is left alone until the new hooks are on.
 
 use crate::folders;
 use anyhow::{Context, Result, bail};

@@ -1,5 +1,5 @@
-//! The files that programs run from, looked at by a thread of its own: whose disk is slow, or a file system of whoever runs it, holds up
-//! nothing but that thread.
+//! The files that programs run from, looked at by a thread of its own: whose disk is slow, or a file system of whoever
+//! runs it, holds up nothing but that thread.
 
 use crate::capabilities;
 use history::{Glances, Look};

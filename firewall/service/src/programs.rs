@@ -38,13 +38,14 @@ pub fn name_running(driver: &Driver) {
     }
 }
 
-/// Creation times of files, as their file systems have them, by the files' numbers: the number of a file that is gone is
-/// given to another file, and who runs that is not who ran before.
+/// Creation times of files, as their file systems have them, by the files' numbers: the number of a file that is gone
+/// is given to another file, and who runs that is not who ran before.
 #[derive(Clone, Debug, Default)]
 pub struct Births(BTreeMap<[u64; 2], SystemTime>);
 
 impl Births {
-    /// The files that something runs from now. Where the file system does not say when one was made, it is there without.
+    /// The files that something runs from now. Where the file system does not say when one
+    /// was made, it is there without.
     pub fn of_running() -> (BTreeSet<[u64; 2]>, Self) {
         let machine = SystemResolver::beside(Path::new("/"));
         let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -150,7 +151,8 @@ const MOST_LINKS: usize = 40;
 /// Interval of looking whether a program was replaced, where the kernel does not watch for us.
 const GLANCE: Duration = Duration::from_secs(30);
 
-/// Watches every place on the way to the programs that rules name: each folder for the one name that leads on, each link too.
+/// Watches every place on the way to the programs that rules name:
+/// each folder for the one name that leads on, each link too.
 pub struct ProgramWatch {
     open: fn() -> nix::Result<Inotify>,
     /// Inotify instance, or `None` if the kernel gives us none.
@@ -237,8 +239,8 @@ impl ProgramWatch {
             | AddWatchFlags::IN_MOVE_SELF
             | AddWatchFlags::IN_ONLYDIR;
         for folder in self.names.keys() {
-            // Another folder may have its name by now, and the kernel says the same number for the same one. No such folder:
-            // the program is not installed, which the rules have warned of.
+            // Another folder may have its name by now, and the kernel says the same number for the same one. No such
+            // folder: the program is not installed, which the rules have warned of.
             match kernel.add_watch(folder, changes) {
                 Ok(watch) => drop(self.folders.insert(folder.clone(), watch)),
                 Err(failed) => {
@@ -263,7 +265,8 @@ impl ProgramWatch {
         due.map(|due| due.saturating_duration_since(Instant::now()))
     }
 
-    /// Returns whether something changed on the way to a program and has come to rest, or has gone on changing for too long.
+    /// Returns whether something changed on the way to a program and has come to rest,
+    /// or has gone on changing for too long.
     pub fn changed(&mut self) -> bool {
         if self.rang() {
             let now = Instant::now();
@@ -298,7 +301,8 @@ impl ProgramWatch {
         }
     }
 
-    /// Returns whether an event counts. One without a name happened to a folder itself, or is more than the kernel keeps.
+    /// Returns whether an event counts. One without a name happened to a folder itself,
+    /// or is more than the kernel keeps.
     fn counts(&self, event: &InotifyEvent) -> bool {
         let Some(name) = &event.name else {
             return true;

@@ -103,8 +103,8 @@ fn all<const N: usize>(
 /// The package's unit, which keeps its state where a service does that is told nothing else.
 const UNIT: &str = "gatebell.service";
 
-/// Has systemd, where it runs, stop the service's unit: a service that has to be killed it would start again, and one that failed too
-/// often or just now it may be about to.
+/// Has systemd, where it runs, stop the service's unit: a service that has to be killed it would start again, and one
+/// that failed too often or just now it may be about to.
 fn stop_units(state: &Path) {
     if !Path::new("/run/systemd/system").is_dir() {
         return;

@@ -6,10 +6,12 @@
 //! Rules that hold here:
 //! - No verdict waits for it. Without it what is rejected is blocked, and the status says so; it is looked for again.
 //! - It gives up its capabilities before it reads a record, and shares no memory with the service but the ring.
-//! - So many answers a second, to each and in all, and no more: what is beyond is counted. A sender that forges addresses has few packets
-//!   sent to them.
-//! - What the machine itself sends is answered to its own addresses: no program has sent by this what it may not send by itself.
-//! - What is forwarded is answered by the device that it came in by: no guest has sent by this what it may not send through the machine.
+//! - So many answers a second, to each and in all, and no more: what is beyond is counted. A sender that forges
+//!   addresses has few packets sent to them.
+//! - What the machine itself sends is answered to its own addresses:
+//!   no program has sent by this what it may not send by itself.
+//! - What is forwarded is answered by the device that it came in by:
+//!   no guest has sent by this what it may not send through the machine.
 
 pub mod process;
 
@@ -79,8 +81,8 @@ pub struct RejectAnswerer {
 }
 
 impl RejectAnswerer {
-    /// Begins to answer, in the network namespace of who calls, or of the unit at this socket. Without it the firewall guards all the
-    /// same.
+    /// Begins to answer, in the network namespace of who calls, or of the unit at this socket.
+    /// Without it the firewall guards all the same.
     pub fn answer(driver: &Driver, at: Option<PathBuf>) -> Self {
         let mut rejected = Self {
             at,

@@ -1,9 +1,10 @@
 //! A thread that reads a ring which the driver fills for the service alone.
 //!
 //! Rules that hold here:
-//! - It gives up its capabilities for ever before it looks at a byte. It has the ring, which was mapped for it, and what it was
-//!   given; it opens nothing.
-//! - It takes a fifth of one processor at most, whatever comes: what finds no room in the ring meanwhile the driver counts.
+//! - It gives up its capabilities for ever before it looks at a byte. It has the ring, which was mapped for it, and
+//!   what it was given; it opens nothing.
+//! - It takes a fifth of one processor at most, whatever comes:
+//!   what finds no room in the ring meanwhile the driver counts.
 
 use crate::capabilities;
 use crate::driver::Driver;
@@ -29,8 +30,8 @@ pub struct RingThread<const RECORD: usize> {
 }
 
 impl<const RECORD: usize> RingThread<RECORD> {
-    /// Maps this ring of the driver's. Returns also the other end of the thread's socket: the thread hears of its end by it,
-    /// and says by it that something was read which its owner waits for.
+    /// Maps this ring of the driver's. Returns also the other end of the thread's socket: the thread hears of its end
+    /// by it, and says by it that something was read which its owner waits for.
     pub fn of(driver: &Driver, ring: &str, bytes: usize) -> Result<(Self, UnixStream)> {
         let map = driver.map(ring)?.try_clone_to_owned()?;
         let (end, ours) = UnixStream::pair()?;
@@ -55,8 +56,8 @@ impl<const RECORD: usize> RingThread<RECORD> {
         self.drain(|_| false).map(drop)
     }
 
-    /// Starts it. `read` is handed each record, and says whether its owner waits for it; `broken` is told why it has ended, if nobody
-    /// asked it to.
+    /// Starts it. `read` is handed each record, and says whether its owner waits for it;
+    /// `broken` is told why it has ended, if nobody asked it to.
     pub fn start(
         mut self,
         name: &str,

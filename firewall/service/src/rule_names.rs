@@ -1,7 +1,7 @@
 //! The names of the rules of each generation, as long as records of it may still come.
 //!
-//! A record names a rule by its generation and by its number there. Only the service knows each generation's text, so the
-//! names are kept here when it is put in force, and no one else has to guess.
+//! A record names a rule by its generation and by its number there. Only the service knows each generation's text, so
+//! the names are kept here when it is put in force, and no one else has to guess.
 
 use control::{NamedRule, RuleNames};
 use rules::{Asking, Resolver, Rules, SetFile};

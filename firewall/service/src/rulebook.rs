@@ -1,7 +1,7 @@
 //! The rules that the kernel has: the confirmed ones, and a candidate that holds while its lease runs.
 //!
-//! The kernel alone decides between the two, by its clock: before the deadline the candidate, then the confirmed rules. No
-//! process has to be alive for that. The service notices the end and tidies up.
+//! The kernel alone decides between the two, by its clock: before the deadline the candidate, then the confirmed rules.
+//! No process has to be alive for that. The service notices the end and tidies up.
 //!
 //! Rules that hold here:
 //! - A generation's number is never given twice, also over restarts: connections remember by which one they began.
@@ -116,7 +116,8 @@ impl Rulebook {
         Ok((loaded, compiled))
     }
 
-    /// Makes the rules that were good once the confirmed ones, from their tables as they are. `known` is what is known of their sets.
+    /// Makes the rules that were good once the confirmed ones, from their tables as they are.
+    /// `known` is what is known of their sets.
     pub fn put_last_good(
         &mut self,
         driver: &Driver,
@@ -327,7 +328,8 @@ impl Rulebook {
         self.births.retain(|id| named.contains(id));
     }
 
-    /// Checks that the kernel may hold these tables beside those that it has: until they are replaced they stay in force.
+    /// Checks that the kernel may hold these tables beside those that it has:
+    /// until they are replaced they stay in force.
     fn check_memory(
         &self,
         driver: &Driver,
@@ -401,7 +403,8 @@ impl Rulebook {
     }
 }
 
-/// Writes down the text of these rules for the next service. What can't be written is lost with this one, which `state` says.
+/// Writes down the text of these rules for the next service. What can't be written is lost with
+/// this one, which `state` says.
 fn write_down(state: &State, which: RuleSlot, loaded: &LoadedRules) {
     match &loaded.text {
         Some((name, text)) => {

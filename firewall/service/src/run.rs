@@ -30,9 +30,9 @@ const SMALLEST_HISTORY: u64 = 1 << 20;
 
 /// The Gatebell service: loads the driver into a zone and serves the apps that attach to it.
 ///
-/// SIGHUP reads the rules again, SIGUSR1 prints what was counted so far, SIGTERM or SIGINT ends the service. The driver stays in
-/// the kernel then, also when the service is killed: what becomes of packets the rule file's `fail_mode` says. The next
-/// start takes over; `gatebelld --recover` takes everything out.
+/// SIGHUP reads the rules again, SIGUSR1 prints what was counted so far, SIGTERM or SIGINT ends the service. The driver
+/// stays in the kernel then, also when the service is killed: what becomes of packets the rule file's `fail_mode` says.
+/// The next start takes over; `gatebelld --recover` takes everything out.
 #[derive(Parser)]
 #[command(name = "gatebelld", version, max_term_width = 100)]
 struct Arguments {
@@ -60,15 +60,16 @@ struct Arguments {
     /// The folder in which the service writes down what the next one has to know
     #[arg(long, default_value = control::STATE)]
     state: PathBuf,
-    /// The folder, on a disk, in which the last good rules and lists are kept for a start at which they are not; left out:
-    /// /var/lib/gatebell, or with another --state a folder in that
+    /// The folder, on a disk, in which the last good rules and lists are kept for a start at which they are not; left
+    /// out: /var/lib/gatebell, or with another --state a folder in that
     #[arg(long)]
     kept: Option<PathBuf>,
-    /// The folder in which who fetches lists leaves them, which nothing else is believed of; left out: /var/lib/gatebell-lists, or with
-    /// another --state a folder in that
+    /// The folder in which who fetches lists leaves them, which nothing else is believed of; left out:
+    /// /var/lib/gatebell-lists, or with another --state a folder in that
     #[arg(long)]
     lists: Option<PathBuf>,
-    /// Kernel memory that the firewall may take, as 256MiB or 1GiB: rules and apps' rings that would take more are refused
+    /// Kernel memory that the firewall may take, as 256MiB or 1GiB:
+    /// rules and apps' rings that would take more are refused
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
     kernel_memory: u64,
     /// Keep what happened for so many days, in the folder --kept; 0: keep nothing
@@ -80,7 +81,8 @@ struct Arguments {
     /// The program of nftables: where no driver can be loaded, a table of its guards by the built-in minimum
     #[arg(long, default_value = "/usr/sbin/nft")]
     nft: PathBuf,
-    /// The socket at which systemd starts who answers what is rejected; left out: the service starts it, and needs CAP_NET_RAW
+    /// The socket at which systemd starts who answers what is rejected; left out:
+    /// the service starts it, and needs CAP_NET_RAW
     #[arg(long, value_name = "SOCKET")]
     rejected: Option<PathBuf>,
     /// Take everything out of the kernel when asked to end: for a zone that ends with the service

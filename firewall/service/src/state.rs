@@ -61,7 +61,8 @@ pub struct State {
 }
 
 impl State {
-    /// Takes the folder. One that can't be used, because a disk is full or read-only, is trouble and no reason to guard nothing.
+    /// Takes the folder. One that can't be used, because a disk is full or read-only,
+    /// is trouble and no reason to guard nothing.
     ///
     /// # Errors
     /// Another service lives there, or others than root can write there.
@@ -83,7 +84,8 @@ impl State {
         }
         match made.and_then(|()| lock(folder)) {
             Ok(Some(lock)) => {
-                // Before anything takes its time: what is written there is a dead service's, whose number may be another's by now.
+                // Before anything takes its time: what is written there is a dead service's,
+                // whose number may be another's by now.
                 let said = say_who(&lock).err();
                 let failed = said.map(|cause| unwritten(folder, &cause.into()));
                 // It speaks of an earlier start, if it is there.

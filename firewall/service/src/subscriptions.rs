@@ -1,11 +1,12 @@
-//! Lists that rules subscribe to: a thread looks at what was fetched, and what is good becomes a copy of the service's own.
+//! Lists that rules subscribe to: a thread looks at what was fetched,
+//! and what is good becomes a copy of the service's own.
 //!
-//! Who fetches is another program, which has no rights and is believed in nothing: see [`crate::foreign_folder`]. Rules are read with the
-//! service's own copies alone.
+//! Who fetches is another program, which has no rights and is believed in nothing: see [`crate::foreign_folder`]. Rules
+//! are read with the service's own copies alone.
 //!
 //! Rules that hold here:
-//! - A copy stays until a better one is in force: one that is no list, is suddenly empty or next to it, cuts this machine off from its
-//!   own network, or makes rules that do not fit, changes nothing and is said.
+//! - A copy stays until a better one is in force: one that is no list, is suddenly empty or next to it, cuts this
+//!   machine off from its own network, or makes rules that do not fit, changes nothing and is said.
 //! - All of it is read, unpacked and made into tables by this thread. The main loop gets rules that are ready.
 //! - What a list may ask of us is bounded: bytes, and how often it is looked at.
 

@@ -50,8 +50,8 @@ impl Surroundings {
         rules.put_at(|network| self.seen(network).presence)
     }
 
-    /// Has the kernel look for gateways whose hardware address it has to know before one of these networks is known. Rules may refuse
-    /// whatever else would have it do so.
+    /// Has the kernel look for gateways whose hardware address it has to know before one of these networks is known.
+    /// Rules may refuse whatever else would have it do so.
     pub fn look_for_gateways(&self, named: &NetworkRules) {
         let asks = named.networks.iter().any(|network| {
             !network.gateway_hardware.is_empty() && self.seen(network).presence == Presence::Unknown

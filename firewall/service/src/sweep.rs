@@ -1,12 +1,12 @@
 //! Schedule of the sweeps: a sweep looks through the connections for those that nobody uses any more.
 //!
-//! While there are many, or some were forgotten, every five seconds. A table that is nearly empty is left alone until the first
-//! of its entries can have grown old, at most a minute, so that an idle service takes no processor time. What else wakes the
-//! service, as the look after its hooks does every five seconds, does not end that rest.
+//! While there are many, or some were forgotten, every five seconds. A table that is nearly empty is left alone until
+//! the first of its entries can have grown old, at most a minute, so that an idle service takes no processor time. What
+//! else wakes the service, as the look after its hooks does every five seconds, does not end that rest.
 //!
-//! What a rest costs: room among confirmed connections, up to a minute longer than it could be had, once; then it is every five
-//! seconds again. What is over belongs to nothing, looked through or not: the driver compares its time with each packet. What is
-//! not confirmed makes room by itself.
+//! What a rest costs: room among confirmed connections, up to a minute longer than it could be had, once; then it is
+//! every five seconds again. What is over belongs to nothing, looked through or not: the driver compares its time with
+//! each packet. What is not confirmed makes room by itself.
 
 use firewall_abi::firewall::MAX_FLOWS;
 use std::time::{Duration, Instant};

@@ -1,7 +1,8 @@
 //! Troubles of the service: each is logged when it begins, and shown in the status until it is over.
 //!
-//! There is one way for it: a [`Trouble`] for each thing that can fail, held by the part that finds out, on whichever thread, and known to the
-//! status by its [`Cause`]. It stands until the same thing succeeds. What else succeeds meanwhile says nothing about it.
+//! There is one way for it: a [`Trouble`] for each thing that can fail, held by the part that finds out, on whichever
+//! thread, and known to the status by its [`Cause`]. It stands until the same thing succeeds. What else succeeds
+//! meanwhile says nothing about it.
 
 pub use control::TroubleCause as Cause;
 use control::TroubleStatus;

@@ -1,8 +1,9 @@
-//! Users' names and numbers, asked of the system by a thread of its own: where they come from a directory (LDAP, systemd-homed), that may
-//! take as long as the network does, and the main loop has packets' rules to look after.
+//! Users' names and numbers, asked of the system by a thread of its own: where they come from a directory (LDAP,
+//! systemd-homed), that may take as long as the network does, and the main loop has packets' rules to look after.
 //!
 //! Rules that hold here:
-//! - A thread that asks waits for a while, and goes on without an answer. What is late by then nobody else waits for either.
+//! - A thread that asks waits for a while, and goes on without an answer.
+//!   What is late by then nobody else waits for either.
 //! - What comes late is known when it is asked for again.
 
 use crate::capabilities;
@@ -116,7 +117,8 @@ impl UserNames {
         Self { shared, ask }
     }
 
-    /// Returns the system's answer, or its last one if it does not answer in this time; `None` if it has not answered yet.
+    /// Returns the system's answer, or its last one if it does not answer in this time;
+    /// `None` if it has not answered yet.
     fn look_up(&self, asked: Asked, patience: Duration) -> Option<Said> {
         let end = Instant::now() + patience;
         let mut state = self.shared.state();

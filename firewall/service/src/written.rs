@@ -1,8 +1,9 @@
 //! Record of what the service has put into the driver's tables, to be compared with what stands there: whoever may,
 //! can write there too.
 //!
-//! What is in a generation, or in a table of sets, nobody can change: it is frozen as it is published. What can be changed is which of
-//! them stand in the driver's tables, until when the one that is tried out is in force, and whom the driver takes for the service.
+//! What is in a generation, or in a table of sets, nobody can change: it is frozen as it is published. What can be
+//! changed is which of them stand in the driver's tables, until when the one that is tried out is in force, and whom
+//! the driver takes for the service.
 
 use anyhow::Result;
 use channel::sys::linux::{ObjectMap, bpf};

@@ -19,7 +19,8 @@ pub struct Zone {
 const TRACEPOINTS: &str = "/sys/kernel/tracing";
 
 impl Zone {
-    /// Returns the path of the zone's control group by its open descriptor, whatever becomes of the path it was named by.
+    /// Returns the path of the zone's control group by its open descriptor,
+    /// whatever becomes of the path it was named by.
     pub fn folder(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.cgroup.as_raw_fd()).into()
     }

@@ -177,7 +177,8 @@ impl WantedList {
         } else {
             self.refresh_seconds
         };
-        // A try in the second in which somebody asked may have been before. A clock that was set back is no reason to wait.
+        // A try in the second in which somebody asked may have been before.
+        // A clock that was set back is no reason to wait.
         self.asked >= last.tried || last.tried > now || now - last.tried >= rest
     }
 }

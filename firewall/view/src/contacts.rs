@@ -1,5 +1,5 @@
-//! Programs that talk for the first time, or for the first time since their file has changed, as the service's history has them: told
-//! once each to whoever watches.
+//! Programs that talk for the first time, or for the first time since their file has changed, as the service's history
+//! has them: told once each to whoever watches.
 
 use control::{HistoryPage, HistoryRow};
 use std::collections::BTreeSet;

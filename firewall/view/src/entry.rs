@@ -51,7 +51,8 @@ pub enum What {
     Lost(Lost),
     /// A record that this release can't read.
     Unreadable(UnreadableRecord),
-    /// A program that talked for the first time, or for the first time since its file has changed, as the history has it.
+    /// A program that talked for the first time, or for the first time since its file has
+    /// changed, as the history has it.
     Contact(Arc<HistoryRow>),
 }
 

@@ -1,7 +1,8 @@
 //! Views of a driver's records for a person and for a program: a line, the cells of a row, a JSON object.
 //!
 //! The window, the terminal views and the command line show the same records, so what is shown of them is written here,
-//! once. It may depend on `channel` to be told, and on `control` and `rules` for the names of rules and what can be asked for. It decides nothing.
+//! once. It may depend on `channel` to be told, and on `control` and `rules` for the names of rules and what can be
+//! asked for. It decides nothing.
 //!
 //! Rules that hold here:
 //! - What comes from a record is untrusted until `firewall_abi` and [`entry`] have made something of it.

@@ -1,9 +1,9 @@
 //! Texts in the language of the reader: every text of the window, and those that it has in common with the command
 //! line, which says them in English.
 //!
-//! The texts are in two catalogues, `texts/en.ftl` and `texts/de.ftl`, in the format of Fluent; [`text!`](crate::text) finds one by
-//! its key. Both are part of the program. Whoever starts a window says once which language it has ([`speak`]); what is written for
-//! other programs is said in English whatever the window speaks ([`speaking`]).
+//! The texts are in two catalogues, `texts/en.ftl` and `texts/de.ftl`, in the format of Fluent; [`text!`](crate::text)
+//! finds one by its key. Both are part of the program. Whoever starts a window says once which language it has
+//! ([`speak`]); what is written for other programs is said in English whatever the window speaks ([`speaking`]).
 
 use fluent_bundle::concurrent::FluentBundle;
 use fluent_bundle::{FluentArgs, FluentResource, FluentValue};
@@ -223,7 +223,8 @@ pub fn spoken() -> Language {
     here.unwrap_or(Language::English)
 }
 
-/// Has texts said in this language on this thread, as long as the guard lives: in English for a file that programs read.
+/// Has texts said in this language on this thread, as long as the guard lives:
+/// in English for a file that programs read.
 #[must_use = "the language is spoken as long as this lives"]
 pub fn speaking(language: Language) -> Speaking {
     Speaking {

@@ -28,8 +28,8 @@ fn add(bytes: usize) {
     MOST.fetch_max(now, Relaxed);
 }
 
-// SAFETY: each call goes to the system's allocator as it came, whose contract is the same; what is counted beside it has no part in
-// what is handed out.
+// SAFETY: each call goes to the system's allocator as it came, whose contract is the same; what is counted beside it
+// has no part in what is handed out.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         add(layout.size());

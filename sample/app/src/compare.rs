@@ -298,8 +298,8 @@ struct Sending {
 
 /// Signals heard by a reader that has only its wakes to count.
 ///
-/// It may wake twice within one pulse, between the set and the clear: so it is told which signal is being sent, which no
-/// real app could know, and counts each once.
+/// It may wake twice within one pulse, between the set and the clear: so it is told which signal is being sent, which
+/// no real app could know, and counts each once.
 #[derive(Default)]
 struct Heard {
     signals: u64,

@@ -185,7 +185,8 @@ where
 
     fn log_table(&mut self, ui: &mut Ui) {
         let lines = self.log.lines();
-        // The table learns where its end is from what was painted, and moves there with the next painting: there may be none for long.
+        // The table learns where its end is from what was painted,
+        // and moves there with the next painting: there may be none for long.
         let painted = (lines.len(), ui.available_height());
         if painted != self.painted {
             self.painted = painted;
@@ -294,7 +295,8 @@ fn cells(row: &mut egui_extras::TableRow<'_, '_>, line: &Line) {
         });
         whole = whole.union(place);
     }
-    // What a screen reader says of a row: it is one, and all of it. Its place is not known to egui at its first painting.
+    // What a screen reader says of a row: it is one, and all of it.
+    // Its place is not known to egui at its first painting.
     let response = row.response().with_new_rect(whole);
     response.widget_info(|| egui::WidgetInfo::labeled(accesskit::Role::Row, true, line.told()));
 }

@@ -1,5 +1,5 @@
-//! The article's two projects on Windows' interfaces: the sample's driver loaded in Wine, its app run beside it with the
-//! arguments given. For `cargo xtask sample --windows`, after `cargo xtask build windows` and `… wine`.
+//! The article's two projects on Windows' interfaces: the sample's driver loaded in Wine, its app run beside it with
+//! the arguments given. For `cargo xtask sample --windows`, after `cargo xtask build windows` and `… wine`.
 
 use gatebell_tests::wine::{LIMITS, Machine, SAMPLE_SERVICE};
 use std::path::Path;

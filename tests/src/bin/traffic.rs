@@ -1,11 +1,11 @@
-//! Traffic for a machine whose firewall is tried (`package/prove.sh`): servers that count what reaches them, and a world
-//! outside that asks and sends at a constant pace.
+//! Traffic for a machine whose firewall is tried (`package/prove.sh`): servers that count what reaches them, and a
+//! world outside that asks and sends at a constant pace.
 //!
 //! ```text
 //! traffic serve PORT…                   answers TCP and UDP; SIGUSR1: prints what came so far, as PORT=COUNT …
 //! traffic ask all|any|tcp ADDRESS PORT  0 if TCP and UDP answer, if any of them does shortly, if TCP does
 //! traffic keep-asking ADDRESS PORT      by TCP until SIGTERM; then prints how often, and how often there was an answer
-//! traffic send PORT ADDRESS…            a datagram each 5 ms, a connection each 50, until SIGTERM; then prints how many
+//! traffic send PORT ADDRESS…            a datagram each 5 ms, a connection each 50, until SIGTERM; prints how many
 //! ```
 #![cfg(target_os = "linux")]
 

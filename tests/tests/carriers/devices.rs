@@ -99,7 +99,8 @@ fn cases(link: &Link) -> Vec<Case> {
     cases
 }
 
-/// Sends a datagram to each port, and says which were heard: those that are not meant to be are waited for only shortly.
+/// Sends a datagram to each port, and says which were heard: those that are not meant to
+/// be are waited for only shortly.
 fn heard(world: &World, case: Case, number: u16, length: usize, meant: [bool; 2]) -> [bool; 2] {
     let (from, to) = case.ends(number);
     let (begins, ends) = case.places(world);

@@ -13,7 +13,8 @@ use std::process::Command;
 /// The addresses of the other namespace.
 const ELSEWHERE: [&str; 2] = ["10.77.0.9", "fd77::9"];
 
-/// Makes a macvlan of the zone's device that is in another namespace and has the same number there; false: this kernel lacks it.
+/// Makes a macvlan of the zone's device that is in another namespace and has the same number
+/// there; false: this kernel lacks it.
 fn moved(world: &World) -> bool {
     let (inside, _) = world.namespaces();
     let number = within(&world.zone.lab.netns(), || {

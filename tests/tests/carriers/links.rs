@@ -19,8 +19,8 @@ pub struct Link {
     /// The zone's device, and the other end's.
     pub zone: &'static str,
     pub other: &'static str,
-    /// Words for `ip`, each behind the letter of the namespace that they are for: `i` the zone's, `o` the world's outside. Where the
-    /// first does not do, this kernel lacks it.
+    /// Words for `ip`, each behind the letter of the namespace that they are for: `i` the zone's, `o` the world's
+    /// outside. Where the first does not do, this kernel lacks it.
     made: &'static [&'static str],
     /// A line for a shell in the zone, and one in the world outside.
     shell: [&'static str; 2],

@@ -83,8 +83,8 @@ fn raw(family: i32, protocol: i32) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
-/// Has the zone forward what comes for the groups by its device to the one that leads beyond. It does as long as this is kept;
-/// none: this kernel does not.
+/// Has the zone forward what comes for the groups by its device to the one that leads beyond. It does as long as this
+/// is kept; none: this kernel does not.
 fn routed(netns: &Path, source: Ipv4Addr, source_v6: Ipv6Addr) -> Option<[OwnedFd; 2]> {
     within(netns, move || {
         if !Path::new("/proc/net/ip_mr_vif").exists() || !Path::new("/proc/net/ip6_mr_vif").exists()

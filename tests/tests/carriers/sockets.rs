@@ -368,8 +368,8 @@ impl Row {
             .collect();
         let hits = world.hits()[1];
         assert_eq!(hits, told.len() as u64, "{name}: counted and told");
-        // Whoever gets what comes by DCCP is asked about each of its packets, as of datagrams. What is refused is sent again after a
-        // second, where who calls was not quick enough to give up before.
+        // Whoever gets what comes by DCCP is asked about each of its packets, as of datagrams. What is refused is sent
+        // again after a second, where who calls was not quick enough to give up before.
         let most = match (self.kind, self.way, allowed) {
             (Kind::Dccp, "in", true) => u64::MAX,
             (_, _, true) => 1,

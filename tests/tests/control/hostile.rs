@@ -120,7 +120,8 @@ fn who_is_not_root_may_not_connect_and_if_let_in_may_ask_and_change_nothing() {
             "{method}"
         );
     }
-    // Each of those that polkit may be asked about counts as many requests, and the next connection has to wait for its share.
+    // Each of those that polkit may be asked about counts as many requests,
+    // and the next connection has to wait for its share.
     std::thread::sleep(Duration::from_secs(3));
     let said = nobody.run(&["rules", "revert"]);
     assert!(

@@ -196,7 +196,8 @@ fn an_address_joins_a_set_at_once_and_without_a_generation_until_it_is_removed_o
     assert!(refused(&zone, 20), "from disk");
     assert_eq!(zone.ask().set_members(None).unwrap().len(), 1302);
 
-    // A first start that was killed while the kernel looked at its programs leaves empty tables, and nobody believes them.
+    // A first start that was killed while the kernel looked at its programs leaves empty
+    // tables, and nobody believes them.
     zone.service.stop();
     zone.recover();
     let version = format!("v{}", firewall_abi::VERSION);

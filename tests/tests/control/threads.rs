@@ -25,7 +25,8 @@ const MAIN_LOOP: &str = "zone::the_servi";
 /// Closes what apps have sent, for the main loop or for another thread, and has what that one has.
 const CLOSES: &str = "closer";
 
-/// The capabilities that each thread of a process but its first has, and whether it can get no more, with the thread's name.
+/// The capabilities that each thread of a process but its first has,
+/// and whether it can get no more, with the thread's name.
 fn threads(process: u32) -> Vec<(String, (u64, bool))> {
     let found = fs::read_dir(format!("/proc/{process}/task")).unwrap();
     let of = |folder: fs::DirEntry| {

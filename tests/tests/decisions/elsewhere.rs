@@ -1,4 +1,5 @@
-//! Packets that go by another device than what the stack's hook, or their own device, says; and such as go on from where they say.
+//! Packets that go by another device than what the stack's hook, or their own device, says;
+//! and such as go on from where they say.
 
 use super::carried::{PORT, Way, datagrams};
 use super::*;

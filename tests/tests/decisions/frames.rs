@@ -1,5 +1,5 @@
-//! Frames of any kind into the zone's device, and an oracle behind its IP stack: sockets for each protocol, and nftables ahead of the
-//! driver and behind it.
+//! Frames of any kind into the zone's device, and an oracle behind its IP stack: sockets for each protocol, and
+//! nftables ahead of the driver and behind it.
 //!
 //! The same numbers make the same frames: what fails once fails again.
 
@@ -75,8 +75,8 @@ fn transport(dice: &mut Dice, v6: bool, ends: &[u8]) -> (u8, Vec<u8>) {
     (protocol, body)
 }
 
-/// Pieces of what IP carries: offset, whether more follow, bytes, of which the first has so many at least. They come in any order, and
-/// one may come twice.
+/// Pieces of what IP carries: offset, whether more follow, bytes, of which the first has so many at least. They come in
+/// any order, and one may come twice.
 fn pieces(dice: &mut Dice, body: &[u8], first: usize) -> Vec<(u16, bool, Vec<u8>)> {
     let mut made = Vec::new();
     let mut start = 0;
@@ -355,8 +355,9 @@ impl Oracle {
             let Ok((length, Some(from))) = got else {
                 continue;
             };
-            // An error that the zone tells itself: a frame that is spoiled may say that it comes from there. And what its service sends
-            // itself over loopback, to see whether it judges; the stack takes nothing from outside that says it comes from there.
+            // An error that the zone tells itself: a frame that is spoiled may say that it comes from there. And what
+            // its service sends itself over loopback, to see whether it judges; the stack takes nothing from outside
+            // that says it comes from there.
             let from_v6 = from.as_sockaddr_in6().map(|from| from.ip());
             let own = from_v6.is_some_and(|ip| ip.is_loopback() || ip.to_string() == INSIDE_V6)
                 || from

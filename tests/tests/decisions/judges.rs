@@ -326,8 +326,8 @@ pub fn rules(dice: &mut Dice, count: usize) -> Vec<Rule> {
     (0..count).map(|_| Rule::random(dice)).collect()
 }
 
-/// Leads each side's packets to the other. The zone takes them for its own, the world outside has none of these addresses;
-/// neither lets any through, and nobody answers.
+/// Leads each side's packets to the other. The zone takes them for its own, the world outside has none of these
+/// addresses; neither lets any through, and nobody answers.
 pub fn lead(zone: &Protected) {
     let still =
         "echo 0 > /proc/sys/net/ipv4/ip_forward; echo 0 > /proc/sys/net/ipv6/conf/all/forwarding";
@@ -362,8 +362,9 @@ pub fn toml(rules: &[Rule]) -> String {
     text
 }
 
-/// nftables' table for one side, which counts packets as they leave it: those of the zone before the driver sees them, those
-/// of the world outside before they come to the zone. And what of the other side's gets there, past the driver, and no further.
+/// nftables' table for one side, which counts packets as they leave it: those of the zone before the driver sees them,
+/// those of the world outside before they come to the zone. And what of the other side's gets there,
+/// past the driver, and no further.
 pub fn nft(rules: &[Rule], zone: bool) -> String {
     let holds = |rule: &Rule| if zone { rule.holds.1 } else { rule.holds.0 };
     let device = if zone { DEVICE } else { "gb1" };

@@ -61,10 +61,11 @@ impl Somebody {
         acting::does(self.command(zone, what), meant)
     }
 
-    /// Starts them: `accept ADDRESS`, `receive ADDRESS`, `overhear ADDRESS` (which raw sockets do besides), `tap ADDRESS` (a raw socket
-    /// alone, which gets what comes for whatever port), `inquire ADDRESS` (and be answered), `hand ADDRESS PROGRAM` (which they become, and which accepts; a blank in
-    /// its path is a part of it), `start PROGRAM ARGUMENT…`; `become PROGRAM ARGUMENT…`, which a thread that is not the first
-    /// does; `outlive`, without its first thread from then on.
+    /// Starts them: `accept ADDRESS`, `receive ADDRESS`, `overhear ADDRESS` (which raw sockets do besides),
+    /// `tap ADDRESS` (a raw socket alone, which gets what comes for whatever port), `inquire ADDRESS` (and be
+    /// answered), `hand ADDRESS PROGRAM` (which they become, and which accepts; a blank in its path is a part of it),
+    /// `start PROGRAM ARGUMENT…`; `become PROGRAM ARGUMENT…`, which a thread that is not the first does; `outlive`,
+    /// without its first thread from then on.
     pub fn starts(&self, zone: &Protected, what: &str) -> Acting {
         Acting::starts(self.command(zone, what))
     }

@@ -32,7 +32,8 @@ pub fn end_of_the_first() -> io::Result<()> {
 }
 
 extern "C" fn end_this(_: i32) {
-    // SAFETY: ends the calling thread. Nothing waits for what it has on its stack: the harness's main thread only waits itself.
+    // SAFETY: ends the calling thread. Nothing waits for what it has on its stack:
+    // the harness's main thread only waits itself.
     unsafe { libc::syscall(libc::SYS_exit, 3) };
 }
 

@@ -1,7 +1,9 @@
-//! The public items of a crate, read from its source: those of every system and feature at once, with the `cfg` before them.
+//! The public items of a crate, read from its source: those of every system and feature at
+//! once, with the `cfg` before them.
 //!
-//! It is stricter than a comparison of types: a change of a `cfg`, of a `derive`, or of a private field where there was none is a
-//! change of what is offered too. What the compiler works out by itself (whether a type may go to another thread) it does not see.
+//! It is stricter than a comparison of types: a change of a `cfg`, of a `derive`, or of a private field where there was
+//! none is a change of what is offered too. What the compiler works out by itself (whether a type may go to
+//! another thread) it does not see.
 
 use crate::text::text;
 use std::collections::{BTreeMap, BTreeSet};

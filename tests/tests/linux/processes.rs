@@ -78,7 +78,8 @@ fn a_new_process_of_the_zone_is_reported_to_every_app_and_no_other_is() {
             "{process:?}"
         );
     }
-    // A pulse that comes before its waiter waits is lost, which is the article's fault and not this test's: another one then.
+    // A pulse that comes before its waiter waits is lost, which is the article's fault and not
+    // this test's: another one then.
     while !pulsed.is_finished() {
         Child::start(&format!("exec {}", zone.path().display()), &host).ends_well();
         std::thread::sleep(Duration::from_millis(50));

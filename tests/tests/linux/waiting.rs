@@ -199,7 +199,8 @@ fn the_named_event_can_be_waited_on_but_not_reset() {
     assert!(named.reset().is_err());
 }
 
-/// A drain hands over a ring full at most; what is left then came while the reader was behind, so the kernel tells of none of it.
+/// A drain hands over a ring full at most; what is left then came while the reader was behind,
+/// so the kernel tells of none of it.
 #[test]
 fn a_drain_that_leaves_more_than_it_may_hand_over_tells_a_loop_by_an_edge() {
     let host = Host::start(None);

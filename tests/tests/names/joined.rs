@@ -47,8 +47,8 @@ fn an_address_joins_a_set_by_the_name_that_was_asked_for_and_leaves_it_when_the_
     assert!(zone.asks("short.example", "a"));
     wait_until("an answer has it join", || sends(&zone, "10.77.0.25"));
 
-    // Who connects as soon as there is an answer gets through, if not by the first packet then by the next. There is no such
-    // service outside: who gets through hears that.
+    // Who connects as soon as there is an answer gets through, if not by the first packet then by the next. There is no
+    // such service outside: who gets through hears that.
     let line = format!(
         "busybox nslookup -type=aaaa www.example {OUTSIDE} && timeout 20 bash -c 'exec 3<>/dev/tcp/{OUTSIDE_V6}/4001'"
     );

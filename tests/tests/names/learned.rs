@@ -105,8 +105,8 @@ fn an_answer_that_finds_no_room_is_counted_and_its_packet_passes_all_the_same() 
     let handed = more(&|stats| stats["names"]["answers"].as_u64().unwrap());
     let lost = more(&|stats| stats["names"]["lost"].as_u64().unwrap());
     println!("{came} came in, {handed} were handed on, {lost} lost");
-    // The resolver may be too slow for some questions: what it answered came in, and each of those is counted. All of the room may be
-    // the questions' by then.
+    // The resolver may be too slow for some questions: what it answered came in, and each of those is counted. All of
+    // the room may be the questions' by then.
     assert!(lost > 0, "{after}");
     assert!((handed + lost..handed + lost + BESIDE).contains(&came));
     assert!(zone.asks("www.example", "a"), "names are learned again");

@@ -132,7 +132,8 @@ fn the_services_own_packets_are_known_whatever_mark_others_rules_give_them() {
     });
 }
 
-/// Takes our hooks of these names off, and puts programs that let everything pass in their places. Dropped, they are gone.
+/// Takes our hooks of these names off, and puts programs that let everything pass in their
+/// places. Dropped, they are gone.
 fn usurp(zone: &Protected, entries: &[&str]) -> Vec<OwnedFd> {
     let netns = File::open(zone.lab.netns()).unwrap();
     let of_families = |entry: &&str| {

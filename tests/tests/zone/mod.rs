@@ -92,8 +92,8 @@ impl Protected {
         self.service.says("ready")
     }
 
-    /// Starts a service with another driver in a lab of its own, which does not get to its work. Returns what it says of
-    /// that, and what is left in its folder then.
+    /// Starts a service with another driver in a lab of its own, which does not get to its work. Returns what it says
+    /// of that, and what is left in its folder then.
     pub fn refused_driver(object: &[u8]) -> (String, Vec<(PathBuf, String)>) {
         let lab = Lab::build().unwrap();
         let file = lab.folder().join("driver.o");
@@ -121,8 +121,8 @@ impl Protected {
         (String::from_utf8(output.stderr).unwrap(), left)
     }
 
-    /// Starts another service here, with this driver and more on its command line, that does not get to its work. Returns what it
-    /// says of that.
+    /// Starts another service here, with this driver and more on its command line, that does not get to its work.
+    /// Returns what it says of that.
     pub fn fails_to_start(&self, driver_object: &Path, options: &[&str]) -> String {
         let mut words = words_with(&self.lab, options);
         for word in &mut words {
@@ -276,8 +276,8 @@ impl Drop for Service {
     }
 }
 
-/// The command line of a service in this lab, and more. Unless that says otherwise nothing is kept of what happens: whoever keeps
-/// it is one more app of the driver's, and books are counted here to the last record.
+/// The command line of a service in this lab, and more. Unless that says otherwise nothing is kept of what happens:
+/// whoever keeps it is one more app of the driver's, and books are counted here to the last record.
 fn words_with(lab: &Lab, options: &[&str]) -> Vec<OsString> {
     let history: &[&str] = if options.contains(&"--history-days") {
         &[]

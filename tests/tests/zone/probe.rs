@@ -148,7 +148,8 @@ impl Namespace {
     }
 }
 
-/// A guest behind the zone (`10.82.0.2`, by the zone's `10.82.0.1`), which forwards what comes from there and what goes there.
+/// A guest behind the zone (`10.82.0.2`, by the zone's `10.82.0.1`),
+/// which forwards what comes from there and what goes there.
 pub fn guest(zone: &Protected) -> Namespace {
     let netns = name(&zone.lab.netns());
     let guest = Namespace::made("guest");
@@ -200,7 +201,8 @@ fn patience(meant: bool) -> Duration {
     }
 }
 
-/// Connects from a network namespace. No program is begun for it, which might take a slow machine longer than the connection may.
+/// Connects from a network namespace. No program is begun for it,
+/// which might take a slow machine longer than the connection may.
 fn connect(netns: &Path, to: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
     within(netns, move || TcpStream::connect_timeout(&to, patience))
 }

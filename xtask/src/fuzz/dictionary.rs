@@ -1,4 +1,5 @@
-//! The words of rule files, for libFuzzer to put into what it feeds: from their schema, so that no second list falls behind.
+//! The words of rule files, for libFuzzer to put into what it feeds: from their schema,
+//! so that no second list falls behind.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

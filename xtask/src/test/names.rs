@@ -1,5 +1,5 @@
-//! The names of all tests that the rooms run, as the compiled tests list them themselves: what stands for a promise has to be
-//! among them.
+//! The names of all tests that the rooms run, as the compiled tests list them themselves:
+//! what stands for a promise has to be among them.
 
 use std::collections::BTreeSet;
 use std::process::Command;

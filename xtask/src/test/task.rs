@@ -113,7 +113,8 @@ pub fn plan(rooms: &[&'static Room], all: bool, everywhere: bool) -> Vec<Task> {
             work: Work::Step(step),
         }));
     }
-    // The sort is stable: beside that the order stays. What takes longest comes first, so that two machines end at about one time.
+    // The sort is stable: beside that the order stays. What takes longest comes first,
+    // so that two machines end at about one time.
     let is_short = |task: &Task| !matches!(task.work, Work::Step(Step::Emulated(_)));
     tasks.sort_by_key(|task| (task.turn, is_short(task)));
     tasks

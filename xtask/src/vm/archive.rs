@@ -155,8 +155,8 @@ impl Archive {
     }
 }
 
-/// A large program without what only a debugger reads, most of a program that cargo has just built; none where `strip` is
-/// missing or has nothing to say about the file.
+/// A large program without what only a debugger reads, most of a program that cargo has just built; none where `strip`
+/// is missing or has nothing to say about the file.
 fn without_debug_data(path: &Path) -> Option<Vec<u8>> {
     const LARGE: u64 = 8 << 20;
     let about = fs::metadata(path).ok()?;

@@ -1,5 +1,5 @@
-//! A Debian under systemd for the emulated machine: the image of a disk, made once of a suite's packages. Every machine gets a
-//! copy of its own.
+//! A Debian under systemd for the emulated machine: the image of a disk, made once of a suite's packages.
+//! Every machine gets a copy of its own.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -95,8 +95,8 @@ fn fingerprint(disk: &Disk, sources: &str) -> u64 {
     hasher.finish()
 }
 
-/// Unpacks the archive, takes out what only people read, and fills the image. A machine's own number is given to it here:
-/// one without would take its first boot for a new installation, and decide on every service anew.
+/// Unpacks the archive, takes out what only people read, and fills the image. A machine's own number is given to it
+/// here: one without would take its first boot for a new installation, and decide on every service anew.
 const SCRIPT: &str = r#"
 set -e
 mkdir root

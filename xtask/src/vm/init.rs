@@ -5,8 +5,8 @@ use super::Machine;
 /// Line on the console right before the command is started.
 pub const STARTED: &str = "gatebell: the command starts";
 
-/// The machine's first process. The serial lines are: ttyS0 the console, ttyS1 the command's input and output, ttyS2 its
-/// errors, ttyS3 its exit code.
+/// The machine's first process. The serial lines are: ttyS0 the console, ttyS1 the command's input and output, ttyS2
+/// its errors, ttyS3 its exit code.
 pub fn script(machine: &Machine) -> String {
     // Ends the machine even if whoever watches it from outside was killed.
     let longest = machine.timeout.as_secs() + 30;

@@ -1,5 +1,5 @@
-//! The kernels of the emulated machine: Debian's cloud kernels, each fetched as packages of its suite, unpacked under target and
-//! never installed. This table is the one place that says which there are.
+//! The kernels of the emulated machine: Debian's cloud kernels, each fetched as packages of its suite, unpacked under
+//! target and never installed. This table is the one place that says which there are.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -124,8 +124,8 @@ impl KernelLine {
     }
 }
 
-/// A package with files of one kernel: `linux-image-6.1.0-40-cloud-amd64`, and since 7.2 `linux-binary-…`, `linux-base-…` and
-/// `linux-modules-…`.
+/// A package with files of one kernel: `linux-image-6.1.0-40-cloud-amd64`, and since 7.2 `linux-binary-…`,
+/// `linux-base-…` and `linux-modules-…`.
 fn is_part(package: &str) -> bool {
     let mut words = package.split('-');
     let version = words.nth(2).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The kernel's modules that a machine loads: the devices, protocols, packet schedulers and nftables of the lab and the tests,
-//! and what containers and libvirt's bridges take.
+//! The kernel's modules that a machine loads: the devices, protocols, packet schedulers and nftables of the lab and the
+//! tests, and what containers and libvirt's bridges take.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -7,8 +7,8 @@ use super::init::STARTED;
 /// Folder of the archive for what is copied onto the disk.
 pub const BROUGHT: &str = "brought";
 
-/// The machine's first process. The serial lines are those of a bare machine. Debian empties /tmp as it starts, or mounts an
-/// empty one there; here it must not: the checkout that was brought may lie there.
+/// The machine's first process. The serial lines are those of a bare machine. Debian empties /tmp as it starts, or
+/// mounts an empty one there; here it must not: the checkout that was brought may lie there.
 pub fn script(machine: &Machine) -> String {
     // Ends the machine even if whoever watches it from outside was killed.
     let longest = machine.timeout.as_secs() + 30;

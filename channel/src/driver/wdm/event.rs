@@ -24,7 +24,8 @@ impl EventReference {
     /// app's own context.
     ///
     /// # Errors
-    /// [`Refusal::Handle`], [`Refusal::Type`] or [`Refusal::Access`] where it is not, [`Refusal::Memory`] if the kernel has none.
+    /// [`Refusal::Handle`], [`Refusal::Type`] or [`Refusal::Access`] where it is not,
+    /// [`Refusal::Memory`] if the kernel has none.
     pub fn from_app(handle: u64) -> Result<Self, Refusal> {
         // The same bits on 32 bits: the app widened its handle, and no app's handle needs more.
         reference(handle as usize as HANDLE, nt::USER_MODE).map_err(|status| match status {
@@ -123,7 +124,8 @@ impl NamedEvent {
     /// Makes the event. `path` is in the kernel's name space: an app opens `\BaseNamedObjects\X` as `Global\X`.
     ///
     /// # Errors
-    /// What the kernel says; [`STATUS_OBJECT_NAME_COLLISION`](nt::STATUS_OBJECT_NAME_COLLISION) if anybody has an event by that name.
+    /// What the kernel says; [`STATUS_OBJECT_NAME_COLLISION`](nt::STATUS_OBJECT_NAME_COLLISION) if
+    /// anybody has an event by that name.
     pub fn new(path: Name, who: &Descriptor) -> Result<Self, NTSTATUS> {
         let name = path.unicode();
         let attributes = nt::OBJECT_ATTRIBUTES {

@@ -1,8 +1,8 @@
 //! I/O requests: each owned until it is completed.
 //!
-//! The I/O manager writes to a request while a driver has it (whether it is cancelled, by which routine, at which level),
-//! and its routine runs beside the driver's. So nothing here makes a reference to the whole of one: single fields are
-//! read and written where they are, those that two touch at once as atomics.
+//! The I/O manager writes to a request while a driver has it (whether it is cancelled, by which routine, at which
+//! level), and its routine runs beside the driver's. So nothing here makes a reference to the whole of one: single
+//! fields are read and written where they are, those that two touch at once as atomics.
 
 use super::OpenFile;
 use super::event::GiveUp;
@@ -27,7 +27,8 @@ impl Irp {
     }
 
     fn stack(&self) -> *mut nt::IO_STACK_LOCATION {
-        // SAFETY: owned until completed, and completing consumes it; the I/O manager set this before it called the driver.
+        // SAFETY: owned until completed, and completing consumes it;
+        // the I/O manager set this before it called the driver.
         unsafe { (*self.0.as_ptr()).CurrentStackLocation }
     }
 

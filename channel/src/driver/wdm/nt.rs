@@ -1,8 +1,8 @@
 //! The kernel's own functions and structures, by hand: only what a driver of ours uses, for 64-bit Windows 10
 //! version 2004 and later.
 //!
-//! Layouts are those of the Windows driver headers, asserted below; a test holds them, and the constants, against MinGW's.
-//! `windows-sys` is not used here: its driver-side layouts are wrong for a kernel (the parameters of
+//! Layouts are those of the Windows driver headers, asserted below; a test holds them, and the constants, against
+//! MinGW's. `windows-sys` is not used here: its driver-side layouts are wrong for a kernel (the parameters of
 //! `DeviceIoControl` lack their pointer alignment), and it links some names to `ntdll.dll`.
 #![allow(missing_docs, reason = "the names and their meaning are Microsoft's")]
 #![allow(

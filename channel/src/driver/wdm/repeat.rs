@@ -107,7 +107,8 @@ unsafe extern "system" fn tick<D: Installed>(
     };
     let number = timer.number.load(Ordering::Acquire);
     channel.repeats().tick(number, |file, tick| {
-        // SAFETY: CLEANUP stops the file's work, which waits for the lock that is held here, before CLOSE frees the file.
+        // SAFETY: CLEANUP stops the file's work, which waits for the lock that is held
+        // here, before CLOSE frees the file.
         let file = unsafe { file.0.as_ref() };
         channel.driver().tick(channel, file, tick)
     });

@@ -16,7 +16,8 @@ impl Thread {
     /// memory.
     ///
     /// # Safety
-    /// `device` is a device of this driver. `start` may be called with `context` until the thread has ended, and must end by [`Thread::exit`].
+    /// `device` is a device of this driver. `start` may be called with `context` until the thread has ended,
+    /// and must end by [`Thread::exit`].
     pub(super) unsafe fn start(
         device: *mut nt::DEVICE_OBJECT,
         start: nt::ThreadStart,

@@ -94,8 +94,8 @@ impl<D: Driver> WorkKernel for Threads<D> {
     fn start(place: &'static WorkPlace<Self>) -> Option<Thread> {
         let device = place.kernel().device.load(Ordering::Acquire);
         let context = core::ptr::from_ref(place).cast_mut().cast();
-        // SAFETY: the device is open, so it lives. `run` ends by `Thread::exit`, and the place lives until the driver is unloaded, which
-        // joins first.
+        // SAFETY: the device is open, so it lives. `run` ends by `Thread::exit`, and the place lives until the driver
+        // is unloaded, which joins first.
         unsafe { Thread::start(device, run::<D>, context) }.ok()
     }
 

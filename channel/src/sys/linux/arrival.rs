@@ -28,7 +28,8 @@ impl Arrival {
 
     /// Awaits the next time that something may have come. Returns `false`: the attachment itself says what came.
     ///
-    /// What came is forgotten first and then looked for: an edge between the two is seen by the look, one after it is the next.
+    /// What came is forgotten first and then looked for: an edge between the two is seen by the
+    /// look, one after it is the next.
     pub async fn next(&mut self) -> Result<bool, Error> {
         let mut came = self.0.readable().await.map_err(cannot_watch)?;
         came.clear_ready();

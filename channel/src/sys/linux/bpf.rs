@@ -477,7 +477,8 @@ pub(super) fn map_by_id(id: u32) -> io::Result<OwnedFd> {
     call(MAP_GET_FD_BY_ID, &mut by_id).and_then(owned)
 }
 
-/// Makes an array of values of `size` bytes each, filled with `values`, which can be mapped and can stand in a map of maps.
+/// Makes an array of values of `size` bytes each, filled with `values`,
+/// which can be mapped and can stand in a map of maps.
 ///
 /// # Errors
 /// What the kernel says; `InvalidInput` if they are more than an array can hold.

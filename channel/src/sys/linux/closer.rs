@@ -1,16 +1,16 @@
 //! Closing of descriptors that somebody else has had a hand in, on threads of its own.
 //!
-//! `close()` may wait for as long as whoever made the file likes: a TCP socket with unsent data lingers for years, a file in
-//! user space is closed when its server says so, and a unix socket takes along the descriptors in messages that nobody has
-//! read. No thread that others wait for may call it.
+//! `close()` may wait for as long as whoever made the file likes: a TCP socket with unsent data lingers for years, a
+//! file in user space is closed when its server says so, and a unix socket takes along the descriptors in messages that
+//! nobody has read. No thread that others wait for may call it.
 //!
 //! Rules that hold here:
-//! - Files are closed by threads of their share's own, which is a user, or several that count as one: who holds them up holds up
-//!   nobody else.
+//! - Files are closed by threads of their share's own, which is a user, or several that count as one:
+//!   who holds them up holds up nobody else.
 //! - A thread ends when there is nothing more to close, so that none is there at rest.
-//! - Where no more threads are to be had, files wait. Who takes some in asks [`Closer::is_behind`] or [`Closer::is_full`] directly
-//!   before, each time: so they are bounded, far below what the process may have open. The kernel closes what it finds no number
-//!   for at once, in the thread that receives.
+//! - Where no more threads are to be had, files wait. Who takes some in asks [`Closer::is_behind`] or
+//!   [`Closer::is_full`] directly before, each time: so they are bounded, far below what the process may have open. The
+//!   kernel closes what it finds no number for at once, in the thread that receives.
 
 use std::collections::{HashMap, VecDeque};
 use std::mem::ManuallyDrop;

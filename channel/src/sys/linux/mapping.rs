@@ -168,9 +168,9 @@ impl Memory for Ring {
         let at = self.data + (offset % self.size) as usize + 8;
         let from = self.producer.start.wrapping_add(at);
         let length = length.min(self.producer.length.saturating_sub(at));
-        // SAFETY: within the two copies of the data, which live as long as `self`. A committed record is at rest until our position
-        // moves past it. We alone may move it, and don't (the caller's promise): nobody else in this process has mapped the ring to
-        // be read (`OnlyReader`), and the data can't be mapped for writing at all.
+        // SAFETY: within the two copies of the data, which live as long as `self`. A committed record is at rest until
+        // our position moves past it. We alone may move it, and don't (the caller's promise): nobody else in this
+        // process has mapped the ring to be read (`OnlyReader`), and the data can't be mapped for writing at all.
         read(unsafe { std::slice::from_raw_parts(from, length) })
     }
 }

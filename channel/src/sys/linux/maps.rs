@@ -1,7 +1,7 @@
 //! Typed maps of the kernel: the sizes of keys and values are compared with the types once, when a map is opened.
 //!
-//! The kernel copies as many bytes as the map says, to and from wherever it is told. So nothing here takes an address and a length:
-//! only what [`TypedMap::open`] and [`ObjectMap::open`] have found to fit is ever copied.
+//! The kernel copies as many bytes as the map says, to and from wherever it is told. So nothing here takes an address
+//! and a length: only what [`TypedMap::open`] and [`ObjectMap::open`] have found to fit is ever copied.
 
 use super::bpf::{self, MapInfo};
 use std::io;

@@ -257,8 +257,8 @@ fn detach(control: &Control, length: usize) -> Vec<OwnedFd> {
 /// Sends a request, and waits for the answer. A refusal in it becomes `Ok(Err)`.
 ///
 /// # Errors
-/// What the kernel says; `ConnectionAborted` if the other side hung up. After any error the connection is over: an answer that
-/// came late would be taken for that to the next question.
+/// What the kernel says; `ConnectionAborted` if the other side hung up. After any error the connection is over: an
+/// answer that came late would be taken for that to the next question.
 pub fn ask(
     socket: BorrowedFd<'_>,
     command: channel_abi::Command,

@@ -15,8 +15,8 @@ use windows_sys::Win32::System::Threading::{
 
 /// An app's event, and the wait for it that is registered while somebody awaits it.
 ///
-/// The wait that is registered takes the signal of an auto-reset event. So what it took is noted, and is the app's next time that it
-/// asks, whether or not it still awaited it then.
+/// The wait that is registered takes the signal of an auto-reset event. So what it took is noted, and is the app's next
+/// time that it asks, whether or not it still awaited it then.
 #[derive(Debug)]
 pub(crate) struct Arrival {
     event: OwnedHandle,
@@ -90,8 +90,8 @@ impl Registered {
         lock(&note).let_go = false;
         let mut wait = ptr::null_mut();
         let given: *const c_void = Arc::as_ptr(&note).cast();
-        // SAFETY: an open handle, whose owner outlives the wait; what the function is given lives as long as the wait, which is kept
-        // with it and ended first.
+        // SAFETY: an open handle, whose owner outlives the wait; what the function is given lives as long as the wait,
+        // which is kept with it and ended first.
         let registered = unsafe {
             RegisterWaitForSingleObject(
                 &raw mut wait,
@@ -117,7 +117,8 @@ impl Drop for Registered {
         } else {
             INVALID_HANDLE_VALUE
         };
-        // SAFETY: registered once, ended once. It comes back when the function has returned, if that runs just now elsewhere.
+        // SAFETY: registered once, ended once. It comes back when the function has returned,
+        // if that runs just now elsewhere.
         unsafe { UnregisterWaitEx(self.wait, until) };
     }
 }
@@ -125,7 +126,8 @@ impl Drop for Registered {
 /// Notes that the wait has taken the signal; called on a thread of the pool.
 unsafe extern "system" fn signalled(note: *mut c_void, _timed_out: bool) {
     let note = note.cast_const().cast::<Mutex<Note>>();
-    // SAFETY: made by `Arc::as_ptr`. `Registered` keeps it until this function has returned, or has said below that it need not.
+    // SAFETY: made by `Arc::as_ptr`. `Registered` keeps it until this function has returned,
+    // or has said below that it need not.
     unsafe { Arc::increment_strong_count(note) };
     // SAFETY: the one just counted, for this function alone.
     let note = unsafe { Arc::from_raw(note) };

@@ -1,5 +1,5 @@
-//! Rules by click: the rule that a packet's like is allowed or blocked by, put in force and taken back, shared by the thread
-//! that speaks with the service and by the window.
+//! Rules by click: the rule that a packet's like is allowed or blocked by, put in force and taken back, shared by the
+//! thread that speaks with the service and by the window.
 //!
 //! - The window never waits for the service: the thread does, also while a person types a password for the permission.
 //! - One change is on its way at a time.

@@ -2,7 +2,8 @@
 //! by the window.
 //!
 //! - The window never waits for it, and adds nothing up: the thread does.
-//! - It is asked for while a page that shows it is in sight, and not at all else; and left alone twenty times as long as it took.
+//! - It is asked for while a page that shows it is in sight, and not at all else;
+//!   and left alone twenty times as long as it took.
 //! - Of more than there is room for, the newest is shown, and that there is more is said.
 
 mod files;

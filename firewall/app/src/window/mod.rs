@@ -35,8 +35,8 @@ use std::time::{Duration, Instant};
 use view::entry::{Update, What};
 use view::text;
 
-/// Shortest time between two frames that show new entries: an entry that comes alone is painted at once, and those that come close
-/// together are painted together.
+/// Shortest time between two frames that show new entries: an entry that comes alone is painted at once, and those that
+/// come close together are painted together.
 const BETWEEN_FRAMES: Duration = Duration::from_millis(140);
 type Listener = Box<dyn Fn() + Send + Sync>;
 
@@ -45,7 +45,8 @@ type Listener = Box<dyn Fn() + Send + Sync>;
 struct Frames {
     /// Time at which the last frame began.
     began: Option<Instant>,
-    /// `true` if a frame was requested and has not begun: each request wakes the window's thread, and entries come by the thousand.
+    /// `true` if a frame was requested and has not begun: each request wakes the window's thread,
+    /// and entries come by the thousand.
     is_requested: bool,
 }
 
@@ -99,8 +100,8 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// Takes in what the reader has read, and has it painted if it changes anything. The counters come again and again: the
-    /// same counters are nothing to paint.
+    /// Takes in what the reader has read, and has it painted if it changes anything. The counters come again and again:
+    /// the same counters are nothing to paint.
     pub fn take(&self, update: Update) {
         if tells_of_a_question(&update) {
             self.questions.ring();
@@ -347,7 +348,8 @@ fn table_row(
         });
         whole = whole.union(place);
     }
-    // What a screen reader says of a row: it is one, and all of it. Its place is not known to egui at its first painting.
+    // What a screen reader says of a row: it is one, and all of it.
+    // Its place is not known to egui at its first painting.
     let response = row.response().with_new_rect(whole);
     response.widget_info(|| egui::WidgetInfo::labeled(accesskit::Role::Row, true, line));
     let context = response.ctx.clone();

@@ -48,8 +48,8 @@ pub struct DryRunArguments {
     #[cfg(target_os = "linux")]
     #[arg(long, value_name = "TIME", default_value = "7d")]
     pub since: Time,
-    /// The protected addresses, prefixes or ranges: what comes from them goes out, what goes to them comes in. Needed unless the capture itself
-    /// says which way each packet went (Linux cooked, pcapng with flags)
+    /// The protected addresses, prefixes or ranges: what comes from them goes out, what goes to them comes in. Needed
+    /// unless the capture itself says which way each packet went (Linux cooked, pcapng with flags)
     #[arg(long, value_name = "ADDRESSES,…", value_delimiter = ',')]
     pub zone: Vec<Addresses>,
     /// The rules as they are now: print only the packets about which RULES decides otherwise

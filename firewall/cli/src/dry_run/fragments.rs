@@ -1,7 +1,7 @@
 //! The fragments of one datagram.
 //!
-//! A kernel puts them together before a packet is judged, so what becomes of the datagram becomes of each of them; a capture shows them
-//! one by one, and only the first shows ports.
+//! A kernel puts them together before a packet is judged, so what becomes of the datagram becomes of each of them; a
+//! capture shows them one by one, and only the first shows ports.
 
 use super::judge::BothSides;
 use crate::capture::Way;

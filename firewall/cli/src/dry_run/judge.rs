@@ -320,7 +320,8 @@ fn said_length(bytes: &[u8]) -> Option<u32> {
 
 const IPV6_HEADER: u32 = 40;
 
-/// A sender's packet with no length in it was seen before its card cut it into pieces and wrote one: it is as long as its frame.
+/// A sender's packet with no length in it was seen before its card cut it into pieces and wrote
+/// one: it is as long as its frame.
 fn with_length(bytes: &[u8], length: u32) -> Cow<'_, [u8]> {
     let place = match (bytes.first().map(|first| first >> 4), said_length(bytes)) {
         (Some(4), Some(0)) => Some((2, length)),

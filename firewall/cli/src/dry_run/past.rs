@@ -1,7 +1,7 @@
 //! Judge of past traffic: the verdicts that rules would have given to the rows of the history.
 //!
-//! The engine judges, as in every other dry run. Of what the history does not keep nothing is guessed: rules that ask for it may match or
-//! not, and where that changes the verdict, it can't be said.
+//! The engine judges, as in every other dry run. Of what the history does not keep nothing is guessed: rules that ask
+//! for it may match or not, and where that changes the verdict, it can't be said.
 
 use crate::here::Here;
 use crate::rule_file::RuleFile;

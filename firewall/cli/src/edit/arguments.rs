@@ -12,8 +12,8 @@ use std::path::PathBuf;
 pub enum EditCommand {
     /// Add a rule, and put it in force
     ///
-    /// The options are the keys of a rule, as in a rule file; several values have commas between them. Without a place it
-    /// comes last. Comments and layout of the file stay as they are.
+    /// The options are the keys of a rule, as in a rule file; several values have commas between them. Without a place
+    /// it comes last. Comments and layout of the file stay as they are.
     #[command(after_help = ADD_HELP)]
     Add(AddArguments),
     /// Take rules out, with the comments directly above them
@@ -33,8 +33,8 @@ pub enum EditCommand {
     Edit(EditArguments),
     /// Take back the last change to the rules, or all since one
     ///
-    /// The last 50 states of the file are kept beside it, whatever changed it: a command, rules that were applied or confirmed,
-    /// a reload. What is taken back can be had again: that is a change too.
+    /// The last 50 states of the file are kept beside it, whatever changed it: a command, rules that were applied or
+    /// confirmed, a reload. What is taken back can be had again: that is a change too.
     #[command(after_help = UNDO_HELP)]
     Undo(UndoArguments),
     /// List the changes that can be taken back

@@ -1,7 +1,7 @@
 //! `gatebell rules add`, `remove`, `move`, `enable`, `disable` and `edit`: a rule file changed by command.
 //!
-//! The text is changed where it has to be and nowhere else ([`rules::document`]), checked as `rules check` does, shown as a difference,
-//! and only then written or put in force ([`target`]).
+//! The text is changed where it has to be and nowhere else ([`rules::document`]), checked as `rules check` does, shown
+//! as a difference, and only then written or put in force ([`target`]).
 
 mod arguments;
 mod difference;

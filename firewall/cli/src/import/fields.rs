@@ -1,6 +1,7 @@
 //! The fields of a JSON object, each of the kind that it must have, and none that is passed over.
 //!
-//! A condition that is read as missing because it has another kind, or another name, would make a rule that asks for less.
+//! A condition that is read as missing because it has another kind, or another name,
+//! would make a rule that asks for less.
 
 use serde_json::{Map, Value};
 

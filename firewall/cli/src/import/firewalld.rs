@@ -52,8 +52,8 @@ const SERVICES: &[Service] = &[
 
 /// Translates the output of `firewall-cmd --list-all`.
 ///
-/// A packet belongs to one zone: to one that has its source, else to the one that has its device, else to the default zone. So the
-/// rules of each zone but the last end with one for whatever else belongs to it.
+/// A packet belongs to one zone: to one that has its source, else to the one that has its device, else to the default
+/// zone. So the rules of each zone but the last end with one for whatever else belongs to it.
 pub fn zones(text: &str) -> Imported {
     let mut into = Imported {
         outbound: Verdict::Allow.into(),

@@ -1,7 +1,7 @@
 //! `gatebell rules import`: the rules of another firewall as a rule file.
 //!
-//! A reader for each kind of export says what stands in it ([`model`]); what can't be said in our words is never left out, guessed
-//! or widened: it becomes a comment with its reason, and the exit code says so.
+//! A reader for each kind of export says what stands in it ([`model`]); what can't be said in our words is never left
+//! out, guessed or widened: it becomes a comment with its reason, and the exit code says so.
 
 mod arguments;
 mod chains;

@@ -219,8 +219,8 @@ pub fn both(one: &KeyArguments, other: &KeyArguments) -> Keys {
     Ok(keys)
 }
 
-/// Has a key ask for these as well: it can, unless it asks for others already. Both would have to be so, and a rule of ours would
-/// take either.
+/// Has a key ask for these as well: it can, unless it asks for others already. Both would have to be so,
+/// and a rule of ours would take either.
 pub fn once(name: &str, key: &mut Vec<String>, values: Vec<String>) -> Result<(), String> {
     if key.is_empty() {
         *key = values;

@@ -249,8 +249,8 @@ impl Reader {
         for direction in ["in", "out", "forward"] {
             let bases = self.bases.iter().filter(|base| base.direction == direction);
             let mut bases: Vec<_> = bases.cloned().collect();
-            // Where packets pass if no rule says otherwise, and rules refuse alone, it is first or last all the same. Of the
-            // others that which refuses by its policy is the one that counts.
+            // Where packets pass if no rule says otherwise, and rules refuse alone, it is first or last all the same.
+            // Of the others that which refuses by its policy is the one that counts.
             bases.sort_by_key(|base| {
                 let only_refuses = only_refuses(&self.chains, base);
                 (!only_refuses, base.policy == Verdict::Allow)
@@ -310,7 +310,8 @@ impl Reader {
     }
 }
 
-/// Returns whether a base chain allows packets by its policy alone, and by no rule of it or of a chain that it leads to.
+/// Returns whether a base chain allows packets by its policy alone,
+/// and by no rule of it or of a chain that it leads to.
 fn only_refuses(chains: &Chains, base: &Base) -> bool {
     let mut alone = Imported::default();
     Walk::through(chains).from(&base.chain, base.direction, &mut alone);

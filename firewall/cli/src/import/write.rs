@@ -87,8 +87,8 @@ fn opens(default: DefaultVerdict) -> bool {
     [default.v4, default.v6].contains(&Some(Verdict::Allow))
 }
 
-/// The default for a direction, which has one for both versions of IP, and the rule behind all others for the version that gets
-/// something else. What is not known is refused.
+/// The default for a direction, which has one for both versions of IP, and the rule behind all others for the version
+/// that gets something else. What is not known is refused.
 fn one_verdict(default: DefaultVerdict, direction: &str) -> (Verdict, Option<Item>) {
     let known = |verdict: Option<Verdict>| verdict.unwrap_or(Verdict::Block);
     let (v4, v6) = (known(default.v4), known(default.v6));

@@ -96,8 +96,8 @@ fn full_name(path: &Path) -> String {
     whole.map_or_else(|| name(path), |whole| whole.display().to_string())
 }
 
-/// The service keeps the text as its own rule file, and finds what is named in it from its own folder on. So if the file is in
-/// another one, the files of sets get their whole paths: those are meant that stand beside it.
+/// The service keeps the text as its own rule file, and finds what is named in it from its own folder on. So if the
+/// file is in another one, the files of sets get their whole paths: those are meant that stand beside it.
 fn as_the_service_reads_it(
     new: &Source,
     old: &Source,

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use view::contacts::{EVERY, NewContacts};
 
-/// Tells of each from now on, for as long as somebody hears. Where nothing is kept, or nobody may be asked, nothing is told.
+/// Tells of each from now on, for as long as somebody hears. Where nothing is kept,
+/// or nobody may be asked, nothing is told.
 pub fn follow(socket: &Path) -> Receiver<HistoryRow> {
     let (tell, hear) = channel();
     let socket = socket.to_owned();

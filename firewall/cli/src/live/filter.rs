@@ -26,7 +26,8 @@ pub struct FilterArguments {
     /// Only what this program does: its path, or the kernel's name of it; may be given several times
     #[arg(long, value_name = "PROGRAM")]
     pub program: Vec<String>,
-    /// Only packets with an end that was asked for by this name, or by one below it (*.example.org); may be given several times
+    /// Only packets with an end that was asked for by this name,
+    /// or by one below it (*.example.org); may be given several times
     #[arg(long, value_name = "NAME")]
     pub name: Vec<String>,
     /// Only packets with this port at one end; may be given several times

@@ -1,7 +1,7 @@
 //! `gatebell recover`: takes everything out of the kernel, from any state.
 //!
-//! The service's program does the work, as it does when the package is removed: there is one way out, and the command line
-//! loads nothing of the kernel's.
+//! The service's program does the work, as it does when the package is removed: there is one way out, and the command
+//! line loads nothing of the kernel's.
 
 use crate::Error;
 use crate::style;
@@ -34,7 +34,8 @@ pub struct RecoverArguments {
     /// The service's control socket
     #[arg(long, value_name = "PATH", default_value = control::SOCKET, value_hint = ValueHint::FilePath)]
     pub socket: PathBuf,
-    /// The service's program, which does the work; left out: the gatebelld beside this program, else /usr/sbin/gatebelld
+    /// The service's program, which does the work; left out: the gatebelld beside this
+    /// program, else /usr/sbin/gatebelld
     #[arg(long, value_name = "PATH", value_hint = ValueHint::ExecutablePath)]
     pub program: Option<PathBuf>,
     /// Print one JSON object

@@ -36,7 +36,8 @@ pub enum SetCommand {
     /// Take addresses out of a set that were added to it
     #[command(after_help = HELP)]
     Remove(SetRemoveArguments),
-    /// Show what was added or has joined by its name, and for how long it is there; and the lists that sets subscribe to
+    /// Show what was added or has joined by its name, and for how long it is there;
+    /// and the lists that sets subscribe to
     #[command(after_help = HELP)]
     List(SetListArguments),
     /// Have the list fetched now that a set subscribes to
@@ -97,8 +98,8 @@ pub struct SetListArguments {
 pub struct SetRefreshArguments {
     /// The set's name in the rule file
     pub name: String,
-    /// Take what was fetched last as it is, if it is a list: also one that is empty, has lost most of its entries, or cuts this
-    /// machine off from its own network
+    /// Take what was fetched last as it is, if it is a list: also one that is empty, has lost most of its entries, or
+    /// cuts this machine off from its own network
     #[arg(long)]
     pub take: bool,
     /// Print one JSON object

@@ -1,7 +1,7 @@
 //! `gatebell top`: who sends and gets how much, as it happens.
 //!
-//! The service keeps what is carried by the minute, and has the driver tell anew whenever somebody asks: what a look finds more of than
-//! the one before is what was carried meanwhile.
+//! The service keeps what is carried by the minute, and has the driver tell anew whenever somebody asks: what a look
+//! finds more of than the one before is what was carried meanwhile.
 
 use super::connect;
 use super::history::{NOT_KEPT, Together};

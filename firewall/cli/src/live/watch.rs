@@ -48,7 +48,8 @@ pub struct WatchArguments {
     /// Filter of the records.
     #[command(flatten)]
     pub only: FilterArguments,
-    /// Only packets that come in or go out by this device, or by one whose name begins so (wg*); may be given several times
+    /// Only packets that come in or go out by this device, or by one whose name begins so
+    /// (wg*); may be given several times
     #[arg(long, value_name = "NAME", value_parser = rules::words::interface)]
     pub interface: Vec<String>,
     /// Print one JSON object for each record, loss and event

@@ -16,8 +16,8 @@ pub struct Question {
     pub protocol: u8,
     /// Address of the other end.
     pub remote: IpAddr,
-    /// The name that the other end was asked for by, if known: that of all its addresses where it is about one name's, or the last. It
-    /// labels, and proves nothing.
+    /// The name that the other end was asked for by, if known: that of all its addresses where it is about one name's,
+    /// or the last. It labels, and proves nothing.
     pub remote_name: Option<String>,
     /// The port that is asked for: the other end's, or of what comes in our own; none: there are no ports.
     pub port: Option<u16>,
@@ -87,8 +87,8 @@ pub struct AskedPlace {
     pub number: u64,
     /// Address of the other end.
     pub remote: IpAddr,
-    /// The name that the other end was asked for by, if known: that of all its addresses where it is about one name's, or the last. It
-    /// labels, and proves nothing.
+    /// The name that the other end was asked for by, if known: that of all its addresses where it is about one name's,
+    /// or the last. It labels, and proves nothing.
     pub remote_name: Option<String>,
     /// The protocol's number.
     pub protocol: u8,

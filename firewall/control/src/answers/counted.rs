@@ -136,7 +136,8 @@ pub struct RejectStats {
     pub answered: u64,
     /// Packets that were not answered because there were too many, since then.
     pub limited: u64,
-    /// Answers that could not be sent, or were not because what this machine sends came from an address that it does not have, since then.
+    /// Answers that could not be sent, or were not because what this machine sends came from an address that
+    /// it does not have, since then.
     pub failed: u64,
 }
 
@@ -153,10 +154,12 @@ pub struct NameStats {
     pub unread: u64,
     /// Questions that found no room on that way: what answers them names nothing and has no address join a set.
     pub questions_lost: u64,
-    /// Answers that the zone was not seen to ask for, since the service started: they name nothing and have no address join a set.
+    /// Answers that the zone was not seen to ask for, since the service started:
+    /// they name nothing and have no address join a set.
     pub unasked: u64,
-    /// Answers to what was asked that have no address join a set, since then: of a resolver that neither this machine nor a set names
-    /// (they name nothing either), of another than the set that asks for the name takes answers of, or with addresses that it leaves out.
+    /// Answers to what was asked that have no address join a set, since then: of a resolver that neither this machine
+    /// nor a set names (they name nothing either), of another than the set that asks for the name takes answers of, or
+    /// with addresses that it leaves out.
     pub strange: u64,
     /// Addresses that found no room in sets that ask for their names, since then.
     pub no_room: u64,

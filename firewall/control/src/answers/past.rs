@@ -67,7 +67,8 @@ pub struct HistoryRow {
     pub rule: Option<String>,
     /// Name that the other end was asked for by, if known.
     pub name: Option<String>,
-    /// `first`: the program had never talked before. `changed`: it had, and its file is another one by now, or was changed.
+    /// `first`: the program had never talked before. `changed`: it had,
+    /// and its file is another one by now, or was changed.
     pub contact: Option<String>,
     /// Number of records.
     pub count: u64,

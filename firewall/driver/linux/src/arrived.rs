@@ -1,8 +1,9 @@
 //! Record of the packet that the stack has just delivered on this processor, and of whether it was judged then.
 //!
-//! A socket gets a packet before the processor delivers the next one. But what comes to the socket need not look like what was
-//! delivered: behind the judge there may be who translates it, and UDP cuts off what its own length leaves out. So whether something
-//! is left to judge, and what, is written down here, and not read out of the packet a second time.
+//! A socket gets a packet before the processor delivers the next one. But what comes to the socket need not look like
+//! what was delivered: behind the judge there may be who translates it, and UDP cuts off what its own length leaves
+//! out. So whether something is left to judge, and what, is written down here,
+//! and not read out of the packet a second time.
 
 use crate::packet::{AtSocket, PacketView};
 use crate::tables;
@@ -83,7 +84,8 @@ pub fn was_allowed(packet: &AtSocket, parsed: &mut Parsed) -> bool {
     arrived.left == 0
 }
 
-/// Takes back what was counted of the packet as it was delivered: that it was left to the socket that gets it. Once. 1: it was this time.
+/// Takes back what was counted of the packet as it was delivered:
+/// that it was left to the socket that gets it. Once. 1: it was this time.
 ///
 /// A global function for the verifier, as `gatebell_classify` is.
 #[unsafe(no_mangle)]
@@ -155,8 +157,8 @@ pub extern "C" fn gatebell_was_told(verdict: u32) -> u32 {
     (before & bit(verdict) != 0).into()
 }
 
-/// Returns 1 if a rule was counted for the packet where another socket gets it, or the same one is asked about once more,
-/// as DCCP does over IPv6. Else it is taken to be counted now.
+/// Returns 1 if a rule was counted for the packet where another socket gets it, or the same one is asked about once
+/// more, as DCCP does over IPv6. Else it is taken to be counted now.
 ///
 /// A global function for the verifier, as `gatebell_classify` is.
 #[unsafe(no_mangle)]
@@ -181,8 +183,8 @@ const fn bit(verdict: u32) -> u8 {
 #[inline(always)]
 fn here() -> Option<&'static mut Arrived> {
     let arrived = ARRIVED.get_ptr_mut(0)?;
-    // SAFETY: the map's value for this processor, which outlives the program. Programs of one kind do not interrupt each other, and
-    // none of them holds two of these at a time.
+    // SAFETY: the map's value for this processor, which outlives the program. Programs of one kind do not interrupt
+    // each other, and none of them holds two of these at a time.
     Some(unsafe { &mut *arrived })
 }
 

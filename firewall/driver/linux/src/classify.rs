@@ -10,8 +10,8 @@ use engine::connection::{Asked, classify_as};
 use engine::{Parsed, head, may_keep_the_link, published};
 use firewall_abi::packet::{Decision, Direction, PacketHeaders, PacketMeta};
 
-/// Answers by one generation of the rules: the one that is in force now, if a new one was published since the packet was
-/// looked at. What it answers of a packet itself is the verdict, and is counted in that generation.
+/// Answers by one generation of the rules: the one that is in force now, if a new one was published since the packet
+/// was looked at. What it answers of a packet itself is the verdict, and is counted in that generation.
 ///
 /// A global function for the verifier: it is checked by itself, whatever its callers know.
 #[unsafe(no_mangle)]
@@ -67,8 +67,8 @@ pub extern "C" fn gatebell_count_rule_once(decision: *const Decision) -> i32 {
     0
 }
 
-/// Makes of a packet as it was sent what is forwarded again; and of what the rules say of it what they say where it goes, unless that
-/// does not decide.
+/// Makes of a packet as it was sent what is forwarded again; and of what the rules say of it what they say where it
+/// goes, unless that does not decide.
 ///
 /// A global function for the verifier, as [`gatebell_classify`] is.
 #[unsafe(no_mangle)]
@@ -111,7 +111,8 @@ pub extern "C" fn gatebell_as_forwarded(
 
 /// Returns 1 if it matters who sends a packet of this kind, whatever the rules ask.
 ///
-/// A global function for the verifier: what it learns of the headers ends here, and is not followed into what comes after.
+/// A global function for the verifier: what it learns of the headers ends here,
+/// and is not followed into what comes after.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn gatebell_matters_who(flow: *const PacketHeaders) -> u32 {

@@ -1,9 +1,10 @@
-//! Somebody of the zone asks for a connection: what the rules refuse for certain is refused at once. The first packet would only be
-//! dropped, and the program that waits for its answer waits long.
+//! Somebody of the zone asks for a connection: what the rules refuse for certain is refused at once. The first packet
+//! would only be dropped, and the program that waits for its answer waits long.
 //!
-//! Of that packet it is known here who sends it and, unless it is translated, where to; by which device and from where it goes
-//! comes out as it leaves. So what is not certain here is left to the packet; what is missed of it docs/rules.md says.
-//! Datagrams are not judged here: to connect a socket for them sends none, and one that is dropped is an error for its sender.
+//! Of that packet it is known here who sends it and, unless it is translated, where to; by which device and from where
+//! it goes comes out as it leaves. So what is not certain here is left to the packet; what is missed of it
+//! docs/rules.md says. Datagrams are not judged here: to connect a socket for them sends none,
+//! and one that is dropped is an error for its sender.
 
 use crate::classify;
 use crate::judge;
@@ -158,8 +159,8 @@ fn find_caller(socket: u64, flow: &PacketHeaders, local: &mut PacketMeta) {
     socket_owner::of_socket(socket, &mut owner);
     local.program = owner.program;
     local.user = owner.user;
-    // What can't be known may be. An answer of DNS may name the address that nobody has read yet: what is sent again passes then,
-    // and a program that was told EPERM sends nothing again.
+    // What can't be known may be. An answer of DNS may name the address that nobody has read yet: what is sent again
+    // passes then, and a program that was told EPERM sends nothing again.
     let names = engine::head(&InForce::now()).is_none_or(|head| head.needs & NEEDS_NAMES != 0);
     local.phase = if !names && may_translate(socket, flow.ip_version) == Some(false) {
         PacketMeta::CONNECT
@@ -182,8 +183,9 @@ const LOCAL_OUT: u64 = 3;
 /// Priorities of hooks between which a packet's destination is translated (`NF_IP_PRI_NAT_DST`, and IPVS
 /// right behind it).
 const TRANSLATORS: core::ops::Range<i32> = -100..0;
-/// Priority of chains that filter (`NF_IP_PRI_FILTER`): taken for such that rewrite nothing. At any other priority before
-/// our own (`hooks.rs` of the service has it), a chain of nftables is there to change something, an address maybe.
+/// Priority of chains that filter (`NF_IP_PRI_FILTER`): taken for such that rewrite nothing. At any other priority
+/// before our own (`hooks.rs` of the service has it), a chain of nftables is there to
+/// change something, an address maybe.
 const FILTER: i32 = 0;
 const OURS: i32 = 50;
 /// `NF_HOOK_OP_NF_TABLES`: it runs a chain of nftables.
@@ -222,7 +224,8 @@ fn may_translate(socket: u64, ip_version: u8) -> Option<bool> {
         }
         if TRANSLATORS.contains(&priority) {
             let given: u64 = kernel::peek(first + n * HOOK, offset!(calls.hook_private));
-            // The kernel's own hook of translation stands there too if nothing is translated here: it is given an empty list.
+            // The kernel's own hook of translation stands there too if nothing is translated
+            // here: it is given an empty list.
             if priority != TRANSLATORS.start || given == 0 || kernel::read::<u64>(given, 0)? != 0 {
                 return Some(true);
             }

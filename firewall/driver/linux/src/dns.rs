@@ -1,10 +1,12 @@
-//! Answers of DNS that the zone gets are handed to the service, which knows addresses by their names then; and the zone's questions
-//! before them, for an answer is believed only by what was asked.
+//! Answers of DNS that the zone gets are handed to the service, which knows addresses by their names then; and the
+//! zone's questions before them, for an answer is believed only by what was asked.
 //!
-//! By TCP they are handed on segment by segment, with those that begin and end a connection: the service puts them together.
+//! By TCP they are handed on segment by segment, with those that begin and end a connection:
+//! the service puts them together.
 //!
-//! A verdict is never asked for that, nor changed by it: a packet is handed on once it is known to pass. Only replies to what the
-//! zone itself began are, so whoever sends packets from that port unasked costs nothing here and names nothing.
+//! A verdict is never asked for that, nor changed by it: a packet is handed on once it is known to pass. Only replies
+//! to what the zone itself began are, so whoever sends packets from that port unasked costs
+//! nothing here and names nothing.
 
 use crate::atomics::add;
 use crate::packet::{InStack, PacketView as _};
@@ -29,7 +31,8 @@ const UDP: u8 = 17;
 
 /// Returns 1 if a packet that comes in is an answer that the zone gets, or one that goes out a question.
 ///
-/// A global function for the verifier: what it knows of the decision ends here, and is not followed into what comes after.
+/// A global function for the verifier: what it knows of the decision ends here,
+/// and is not followed into what comes after.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn gatebell_is_of_dns(flow: *const PacketHeaders, decision: *const Decision) -> u32 {

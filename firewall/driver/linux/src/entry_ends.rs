@@ -46,7 +46,8 @@ pub extern "C" fn gatebell_is_anothers(socket: u64, entry: *const FlowEntry) -> 
 
 /// Returns 1 if what answers a datagram comes to another's socket than it was sent by.
 ///
-/// A global function for the verifier, as `gatebell_classify` is: it would follow what comes after once for each way through here.
+/// A global function for the verifier, as `gatebell_classify` is:
+/// it would follow what comes after once for each way through here.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn gatebell_is_heard_by_another(

@@ -36,8 +36,8 @@ static CHARGED: Array<u32, QUOTA_OWNERS> = Array::new();
 /// Connections that began outside and are not confirmed. The oldest makes room for the next.
 #[btf_map]
 static ARRIVING: LruHashMap<FlowKey, FlowEntry, MAX_UNCONFIRMED_ARRIVALS> = LruHashMap::new();
-/// Connections that both ends have ended: of the two slots that one has, it takes the one that was taken longer ago. Whoever closes
-/// connections by the thousand a second would wait for the kernel's own table that makes room by itself.
+/// Connections that both ends have ended: of the two slots that one has, it takes the one that was taken longer ago.
+/// Whoever closes connections by the thousand a second would wait for the kernel's own table that makes room by itself.
 #[btf_map]
 static RETIRED: Array<RetiredFlow, MAX_RETIRED> = Array::new();
 
@@ -58,7 +58,8 @@ const ALREADY_THERE: i32 = -17;
 /// `ENOENT`.
 const NO_SUCH: i32 = -2;
 
-/// The connections, in the kernel's maps; `FORWARDS`: some of them may be forwarded, which the verifier need not follow elsewhere.
+/// The connections, in the kernel's maps; `FORWARDS`: some of them may be forwarded,
+/// which the verifier need not follow elsewhere.
 #[derive(Default)]
 pub struct Flows<const FORWARDS: bool>;
 
@@ -73,8 +74,8 @@ impl<const FORWARDS: bool> Connections for Flows<FORWARDS> {
         } else {
             unconfirmed(key)
         };
-        // SAFETY: the kernel keeps the entry's memory for as long as the program runs, or gives it to another connection that is
-        // not confirmed: what is written there then costs that one at most a part of its short life.
+        // SAFETY: the kernel keeps the entry's memory for as long as the program runs, or gives it to another
+        // connection that is not confirmed: what is written there then costs that one at most a part of its short life.
         entry.map(|entry| unsafe { &mut *entry })
     }
 
@@ -106,9 +107,10 @@ impl<const FORWARDS: bool> Connections for Flows<FORWARDS> {
         Some(entry)
     }
 
-    /// The counters move by a copy, so that two moments of another processor's are not seen, each as long as this runs and once for a
-    /// connection: what it adds to the entry that was copied is lost, and what it tells of that entry ([`tell_carried`], as the service
-    /// looks through them or another connection takes the slot) is in the copy too, and told once more.
+    /// The counters move by a copy, so that two moments of another processor's are not seen, each as long as this runs
+    /// and once for a connection: what it adds to the entry that was copied is lost, and what it tells of that entry
+    /// ([`tell_carried`], as the service looks through them or another connection takes the slot) is in the
+    /// copy too, and told once more.
     #[inline(never)]
     fn assure(&mut self, key: &FlowKey) {
         let Some(entry) = unconfirmed(key) else {
@@ -192,7 +194,8 @@ impl<const FORWARDS: bool> Connections for Flows<FORWARDS> {
     fn retired(&mut self, key: &FlowKey) -> Option<Retired> {
         let first = first_retired_slot(key, seed());
         (first..first + 2).find_map(|slot| {
-            // Read at once; one that is taken meanwhile has another connection's values, which its reader compares or does not mind.
+            // Read at once; one that is taken meanwhile has another connection's values,
+            // which its reader compares or does not mind.
             let flow = RETIRED.get(slot)?;
             is_same(&flow.key, key).then_some(flow.retired)
         })
@@ -323,8 +326,9 @@ fn count_kept<const FORWARDS: bool>(quota_owner: u32, direction: u8, more: i32) 
     }
 }
 
-/// Begins a connection with an entry that is filled in afterwards: the kernel copies it from one map to the other, because the small
-/// stack has no room for it. It takes this slot, or none among those that began inside. 0, or what the kernel says.
+/// Begins a connection with an entry that is filled in afterwards: the kernel copies it from one map to the other,
+/// because the small stack has no room for it. It takes this slot,
+/// or none among those that began inside. 0, or what the kernel says.
 #[inline(never)]
 fn begin(key: &FlowKey, slot: u32) -> i32 {
     let Some(new) = NEW.get(0) else {

@@ -1,8 +1,9 @@
 //! Bridges that lead to guests of this machine alone, by the kernel's own lists of devices and of network namespaces.
 //!
-//! A bridge's name says nothing of that, and what is true of one now need not be so once it has another port. So whenever the rules
-//! ask, its ports are looked through: each has to be a virtual machine's or another program's (tap), or to have its other end in
-//! a namespace that was made after the zone's own. One that is older is where the zone itself is a guest.
+//! A bridge's name says nothing of that, and what is true of one now need not be so once it has another port. So
+//! whenever the rules ask, its ports are looked through: each has to be a virtual machine's or another program's (tap),
+//! or to have its other end in a namespace that was made after the zone's own.
+//! One that is older is where the zone itself is a guest.
 
 use crate::kernel::{self, offset};
 use crate::tables::InForce;

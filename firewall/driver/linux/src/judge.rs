@@ -26,9 +26,9 @@ use firewall_abi::firewall::{FlowEntry, FlowKey, LOOPBACK, Owner, canary};
 use firewall_abi::packet::{Decision, Direction, PacketHeaders, PacketMeta, Verdict};
 use firewall_abi::rules::{NEEDS_LOOPBACK, NEEDS_PERSON, NEEDS_PROGRAM, NEEDS_USER};
 
-/// Judges a packet of the zone: the verdict first, then its counters, then the record. What never leaves the machine passes
-/// unseen, unless a rule names its device. `is_of_dns` becomes 1 if what comes in carries an answer of DNS, or what goes out a
-/// question, and passes.
+/// Judges a packet of the zone: the verdict first, then its counters, then the record. What never leaves the machine
+/// passes unseen, unless a rule names its device. `is_of_dns` becomes 1 if what comes in carries an answer of DNS, or
+/// what goes out a question, and passes.
 #[inline(always)]
 pub fn judge<P: PacketView>(packet: &P, direction: Direction, is_of_dns: &mut u32) -> Verdict {
     let rules = InForce::now();
@@ -111,8 +111,9 @@ fn needs_owner(rules: &InForce) -> bool {
     head(rules).is_some_and(|head| head.needs & (NEEDS_USER | NEEDS_PROGRAM | NEEDS_PERSON) != 0)
 }
 
-/// Judges what a socket is about to get, if that was left to it: it was counted then as what nobody gets, and not told. Each socket of a
-/// group judges by itself; a packet is counted and told once for each verdict, however many sockets get it.
+/// Judges what a socket is about to get, if that was left to it: it was counted then as what nobody gets, and not told.
+/// Each socket of a group judges by itself; a packet is counted and told once for each
+/// verdict, however many sockets get it.
 #[inline(always)]
 pub fn judge_at_socket(packet: &AtSocket) -> Verdict {
     let rules = InForce::now();
@@ -218,8 +219,8 @@ impl<'a, P: PacketView> AtZone<'a, P> {
         }
     }
 
-    /// Asks the rules about what was sent to a port of the machine's own and goes elsewhere. What the small stack has no room for
-    /// twice stands in `local` and in `decision` meanwhile.
+    /// Asks the rules about what was sent to a port of the machine's own and goes elsewhere. What the small stack has
+    /// no room for twice stands in `local` and in `decision` meanwhile.
     #[inline(always)]
     fn classify_as_sent(&mut self, packet: &mut Parsed, asked: Asked, decision: &mut Decision) {
         let (tracked, netns) = self.packet.tracked();

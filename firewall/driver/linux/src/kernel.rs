@@ -5,7 +5,8 @@ use core::arch::asm;
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 
-/// The offset of one field in the kernel's structures, as `Offsets` names it. The verifier knows it for the number that it is.
+/// The offset of one field in the kernel's structures, as `Offsets` names it.
+/// The verifier knows it for the number that it is.
 macro_rules! offset {
     ($($name:ident).+) => {
         crate::kernel::word::<
@@ -15,8 +16,8 @@ macro_rules! offset {
 }
 pub(crate) use offset;
 
-/// One of the words of `Offsets`: the service writes it into this very instruction as it loads the driver, in the place of its index and
-/// a mark. A table of them would be a look into memory for each.
+/// One of the words of `Offsets`: the service writes it into this very instruction as it loads the driver, in the place
+/// of its index and a mark. A table of them would be a look into memory for each.
 #[inline(always)]
 pub fn word<const AT: usize>() -> u64 {
     const MARK: usize = 0x6B66_0000;
@@ -132,8 +133,8 @@ impl Task {
     }
 }
 
-/// Reads a field of a structure that the kernel vouches for: of the packet and the hook that a program of netfilter is called
-/// for.
+/// Reads a field of a structure that the kernel vouches for: of the packet and the hook that a
+/// program of netfilter is called for.
 ///
 /// # Safety
 /// The verifier knows the structure, and has such a field at this offset.
@@ -157,8 +158,9 @@ macro_rules! numbers {
             #[inline(always)]
             fn load(at: u64) -> Self {
                 let number: u64;
-                // SAFETY: `bpf_rdonly_cast(at, type)`, whose number the loader writes in: whatever the address, it is taken for that of a
-                // structure that begins with 64 bits. The kernel makes a move of the call, and guards the load.
+                // SAFETY: `bpf_rdonly_cast(at, type)`, whose number the loader writes in: whatever the address, it is
+                // taken for that of a structure that begins with 64 bits.
+                // The kernel makes a move of the call, and guards the load.
                 unsafe {
                     asm!(
                         ".byte 0x85, 0x20, 0, 0, 3, 0, 0x66, 0x6b",
@@ -213,6 +215,7 @@ pub fn read<T>(structure: u64, offset: u64) -> Option<T> {
 #[inline(always)]
 pub fn read_into<T>(structure: u64, offset: u64, to: &mut T) -> bool {
     let at = (structure + offset) as *const c_void;
-    // SAFETY: the helper checks the address, and there is room for what is asked for: numbers alone, of which any bytes are one.
+    // SAFETY: the helper checks the address, and there is room for what is asked for:
+    // numbers alone, of which any bytes are one.
     unsafe { bpf_probe_read_kernel(core::ptr::from_mut(to).cast(), size_of::<T>() as u32, at) == 0 }
 }

@@ -1,22 +1,26 @@
-//! The firewall's driver for Linux: eBPF programs that see every IP packet of a zone, in, out and through, and its processes.
+//! The firewall's driver for Linux: eBPF programs that see every IP packet of a zone, in,
+//! out and through, and its processes.
 //!
-//! - [`zone_local_in`], [`zone_forward`] and [`zone_local_out`] judge where the IP stack itself delivers, forwards and sends
-//!   (netfilter): what comes there has no tag, tunnel or fragment left that the stack has not dealt with, and nothing gets
-//!   past. They are called by [`enter_local_in`] and its like, which are attached once and stay over an upgrade.
+//! - [`zone_local_in`], [`zone_forward`] and [`zone_local_out`] judge where the IP stack itself delivers, forwards and
+//!   sends (netfilter): what comes there has no tag, tunnel or fragment left that the stack has not dealt with, and
+//!   nothing gets past. They are called by [`enter_local_in`] and its like,
+//!   which are attached once and stay over an upgrade.
 //! - [`zone_socket`] judges what depends on who gets it, at the very socket.
 //! - [`zone_rejected`] goes on with what they reject: it is dropped, and the service is told how to answer it.
-//! - [`socket_made`], [`socket_bound4`], [`connects4`], [`sends4`] and their like remember whose a socket is; [`connects4`] and
-//!   [`connects6`] refuse at once what is refused for certain. [`socket_released`] forgets what was asked about one.
+//! - [`socket_made`], [`socket_bound4`], [`connects4`], [`sends4`] and their like remember whose a socket is;
+//!   [`connects4`] and [`connects6`] refuse at once what is refused for certain.
+//!   [`socket_released`] forgets what was asked about one.
 //! - [`program_started`] and [`process_ended`] report processes.
-//! - [`read_clock`] and [`forget_silent`] are run by the service, which looks for what has been silent for long; and [`reclassify`]
-//!   for what an address has begun that has joined a set.
+//! - [`read_clock`] and [`forget_silent`] are run by the service, which looks for what has been silent for long; and
+//!   [`reclassify`] for what an address has begun that has joined a set.
 //!
 //! What can be wrong is decided elsewhere: `engine` reads headers and decides, `channel` carries the records. It may
 //! depend on these and `firewall_abi` alone.
 //!
 //! Rules that hold here:
 //! - First the verdict, then the counter, then the record (I4): nothing that a reader does changes a verdict.
-//! - ARP and whatever else is not IP is not seen; nor is what never leaves the machine, unless a rule names the device `lo`.
+//! - ARP and whatever else is not IP is not seen; nor is what never leaves the machine,
+//!   unless a rule names the device `lo`.
 #![no_std]
 #![no_main]
 // Rust's own atomic types add nothing on a target without compare-and-swap, which eBPF is for it.
@@ -70,8 +74,8 @@ use packet::{AtSocket, InStack, bpf_nf_ctx};
 #[btf_map]
 static ZONE: CgroupArray<1> = CgroupArray::new();
 
-/// Programs that judge, and those that go on after that, by the numbers below. Filled by the service: another program is
-/// put in by one update.
+/// Programs that judge, and those that go on after that, by the numbers below. Filled by the service:
+/// another program is put in by one update.
 #[btf_map]
 static JUDGES: ProgramArray<6> = ProgramArray::new();
 const LOCAL_IN: u32 = 0;
@@ -177,8 +181,8 @@ pub extern "C" fn zone_dns_question(ctx: *mut bpf_nf_ctx) -> i32 {
     ACCEPT
 }
 
-/// A packet that was rejected: it is dropped, and only then what answers its sender is handed to the service. Gone on with from each
-/// program that judges in the IP stack.
+/// A packet that was rejected: it is dropped, and only then what answers its sender is handed to the service. Gone on
+/// with from each program that judges in the IP stack.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "netfilter")]
 pub extern "C" fn zone_rejected(ctx: *mut bpf_nf_ctx) -> i32 {
@@ -189,7 +193,8 @@ pub extern "C" fn zone_rejected(ctx: *mut bpf_nf_ctx) -> i32 {
     DROP
 }
 
-/// Every packet that a socket of the zone is about to get: what depends on who gets it is judged here. 0: it does not get it.
+/// Every packet that a socket of the zone is about to get: what depends on who gets it is
+/// judged here. 0: it does not get it.
 #[cgroup_skb]
 pub fn zone_socket(ctx: SkBuffContext) -> i32 {
     let packet = AtSocket::of(ctx.skb.skb);
@@ -277,7 +282,8 @@ pub fn read_clock(ctx: TcContext) -> i32 {
     0
 }
 
-/// Forgets the connection whose key it is given, if that has been silent for long. Run for the service alone, attached nowhere.
+/// Forgets the connection whose key it is given, if that has been silent for long.
+/// Run for the service alone, attached nowhere.
 #[classifier]
 pub fn forget_silent(ctx: TcContext) -> i32 {
     if let Ok(key) = ctx.load::<FlowKey>(0) {
@@ -295,7 +301,8 @@ pub fn tell_carried(ctx: TcContext) -> i32 {
     0
 }
 
-/// Has the rules asked again about the connection whose key it is given, as if they were new. Run for the service alone.
+/// Has the rules asked again about the connection whose key it is given,
+/// as if they were new. Run for the service alone.
 #[classifier]
 pub fn reclassify(ctx: TcContext) -> i32 {
     if let Ok(key) = ctx.load::<FlowKey>(0) {

@@ -32,8 +32,8 @@ pub trait PacketView: Bytes {
     /// Returns the addresses of the packet and of its bytes in the kernel's memory: numbers, to know it by.
     fn at(&self) -> [u64; 2];
 
-    /// The number of the device that it comes in by, or goes out by; of what is forwarded, the one that it comes in by. 0: there
-    /// is none.
+    /// The number of the device that it comes in by, or goes out by; of what is forwarded,
+    /// the one that it comes in by. 0: there is none.
     fn device_number(&self) -> u32;
 
     /// Returns the name of that device, as rules ask for it.
@@ -79,7 +79,8 @@ pub trait PacketView: Bytes {
         (0, 0)
     }
 
-    /// Writes down who is at its end in the zone, as far as that is known here. Returns [`PacketMeta::BEFORE_SOCKET`] if that is not yet.
+    /// Writes down who is at its end in the zone, as far as that is known here.
+    /// Returns [`PacketMeta::BEFORE_SOCKET`] if that is not yet.
     fn find_owner(&self, flow: &PacketHeaders, owner: &mut Owner) -> u32;
 }
 
@@ -130,8 +131,8 @@ pub struct bpf_nf_ctx {
 
 /// A pointer of `struct sk_buff`.
 ///
-/// Pointers are read once, as a packet is opened: each time that the kernel's verifier comes by such a read, it looks through all of the
-/// kernel's types by name, and it comes by whatever depends on the rules some thousand times.
+/// Pointers are read once, as a packet is opened: each time that the kernel's verifier comes by such a read, it looks
+/// through all of the kernel's types by name, and it comes by whatever depends on the rules some thousand times.
 #[inline(always)]
 fn of_packet(skb: *const c_void, offset: u64) -> u64 {
     // SAFETY: the kernel's packet, and where its type data has such a field.
@@ -145,21 +146,25 @@ fn of_hook(state: *const c_void, offset: u64) -> u64 {
     unsafe { kernel::field(state, offset) }
 }
 
-/// A packet on its way through the IP stack, `FORWARDED` or to or from the machine itself. Its bytes start at its IP header.
+/// A packet on its way through the IP stack, `FORWARDED` or to or from the machine itself.
+/// Its bytes start at its IP header.
 pub struct InStack<const FORWARDED: bool> {
-    /// The kernel's view of the packet's bytes, a `struct bpf_dynptr` on the program's stack: not to be moved once it is filled.
+    /// The kernel's view of the packet's bytes, a `struct bpf_dynptr` on the program's stack:
+    /// not to be moved once it is filled.
     view: MaybeUninit<[u64; 2]>,
     skb: *const c_void,
     state: *const c_void,
-    /// The device by which it comes, or goes if it comes by none, as the stack names it to those who judge: a bridge, not its port.
+    /// The device by which it comes, or goes if it comes by none,
+    /// as the stack names it to those who judge: a bridge, not its port.
     device: u64,
-    /// Context of the program if the packet is forwarded, else the packet's socket: one word, because the stack is small.
-    /// What is forwarded carries none: the IP stack has let go of it as the packet came in.
+    /// Context of the program if the packet is forwarded, else the packet's socket: one word, because the stack is
+    /// small. What is forwarded carries none: the IP stack has let go of it as the packet came in.
     beside: u64,
 }
 
 impl<const FORWARDED: bool> InStack<FORWARDED> {
-    /// The packet that a program of netfilter was called for. Nothing can be read of it before it is looked [into](Self::open).
+    /// The packet that a program of netfilter was called for. Nothing can be read of it before it
+    /// is looked [into](Self::open).
     #[inline(always)]
     pub fn of(ctx: *mut bpf_nf_ctx) -> Self {
         // SAFETY: the program's own context.
@@ -183,10 +188,11 @@ impl<const FORWARDED: bool> InStack<FORWARDED> {
         }
     }
 
-    /// Looks by which device it leaves if it comes by none, and has the kernel make a view of its bytes. False: it does not.
+    /// Looks by which device it leaves if it comes by none, and has the kernel make a view of
+    /// its bytes. False: it does not.
     ///
-    /// Whether it `leaves` is known where it is judged, by the hook; else by whether it comes by a device. Both together are a state of
-    /// the verifier's each, for all that follows.
+    /// Whether it `leaves` is known where it is judged, by the hook; else by whether it comes by a device. Both
+    /// together are a state of the verifier's each, for all that follows.
     #[inline(always)]
     pub fn open(&mut self, leaves: Option<bool>) -> bool {
         if !FORWARDED && leaves.unwrap_or(self.device == 0) {
@@ -209,8 +215,8 @@ impl<const FORWARDED: bool> InStack<FORWARDED> {
         failed == 0
     }
 
-    /// The device by which it leaves is its route's, and not the one that the hook names: who translates it, or marks it, before it is
-    /// judged here may have given it another route, and the hook still names what the former one did.
+    /// The device by which it leaves is its route's, and not the one that the hook names: who translates it, or marks
+    /// it, before it is judged here may have given it another route, and the hook still names what the former one did.
     ///
     /// Written where it stays; what can't be read is 0.
     #[inline(always)]
@@ -219,8 +225,8 @@ impl<const FORWARDED: bool> InStack<FORWARDED> {
         self.device = kernel::peek(route, offset!(route_device));
     }
 
-    /// The device by which it comes, or goes. Read as the kernel's memory is: for the verifier it is any number then, each time, and what is
-    /// asked of it once makes no two states for all that follows.
+    /// The device by which it comes, or goes. Read as the kernel's memory is: for the verifier it is any number then,
+    /// each time, and what is asked of it once makes no two states for all that follows.
     #[inline(always)]
     fn device(&self) -> u64 {
         kernel::peek((&raw const self.device) as u64, 0)
@@ -233,7 +239,8 @@ impl<const FORWARDED: bool> InStack<FORWARDED> {
             return false;
         }
         let view = (&raw const self.view).cast();
-        // SAFETY: the view was filled by `open`; there is room for so many bytes, and the helper checks where they come from.
+        // SAFETY: the view was filled by `open`; there is room for so many bytes,
+        // and the helper checks where they come from.
         unsafe { bpf_dynptr_read(to.as_mut_ptr().cast(), length, view, 0, 0) == 0 }
     }
 
@@ -278,8 +285,8 @@ impl<const FORWARDED: bool> Bytes for InStack<FORWARDED> {
     fn load<T: FromBytes>(&self, offset: u32) -> Option<T> {
         let mut room = MaybeUninit::<T>::uninit();
         let found: *const T;
-        // SAFETY: a call of the kernel's `bpf_dynptr_slice(view, offset, room, size)`, whose number the loader writes in. It
-        // writes at most `size` bytes to `room`.
+        // SAFETY: a call of the kernel's `bpf_dynptr_slice(view, offset, room, size)`, whose number the loader writes
+        // in. It writes at most `size` bytes to `room`.
         unsafe {
             asm!(
                 ".byte 0x85, 0x20, 0, 0, 2, 0, 0x66, 0x6b",
@@ -317,8 +324,8 @@ impl<const FORWARDED: bool> Bytes for InStack<FORWARDED> {
     }
 }
 
-/// Reads what lies anywhere, in words as large as its own alignment: a compiler that does not know where it lies does it byte by byte, and
-/// the kernel takes words wherever they lie in a packet.
+/// Reads what lies anywhere, in words as large as its own alignment: a compiler that does not know where it lies does
+/// it byte by byte, and the kernel takes words wherever they lie in a packet.
 ///
 /// # Safety
 /// So many bytes are there.

@@ -79,8 +79,8 @@ static ENDED: LruHashMap<[u64; 2], u64, MAX_ENDED> = LruHashMap::new();
 /// Some more than can end while one ends.
 const MAX_ENDED: usize = 1024;
 
-/// The kernel counts its threads down before it comes here: of those that end together several may find that none is left.
-/// The first of these threads says so.
+/// The kernel counts its threads down before it comes here: of those that end together several may find that none is
+/// left. The first of these threads says so.
 #[inline(always)]
 fn is_first_to_say_so(ctx: &TracePointContext, task: &Task) -> bool {
     let process = [task.process_began().unwrap_or(0), ctx.tgid().into()];

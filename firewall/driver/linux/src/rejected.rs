@@ -1,7 +1,8 @@
-//! A rejected packet is dropped like any other that is refused; what it takes to answer its sender is handed to the service, whose
-//! answers pass.
+//! A rejected packet is dropped like any other that is refused;
+//! what it takes to answer its sender is handed to the service, whose answers pass.
 //!
-//! Neither changes a verdict: a packet is handed on once it is refused, and where there is no room for it, nobody answers.
+//! Neither changes a verdict: a packet is handed on once it is refused,
+//! and where there is no room for it, nobody answers.
 
 use crate::atomics::add;
 use crate::packet::{AtSocket, InStack, PacketView};
@@ -34,7 +35,8 @@ pub fn is_answer<P: PacketView>(packet: &P, flow: &PacketHeaders) -> bool {
 
 /// See [`may_be_answer`]. 1: it is.
 ///
-/// A global function for the verifier: what it learns of the headers ends here, and is not followed into what comes after.
+/// A global function for the verifier: what it learns of the headers ends here,
+/// and is not followed into what comes after.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn gatebell_may_be_answer(flow: *const PacketHeaders) -> u32 {

@@ -57,9 +57,9 @@ pub fn tell_all(used: u32, seen: &mut Seen<'_>) {
 
 /// One step of the loop: the app in `slot`. 0: go on.
 extern "C" fn tell(slot: u32, seen: *mut Seen<'_>) -> i64 {
-    // SAFETY: `seen` is the argument that the kernel was given with this callback: it points at a whole `Seen` of the caller's frame, which
-    // the caller lent mutably for as long as the loop takes, and the kernel runs the steps one after the other on this processor. So no
-    // other reference to it is used while this one lives.
+    // SAFETY: `seen` is the argument that the kernel was given with this callback: it points at a whole `Seen` of the
+    // caller's frame, which the caller lent mutably for as long as the loop takes, and the kernel runs the steps one
+    // after the other on this processor. So no other reference to it is used while this one lives.
     let Seen {
         flow,
         decision,

@@ -17,7 +17,8 @@ pub fn put<T: FromBytes, R, const BYTES: usize>(
         return false;
     }
     let room = room.cast::<T>();
-    // SAFETY: ours until it is submitted, 8-aligned and as long as a `T`, which any bytes are: the kernel has initialised them.
+    // SAFETY: ours until it is submitted, 8-aligned and as long as a `T`, which any bytes are:
+    // the kernel has initialised them.
     let read = fill(unsafe { &mut *room });
     if read {
         // SAFETY: reserved above, submitted once. No flags: the kernel wakes the service if that had caught up.

@@ -1,5 +1,5 @@
-//! Owner of a socket: the process that made it, or has asked to connect or to send by it, remembered in the socket's own
-//! storage. The service tells of those sockets that are older than the driver.
+//! Owner of a socket: the process that made it, or has asked to connect or to send by it, remembered in the socket's
+//! own storage. The service tells of those sockets that are older than the driver.
 //!
 //! The kernel frees the storage with the socket, and a connection that is accepted inherits its listener's owner.
 //! Netfilter's programs may not ask for the storage, so they look for it where the kernel keeps it.
@@ -164,8 +164,8 @@ pub fn user_of(socket: u64) -> u32 {
 /// `IPPROTO_MPTCP`
 const MPTCP: u16 = 262;
 
-/// The socket of a program that a subflow of MPTCP is a part of: a worker of the kernel makes all but the first, as root, and they are
-/// whose the connection is.
+/// The socket of a program that a subflow of MPTCP is a part of: a worker of the kernel makes all but the first, as
+/// root, and they are whose the connection is.
 #[inline(always)]
 fn connection_of(socket: u64) -> Option<u64> {
     let protocol: u16 = kernel::peek(socket, offset!(socket_protocol));
@@ -224,7 +224,8 @@ pub fn asker_of(socket: u64, asker: &mut Asker) {
     }
 }
 
-/// Returns the address of our note of a socket, among what others keep with it: a list, each with the address of its map.
+/// Returns the address of our note of a socket, among what others keep with it: a list,
+/// each with the address of its map.
 #[inline(always)]
 fn note_of(socket: u64) -> Option<u64> {
     let ours = (&raw const OWNERS).addr() as u64;

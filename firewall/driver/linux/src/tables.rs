@@ -33,7 +33,8 @@ static LEASE: Array<Lease, 1> = Array::new();
 /// Packets that were judged, by direction and verdict, and what found no room: a line for each processor.
 #[btf_map]
 static VERDICTS: Array<Verdicts, VERDICT_LINES> = Array::new();
-/// The process of the service, its network namespace and its sockets. Written by it; the driver notes that the process has ended.
+/// The process of the service, its network namespace and its sockets. Written by it;
+/// the driver notes that the process has ended.
 #[btf_map]
 static SERVICE: Array<Service, 1> = Array::new();
 
@@ -184,7 +185,8 @@ impl Pages for KernelPages {
     }
 }
 
-/// Now, on the clock that includes sleep. Where the machine's counter has to be asked, not cheap: only a lease asks, and what is asked of people.
+/// Now, on the clock that includes sleep. Where the machine's counter has to be asked, not cheap:
+/// only a lease asks, and what is asked of people.
 #[inline(always)]
 pub fn boot_ns() -> u64 {
     // SAFETY: the helper has no preconditions.
@@ -245,8 +247,8 @@ impl Tables for InForce {
 
     #[inline(always)]
     fn joined(&self, sets_index: u32, ip_version: u8, address: &[u8; 16]) -> Option<u32> {
-        // SAFETY: read at once; the kernel keeps the entry's memory for as long as the program runs, or gives it to another address
-        // that joins a set just then: one packet may be judged by that one's.
+        // SAFETY: read at once; the kernel keeps the entry's memory for as long as the program runs, or gives it to
+        // another address that joins a set just then: one packet may be judged by that one's.
         let member = unsafe { MEMBERS.get(address) }?;
         member.class(sets_index, ip_version, boot_ns())
     }

@@ -1,7 +1,7 @@
 //! Original destination of a packet, before it was translated, as the kernel's connection tracking remembers it.
 //!
-//! While the rules are asked about it as it was sent, where it goes instead stands in what no rule asks for then: of what comes in
-//! there is no device that it goes out by, and at no end of it is a program of this machine's.
+//! While the rules are asked about it as it was sent, where it goes instead stands in what no rule asks for then: of
+//! what comes in there is no device that it goes out by, and at no end of it is a program of this machine's.
 
 use crate::kernel::{self, offset};
 use engine::connection::{Asked, ends_at_socket};
@@ -17,8 +17,8 @@ const TRANSLATED: u64 = 1 << 5;
 const V4: u16 = 2;
 const V6: u16 = 10;
 
-/// An end of a connection, as tracking has it: the address, the port and, of the source, its family; of the destination its
-/// protocol and a direction.
+/// An end of a connection, as tracking has it: the address, the port and, of the source, its family;
+/// of the destination its protocol and a direction.
 type End = [u32; 5];
 
 /// Results: the packet was sent elsewhere than it goes, or it was not.
@@ -27,7 +27,8 @@ const NO: i32 = 0;
 
 /// Has the headers say what was sent: of a reply, what it answers. `tracked` is the packet's `sk_buff._nfct`.
 ///
-/// [`YES`], or it goes where it was sent, or that can't be known. A global function for the verifier, as `gatebell_classify` is.
+/// [`YES`], or it goes where it was sent, or that can't be known.
+/// A global function for the verifier, as `gatebell_classify` is.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn gatebell_as_sent(

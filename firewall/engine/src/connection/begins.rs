@@ -22,8 +22,8 @@ pub fn ends_at_socket(protocol: u8) -> bool {
     SOCKETS[(protocol >> 6) as usize] >> (protocol & 63) & 1 == 1
 }
 
-/// A bit for each protocol that ends at a socket. Looked up, and not compared with each: a verifier would follow the packets of each by
-/// themselves from there on.
+/// A bit for each protocol that ends at a socket. Looked up, and not compared with each: a verifier would follow the
+/// packets of each by themselves from there on.
 static SOCKETS: [u64; 4] = {
     let mut bits = [0; 4];
     let mut rest: &[u8] = &[TCP, UDP, DCCP, SCTP, UDP_LITE];

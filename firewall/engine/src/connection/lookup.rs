@@ -238,8 +238,8 @@ pub(super) fn still_the_same(
     entry: &FlowEntry,
     socket: u64,
 ) -> bool {
-    // Who receives a datagram can change with each one. Of TCP and SCTP it is who has the connection, until another is asked for; and
-    // whose a socket is by which an association of SCTP was accepted, the kernel does not say.
+    // Who receives a datagram can change with each one. Of TCP and SCTP it is who has the connection, until another is
+    // asked for; and whose a socket is by which an association of SCTP was accepted, the kernel does not say.
     let receiver_matters = flow.direction == Direction::Inbound as u8
         && head.needs & (NEEDS_USER | NEEDS_PROGRAM) != 0
         && flow.protocol != TCP

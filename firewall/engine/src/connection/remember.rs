@@ -11,9 +11,10 @@ use crate::tables::Tables;
 use firewall_abi::firewall::FlowEntry;
 use firewall_abi::packet::{Decision, Direction, PacketHeaders, Verdict};
 
-/// Notes what the rules say now of the beginning of the reply's connection, and makes it the verdict on the reply. What came by another
-/// device than the connection is no word on that: the rules were asked about the way that the reply has taken, and whoever can write
-/// by that device would have said by which rule the connection goes on. It moves with what its initiator sends.
+/// Notes what the rules say now of the beginning of the reply's connection, and makes it the verdict on the reply. What
+/// came by another device than the connection is no word on that: the rules were asked about the way that the reply has
+/// taken, and whoever can write by that device would have said by which rule the connection goes on.
+/// It moves with what its initiator sends.
 #[inline(never)]
 pub(super) fn renew<T: Tables, E: PacketContext<T>, C: Connections>(
     reply: &PacketHeaders,
@@ -70,7 +71,8 @@ pub(super) fn remember<T: Tables, E: PacketContext<T>, C: Connections>(
                 }
                 connections.remove(&key);
             }
-            // A new one of somebody else's. What goes on stays with who began it: a socket that is closing has no user any more.
+            // A new one of somebody else's. What goes on stays with who began it:
+            // a socket that is closing has no user any more.
             Some(known)
                 if known.direction != flow.direction
                     || known.quota_owner != quota_owner

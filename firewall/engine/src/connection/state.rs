@@ -7,8 +7,8 @@ use crate::headers::protocol::TCP;
 use firewall_abi::firewall::{FlowEntry, FlowKey, carried};
 use firewall_abi::packet::PacketHeaders;
 
-/// Notes that the connection goes on. Written only when it changes: processors share what they read, and take turns at what
-/// they write.
+/// Notes that the connection goes on. Written only when it changes: processors share what they read,
+/// and take turns at what they write.
 #[inline(always)]
 pub(super) fn note_use(entry: &mut FlowEntry, initiates: bool, tcp_flags: u8, now_ns: u64) {
     // Of other protocols there are no flags. What breaks off or begins anew confirms nothing.
@@ -26,7 +26,8 @@ pub(super) fn note_use(entry: &mut FlowEntry, initiates: bool, tcp_flags: u8, no
     }
 }
 
-/// Counts a packet that passes. What an ICMP error is about is not counted, nor what is sent again after a connection's end.
+/// Counts a packet that passes. What an ICMP error is about is not counted,
+/// nor what is sent again after a connection's end.
 #[inline(always)]
 pub(super) fn count<C: Connections>(entry: &mut FlowEntry, flow: &PacketHeaders, length: u32) {
     let counter = if from_local(flow) == 1 {
@@ -37,8 +38,8 @@ pub(super) fn count<C: Connections>(entry: &mut FlowEntry, flow: &PacketHeaders,
     C::add(counter, carried(1, length.into()));
 }
 
-/// Notes what a TCP packet says of its connection's end. True: both ends have said FIN, and this is the packet after that.
-/// The FIN from inside can't be forged outside, so nobody there can bring it to its end.
+/// Notes what a TCP packet says of its connection's end. True: both ends have said FIN, and this is the packet after
+/// that. The FIN from inside can't be forged outside, so nobody there can bring it to its end.
 #[inline(always)]
 pub(super) fn follow_to_its_end(
     flow: &PacketHeaders,

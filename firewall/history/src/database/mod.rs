@@ -161,7 +161,8 @@ impl Database {
         leave_as_it_is(&connection, true)?;
         let _mode: String =
             connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
-        // A process that is killed loses nothing of what was committed; a machine that loses its power the last seconds.
+        // A process that is killed loses nothing of what was committed;
+        // a machine that loses its power the last seconds.
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "journal_size_limit", 1 << 20)?;
         let number = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get(0));

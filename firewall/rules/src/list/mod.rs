@@ -1,7 +1,7 @@
 //! Reader of published lists of addresses.
 //!
-//! A list is somebody else's: one line of it may be anything. What can be read is used, what can't is counted and named,
-//! and only a text of which nothing can be read (a web page, names of hosts) is no list.
+//! A list is somebody else's: one line of it may be anything. What can be read is used, what can't is counted and
+//! named, and only a text of which nothing can be read (a web page, names of hosts) is no list.
 
 mod content;
 mod json;

@@ -93,7 +93,8 @@ fn as_many_rules_as_there_may_be_are_taken_and_one_more_is_refused_where_it_stan
 
 #[test]
 fn a_table_that_is_too_large_says_what_takes_the_room() {
-    // Spans that overlap in another order at each end: wherever one begins or ends, other rules are left than anywhere else.
+    // Spans that overlap in another order at each end: wherever one begins or ends,
+    // other rules are left than anywhere else.
     const COUNT: u32 = 8400;
     let rule = |n: u32| {
         let [a, b, c, d] = [1, 11, 13, 17].map(|step| n * step % COUNT);

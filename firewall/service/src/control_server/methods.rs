@@ -1,6 +1,7 @@
 //! Requests that the service takes, and what it does then: queries, which change nothing, and changes.
 //!
-//! A change says by itself whether it takes root and what the log has of it, with no "else": one that is new can't be forgotten.
+//! A change says by itself whether it takes root and what the log has of it, with no "else":
+//! one that is new can't be forgotten.
 
 use super::failure::Failure;
 use super::peer::Requester;

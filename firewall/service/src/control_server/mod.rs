@@ -1,16 +1,19 @@
 //! Control socket: requests to the running service, as varlink's `org.gatebell.Firewall`.
 //!
-//! It is not the driver's device. Records and events go by that one's socket, in the bytes of `firewall_abi`; here are questions
-//! about the firewall as a whole, and changes to it, in a documented protocol that other programs speak too. docs/control.md
-//! says why varlink, and how to use it without the command line.
+//! It is not the driver's device. Records and events go by that one's socket, in the bytes of `firewall_abi`; here are
+//! questions about the firewall as a whole, and changes to it, in a documented protocol that other programs speak too.
+//! docs/control.md says why varlink, and how to use it without the command line.
 //!
-//! It may depend on `varlink` for the protocol and on [`crate::firewall`] for the answers. It has a thread of its own, so that
-//! reading and writing texts holds up neither records nor devices; what is asked is done by the main loop.
+//! It may depend on `varlink` for the protocol and on [`crate::firewall`] for the answers. It has a thread of its own,
+//! so that reading and writing texts holds up neither records nor devices; what is asked is done by the main loop.
 //!
 //! Rules that hold here:
-//! - The thread has no capabilities: it parses what others say. What takes a right the main loop does, or who asks polkit.
-//! - Who is connected, the kernel says. Root may change things, others may ask; who else may change things, polkit says.
-//! - Every message, every answer that waits and every user's share is bounded; nobody waits for somebody else's slowness.
+//! - The thread has no capabilities: it parses what others say.
+//!   What takes a right the main loop does, or who asks polkit.
+//! - Who is connected, the kernel says. Root may change things, others may ask;
+//!   who else may change things, polkit says.
+//! - Every message, every answer that waits and every user's share is bounded;
+//!   nobody waits for somebody else's slowness.
 //! - A request is untrusted: what is not understood gets varlink's own error, what is no message at all is hung up on.
 //! - Nothing to do takes no processor time: without a half-done message there is no clock that runs.
 
@@ -47,8 +50,8 @@ pub struct Control {
 }
 
 impl Control {
-    /// Opens the control socket at `path`. What is asked there is handed in at `mailbox`, but for what is kept: that is read
-    /// elsewhere, and the main loop does not wait for a disk.
+    /// Opens the control socket at `path`. What is asked there is handed in at `mailbox`, but for what is kept: that is
+    /// read elsewhere, and the main loop does not wait for a disk.
     pub(crate) fn open(path: &Path, mailbox: Mailbox, history: HistoryReader) -> io::Result<Self> {
         let answer =
             move |request, requester| methods::answer(&mailbox, &history, request, requester);

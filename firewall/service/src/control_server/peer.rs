@@ -182,8 +182,8 @@ impl PeerConnection {
         true
     }
 
-    /// Reads, without waiting. Descriptors are no part of the protocol; without room for them the kernel would close them
-    /// before this returns, however long that takes.
+    /// Reads, without waiting. Descriptors are no part of the protocol; without room for them the kernel would close
+    /// them before this returns, however long that takes.
     fn receive(&self, bite: &mut [u8]) -> Result<usize, Errno> {
         let mut room = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST_BESIDE))];
         let mut beside = RecvAncillaryBuffer::new(&mut room);

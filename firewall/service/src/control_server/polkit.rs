@@ -1,13 +1,13 @@
 //! Questions to polkit: whether somebody who is not root may change the firewall.
 //!
-//! The question is put by polkit's own `pkcheck`, a process that is started for it and ends with it. D-Bus is used for that and
-//! for nothing else: this process speaks none, needs no bus to run, and holds no library that parses what a bus says. A process
-//! can be killed at any moment, and then polkit sees its name leave the bus and takes its dialog away. That is what a time that
-//! is over, a peer that hangs up and a service that ends come down to.
+//! The question is put by polkit's own `pkcheck`, a process that is started for it and ends with it. D-Bus is used for
+//! that and for nothing else: this process speaks none, needs no bus to run, and holds no library that parses what a
+//! bus says. A process can be killed at any moment, and then polkit sees its name leave the bus and takes its dialog
+//! away. That is what a time that is over, a peer that hangs up and a service that ends come down to.
 //!
 //! Rules that hold here:
-//! - A question has a thread of its own. The thread gives up its capabilities for ever before it starts anything, so that
-//!   `pkcheck` is root by name alone, which is what polkit asks of a process that asks about others.
+//! - A question has a thread of its own. The thread gives up its capabilities for ever before it starts anything, so
+//!   that `pkcheck` is root by name alone, which is what polkit asks of a process that asks about others.
 //! - `pkcheck` gets no environment but the bus's address, no descriptors, and a place that nobody else writes to.
 //! - Only so many questions are asked at once, of one user and of all, and each has an end.
 //! - Whatever fails refuses.

@@ -195,7 +195,8 @@ mod tests {
     fn whoever_has_asked_for_much_is_let_in_and_waits() {
         let (mut quotas, now) = (Quotas::default(), Instant::now());
         let mut at = now;
-        // Commands, one after another: each connects, asks once its time has come, and is one that polkit is asked about.
+        // Commands, one after another: each connects, asks once its time has come,
+        // and is one that polkit is asked about.
         for command in 0..50 {
             assert!(quotas.enter(USER, at), "command {command} is hung up on");
             let wait = quotas.wait(USER, at).unwrap_or_default();

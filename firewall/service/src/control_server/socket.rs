@@ -22,8 +22,8 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Makes the socket: for root and the group, or for root alone if none is named or there is no such group. Nobody can connect before its
-    /// mode is set: until `listen`, the kernel refuses.
+    /// Makes the socket: for root and the group, or for root alone if none is named or there is no such group. Nobody
+    /// can connect before its mode is set: until `listen`, the kernel refuses.
     pub fn open(path: &Path, group: Option<&str>) -> io::Result<Self> {
         remove_stale(path)?;
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;

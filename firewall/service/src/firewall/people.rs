@@ -251,8 +251,8 @@ impl Firewall {
             .collect()
     }
 
-    /// Puts an answer in force, of this user, or of one who may answer everything. `listed` is the number of the last place that whoever
-    /// answers was shown.
+    /// Puts an answer in force, of this user, or of one who may answer everything. `listed` is the number of the last
+    /// place that whoever answers was shown.
     pub fn answer_question(
         &mut self,
         (id, listed): (u64, Option<u64>),

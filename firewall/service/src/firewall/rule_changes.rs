@@ -169,9 +169,9 @@ impl Firewall {
         })
     }
 
-    /// Takes these rules. `name` is what they are called in messages. Without a lease they are confirmed at once, and the
-    /// rule file is replaced; with one they hold until then and no longer, unless [`Self::confirm`] comes first. A second
-    /// lease takes the candidate's place, never that of the confirmed rules.
+    /// Takes these rules. `name` is what they are called in messages. Without a lease they are confirmed at once, and
+    /// the rule file is replaced; with one they hold until then and no longer, unless [`Self::confirm`] comes first. A
+    /// second lease takes the candidate's place, never that of the confirmed rules.
     pub fn apply(
         &mut self,
         name: &str,
@@ -234,7 +234,8 @@ impl Firewall {
         };
         let change = confirmed_change(self.tried_out.take(), &name, by);
         let (change, warning) = self.write_file(&text, change)?;
-        // They are confirmed. The person who tried them out has seen their warnings; files that they name may be gone by now.
+        // They are confirmed. The person who tried them out has seen their warnings;
+        // files that they name may be gone by now.
         let mut applied = match self.read(&name, &text) {
             Ok(rules) => {
                 self.are_good(&held, &rules, Compiled::of(rules.compile(held.generation)));
@@ -254,8 +255,8 @@ impl Firewall {
         Ok(held.in_force())
     }
 
-    /// Reads the rule file again, as SIGHUP does. A lease that runs goes on. What is in force and could not be written to the file is
-    /// written first, and while it can't be, nothing changes: nobody asked for the rules before.
+    /// Reads the rule file again, as SIGHUP does. A lease that runs goes on. What is in force and could not be written
+    /// to the file is written first, and while it can't be, nothing changes: nobody asked for the rules before.
     pub fn reload(&mut self) -> Result<Applied, Refused> {
         self.write_what_is_owed()?;
         self.forget_reading();

@@ -172,7 +172,8 @@ impl Firewall {
             .copied()
             .collect();
         if !lacking.is_empty() {
-            // Who owns a name says what it has: such a compilation is nothing that others may order as often as they like.
+            // Who owns a name says what it has: such a compilation is nothing that others
+            // may order as often as they like.
             let is_due = self
                 .named_compiled
                 .is_none_or(|last| last.elapsed() >= COMPILED_BY_NAMES);

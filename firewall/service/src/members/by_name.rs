@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Largest numbers of addresses in sets by their names: in all, in one set, and of one name there. The rest of the room is
-/// for addresses that are added.
+/// Largest numbers of addresses in sets by their names: in all, in one set, and of one name there. The rest of the room
+/// is for addresses that are added.
 const MOST_NAMED: usize = MAX_MEMBERS / 4;
 const MOST_NAMED_OF_A_SET: usize = MOST_NAMED / 2;
 const MOST_NAMED_OF_A_NAME: usize = 256;

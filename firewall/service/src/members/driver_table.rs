@@ -61,12 +61,14 @@ impl Members {
         Ok(())
     }
 
-    /// Has the driver know all of them, for what is known of its tables. Of tables of which nothing is known, what it has stays.
+    /// Has the driver know all of them, for what is known of its tables.
+    /// Of tables of which nothing is known, what it has stays.
     pub fn put_all(&self, driver: &Driver, tables: &KnownTables) -> Result<()> {
         self.put(driver, tables, self.of.keys())
     }
 
-    /// Writes all memberships to the driver, as [`Self::put_all`] does, and takes out each address that has joined nothing.
+    /// Writes all memberships to the driver, as [`Self::put_all`] does,
+    /// and takes out each address that has joined nothing.
     pub fn put_no_other(&self, driver: &Driver, tables: &KnownTables) -> Result<()> {
         let mut others = Vec::new();
         driver.each("MEMBERS", |key: &[u8; 16], member: &Member| {
@@ -101,7 +103,8 @@ impl Members {
         Ok(())
     }
 
-    /// Takes out the class that each has by the table that was at this place before: of the one that is there now nothing is known.
+    /// Takes out the class that each has by the table that was at this place before:
+    /// of the one that is there now nothing is known.
     pub fn leave_place(&self, driver: &Driver, place: u32) -> Result<()> {
         let table = driver.table::<[u8; 16], Member>("MEMBERS")?;
         for address in self.of.keys() {

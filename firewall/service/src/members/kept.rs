@@ -14,8 +14,8 @@ use std::sync::Arc;
 /// The file, in the folder for what is kept.
 pub const FILE: &str = "members.json";
 
-/// The file on disk, with no key that is not known here. A member must not stay for ever because its end was lost, nor be another one
-/// because another release says more of it.
+/// The file on disk, with no key that is not known here. A member must not stay for ever because its end was lost, nor
+/// be another one because another release says more of it.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Written {
@@ -39,8 +39,8 @@ pub struct WrittenMember {
     pub name: Option<String>,
 }
 
-/// Reads the memberships, or says why they are lost if the file can't be read. Such a file is put aside, so that the next
-/// one does not take its place.
+/// Reads the memberships, or says why they are lost if the file can't be read. Such a file is put aside, so that the
+/// next one does not take its place.
 pub fn read(folder: &Path) -> (Written, Option<String>) {
     let lost = |cause: anyhow::Error, aside: &str| {
         let said = format!(

@@ -1,12 +1,12 @@
 //! History recorder: one thread gets records as any app does and hands them to the database, another reads for peers.
 //!
 //! Rules that hold here:
-//! - It is telemetry. No verdict, no rule and no answer waits for it: it has a ring as any app has, and what finds no room there, or in
-//!   the database, is counted.
+//! - It is telemetry. No verdict, no rule and no answer waits for it: it has a ring as any app has, and what finds no
+//!   room there, or in the database, is counted.
 //! - Both threads give up their capabilities for ever before they look at a byte of a record or of the file.
 //! - It is written each second. A service that is killed loses what came since.
-//! - It rests four times as long as it has worked, but never for more than a second: a fifth of one processor, unless a second's worth
-//!   of records, or a slow disk, keeps it for longer than a quarter of one.
+//! - It rests four times as long as it has worked, but never for more than a second: a fifth of one processor, unless a
+//!   second's worth of records, or a slow disk, keeps it for longer than a quarter of one.
 //! - A file that can't be used is put aside and another begun; a disk that takes nothing is tried again.
 
 mod reader;

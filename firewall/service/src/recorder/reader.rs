@@ -82,8 +82,8 @@ impl HistoryReader {
         &self.trouble
     }
 
-    /// A page of it. One that takes long is waited for once, and not to its end: a slow disk keeps nobody from asking for something
-    /// else. It is there when it is asked for again.
+    /// A page of it. One that takes long is waited for once, and not to its end: a slow disk keeps nobody from asking
+    /// for something else. It is there when it is asked for again.
     ///
     /// # Errors
     /// Why there is none; [`control::HISTORY_READS`]: not yet.

@@ -101,7 +101,8 @@ fn traffic(carried: u64) -> Traffic {
     Traffic { packets, bytes }
 }
 
-/// The names behind the numbers: of rules and programs the service's, which is asked as any app asks; of addresses our own.
+/// The names behind the numbers: of rules and programs the service's,
+/// which is asked as any app asks; of addresses our own.
 pub struct Named {
     pub service: ServiceNames,
     pub addresses: KnownNames,

@@ -262,7 +262,8 @@ impl Writer {
         self.write_contacts();
     }
 
-    /// Writes down which programs have talked, behind what they did: between the two a first contact would be told twice, and else never.
+    /// Writes down which programs have talked, behind what they did:
+    /// between the two a first contact would be told twice, and else never.
     fn write_contacts(&mut self) {
         let changes = self.contacts.as_mut().map(Contacts::take_changes);
         let changes = changes.unwrap_or_default();
@@ -300,7 +301,8 @@ impl Writer {
         more
     }
 
-    /// Does this with the database, if it can be had. A file that is broken is given up, and the next time another is begun.
+    /// Does this with the database, if it can be had. A file that is broken is given up,
+    /// and the next time another is begun.
     fn with<T>(&mut self, work: impl FnOnce(&mut Database) -> Result<T, Failed>) -> Option<T> {
         if self.database.is_none() && Instant::now() < self.again {
             return None;

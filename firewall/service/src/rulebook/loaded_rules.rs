@@ -28,14 +28,14 @@ pub struct LoadedRules {
     pub listed: Option<Arc<[Set]>>,
     /// The index of the table of sets that it asks.
     pub(super) sets: u32,
-    /// `true` if the rules' tables were good last and are put back as they are, from when all that they name could be had.
-    /// Their rules of networks are on their safe side.
+    /// `true` if the rules' tables were good last and are put back as they are, from when all that they name could be
+    /// had. Their rules of networks are on their safe side.
     pub(super) was_complete: bool,
-    /// Moment of the last look at which the rules were not compiled anew, although other rules of networks would be right,
-    /// because not all that they name could be had.
+    /// Moment of the last look at which the rules were not compiled anew, although other rules of networks would be
+    /// right, because not all that they name could be had.
     pub(super) left_at: Option<Instant>,
-    /// `true` if the rules' text could not be read any more when the machine came into another network: other tables stand
-    /// in for their own, with each rule of a network on its safe side.
+    /// `true` if the rules' text could not be read any more when the machine came into another network: other tables
+    /// stand in for their own, with each rule of a network on its safe side.
     pub(super) is_stood_in_for: bool,
     /// The last reading of its text for compiling it anew.
     pub(super) last_reading: LastReading,
@@ -119,7 +119,8 @@ impl LoadedRules {
             })
     }
 
-    /// Has these rules be what stands in for others, whose text can't be read now. The text is the same, and so are its sets.
+    /// Has these rules be what stands in for others, whose text can't be read now.
+    /// The text is the same, and so are its sets.
     pub(super) fn stands_in_for(&mut self, unreadable: &Self) {
         self.is_stood_in_for = true;
         self.listed = self.listed.take().or_else(|| unreadable.listed.clone());
@@ -162,7 +163,8 @@ pub struct PlacedNetworks {
 }
 
 impl PlacedNetworks {
-    /// Reads the networks of a text whose tables were compiled with every network unknown; `None` if the text can't be read.
+    /// Reads the networks of a text whose tables were compiled with every network unknown;
+    /// `None` if the text can't be read.
     pub(super) fn nowhere(name: &str, text: &str) -> Option<Self> {
         let rules = rules::parse(name, text, &NoResolver).ok()?;
         Some(Self {

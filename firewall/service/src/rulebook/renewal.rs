@@ -1,13 +1,15 @@
-//! Rules compiled anew from the text that is kept of them: a program that they name is another file, the machine is in another
-//! network, or an address has joined sets.
+//! Rules compiled anew from the text that is kept of them: a program that they name is another file, the machine is in
+//! another network, or an address has joined sets.
 //!
 //! Rules that hold here:
-//! - Tables from when all that the rules name could be had stay while it can't, unless one of their rules may be on in a network that
-//!   it is not for.
+//! - Tables from when all that the rules name could be had stay while it can't,
+//!   unless one of their rules may be on in a network that it is not for.
 //! - Where the rules that are right can't be had, each rule of a network goes to its safe side.
-//! - What was read and failed, or lacked something, is read again only once what it names is another: the main loop waits for it.
-//! - So it does where the text can't be read any more: then tables stand in that were made of the same text, or of what it says
-//!   without its lists. Where neither can be had, the rules stay as they are, and that is said: the built-in minimum may open more.
+//! - What was read and failed, or lacked something, is read again only once what it names is
+//!   another: the main loop waits for it.
+//! - So it does where the text can't be read any more: then tables stand in that were made of the same text, or of what
+//!   it says without its lists. Where neither can be had, the rules stay as they are, and that is said:
+//!   the built-in minimum may open more.
 
 use super::loaded_rules::Unplaced;
 use super::{LoadedRules, MemoryBudget, NewRules, PlacedNetworks, Rulebook, write_down};
@@ -47,8 +49,8 @@ pub struct Renewal<'a> {
 }
 
 impl Unplaced {
-    /// Returns whether there still is no room, and the rules are on their safe side for it. Room may have come to be there,
-    /// which is tried from time to time.
+    /// Returns whether there still is no room, and the rules are on their safe side for it. Room may have come to be
+    /// there, which is tried from time to time.
     fn holds(&self, here: &Surroundings, loaded: &LoadedRules) -> bool {
         let is_here = |placed: &PlacedNetworks| here.presences(&placed.named) == self.presences;
         self.since.elapsed() < BETWEEN_LOOKS
@@ -73,9 +75,9 @@ impl Renewed {
 }
 
 impl Rulebook {
-    /// Publishes what names a program whose file is another one by now, what is for other networks than those that are here, and what
-    /// lacks a class for what is in several sets by having joined them. What fails for the confirmed rules is done for the candidate all
-    /// the same.
+    /// Publishes what names a program whose file is another one by now, what is for other networks than those that are
+    /// here, and what lacks a class for what is in several sets by having joined them. What fails for the confirmed
+    /// rules is done for the candidate all the same.
     pub fn renew(&mut self, driver: &Driver, state: &State, by: Renewal<'_>) -> Renewed {
         let mut renewed = Renewed::default();
         for which in [RuleSlot::Confirmed, RuleSlot::Candidate] {
@@ -204,8 +206,8 @@ impl Rulebook {
         }
     }
 
-    /// Has other tables stand in for rules whose text can't be read, unless what was meant for another network is off already. Returns
-    /// why it can't, and what that leaves.
+    /// Has other tables stand in for rules whose text can't be read, unless what was meant for another network is off
+    /// already. Returns why it can't, and what that leaves.
     fn stand_in(
         &mut self,
         driver: &Driver,
@@ -250,8 +252,9 @@ impl Rulebook {
         why.context(SAFE_SIDE)
     }
 
-    /// Puts back the tables that were made of the same text when it could be read: they are for any network. What has joined a set is in it
-    /// there if the sets are known; where that is to be kept, tables of unknown sets are not put back.
+    /// Puts back the tables that were made of the same text when it could be read: they are for any network. What has
+    /// joined a set is in it there if the sets are known; where that is to be kept,
+    /// tables of unknown sets are not put back.
     fn put_back_good(
         &mut self,
         driver: &Driver,
@@ -415,8 +418,8 @@ impl Reasons {
             || self.is_stood_in_for
     }
 
-    /// Returns whether the rules stay as they are. What was compiled when all that they name could be had is better than
-    /// what is compiled now, unless a rule may be on in a network that it is not for.
+    /// Returns whether the rules stay as they are. What was compiled when all that they name could be had is better
+    /// than what is compiled now, unless a rule may be on in a network that it is not for.
     const fn leave_as_it_is(self, is_troubled: bool) -> bool {
         let must =
             self.is_outdated || self.is_stood_in_for || self.is_elsewhere && !self.was_complete;

@@ -34,8 +34,9 @@ impl SetTable {
 }
 
 impl SetTables {
-    /// Puts the sets of these tables where no generation asks, unless they are there already. Returns the index. Before any rules
-    /// ask them, whatever has joined a set is known to be in it there; in none where nothing is known of the sets.
+    /// Puts the sets of these tables where no generation asks, unless they are there already. Returns the index. Before
+    /// any rules ask them, whatever has joined a set is known to be in it there;
+    /// in none where nothing is known of the sets.
     pub(super) fn put(
         &mut self,
         driver: &Driver,
@@ -79,8 +80,8 @@ impl SetTables {
         self.0.iter().position(serves)
     }
 
-    /// Takes out each table that no generation asks. Once the update of a generation has returned, no program runs that still
-    /// reads the old one.
+    /// Takes out each table that no generation asks. Once the update of a generation has returned,
+    /// no program runs that still reads the old one.
     pub(super) fn free(&mut self, driver: &Driver, used: &[u32]) -> Result<()> {
         for index in (0..SETS_TABLES).filter(|index| !used.contains(index)) {
             self.0[index as usize] = None;

@@ -454,7 +454,8 @@ impl Store {
         self.shared.contexts.get(symbol)
     }
 
-    /// Drops the oldest chunk, unless it is the only one. `dropped` is told of each entry before, with its number and its group.
+    /// Drops the oldest chunk, unless it is the only one. `dropped` is told of each entry before,
+    /// with its number and its group.
     pub fn drop_oldest(&mut self, mut dropped: impl FnMut(u64, u32, &Packed)) {
         if self.chunks.len() < 2 {
             return;

@@ -1,7 +1,7 @@
 //! Events of a driver's own, which it may use whatever their security descriptor says.
 //!
-//! On Windows a pointer that a driver referenced is past all checks. Wine's kernel opens a handle on the object for each
-//! use, and the descriptor's list is held against that too: a driver could not set an event that only it may set.
+//! On Windows a pointer that a driver referenced is past all checks. Wine's kernel opens a handle on the object for
+//! each use, and the descriptor's list is held against that too: a driver could not set an event that only it may set.
 
 use crate::wine;
 use channel::driver::wdm::nt::{self, HANDLE, KEVENT, NTSTATUS, OBJECT_ATTRIBUTES};

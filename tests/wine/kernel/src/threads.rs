@@ -1,7 +1,7 @@
 //! System threads that keep their driver's device, and regions in which a thread is not suspended.
 //!
-//! Strict: what a request's thread does that another thread goes on with, or that ends the request, is done in a critical
-//! region. Outside of one, whoever may suspend the app's thread keeps the driver's code from ever being left.
+//! Strict: what a request's thread does that another thread goes on with, or that ends the request, is done in a
+//! critical region. Outside of one, whoever may suspend the app's thread keeps the driver's code from ever being left.
 
 use crate::{verify, wine};
 use channel::driver::wdm::nt::{self, HANDLE, NTSTATUS, OBJECT_ATTRIBUTES, ThreadStart};

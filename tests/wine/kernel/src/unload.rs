@@ -1,7 +1,7 @@
 //! Stand-in for `ZwUnloadDriver`, which refuses what NT refuses.
 //!
-//! NT marks a driver as legacy when it loads an image without `IMAGE_DLLCHARACTERISTICS_WDM_DRIVER`, and unloads on request
-//! only such. A driver with the bit is PnP's to unload: a request is refused, and its service runs on.
+//! NT marks a driver as legacy when it loads an image without `IMAGE_DLLCHARACTERISTICS_WDM_DRIVER`, and unloads on
+//! request only such. A driver with the bit is PnP's to unload: a request is refused, and its service runs on.
 
 use crate::{image, wine};
 use channel::driver::wdm::nt::{NTSTATUS, STATUS_INVALID_DEVICE_REQUEST, UNICODE_STRING};

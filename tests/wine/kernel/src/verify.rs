@@ -1,7 +1,7 @@
 //! Rules for which Driver Verifier would stop a machine: interrupt levels, and what is left when a driver is gone.
 //!
-//! A rule that is broken is a line in [`LOG`], which the promises read at their end. The level is a thread's own count of
-//! spin locks and deferred routines: Wine has none.
+//! A rule that is broken is a line in [`LOG`], which the promises read at their end. The level is a thread's own count
+//! of spin locks and deferred routines: Wine has none.
 
 use crate::wine;
 use channel::driver::wdm::nt::{self, IRP, KIRQL, NTSTATUS};

@@ -2,8 +2,8 @@
 //! the stand-in for Wine's kernel first.
 //!
 //! Without arguments it installs and starts the sample's driver, tries every promise, and prints a line for each:
-//! `promise NAME kept` or `promise NAME broken: WHY`; with `only NAME` it tries that one. Any other argument makes it one
-//! of the other apps that a promise needs.
+//! `promise NAME kept` or `promise NAME broken: WHY`; with `only NAME` it tries that one. Any other argument makes it
+//! one of the other apps that a promise needs.
 
 mod apps;
 mod awaited;

@@ -13,8 +13,8 @@ const BELOW: f32 = 12.0;
 /// Least height of a bar: what is not nothing is seen.
 const LEAST: f32 = 2.0;
 
-/// Paints bars: above what was carried, or what was allowed where nothing is known to be carried; below what was refused. A screen
-/// reader is told of the highest.
+/// Paints bars: above what was carried, or what was allowed where nothing is known to be carried; below what was
+/// refused. A screen reader is told of the highest.
 pub fn show(ui: &mut Ui, bars: &[Bar], since: Since) {
     if bars.is_empty() {
         return;

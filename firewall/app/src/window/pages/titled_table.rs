@@ -107,8 +107,8 @@ struct Asked {
 
 /// State of a table as it was painted last.
 ///
-/// egui learns where a table's end is when it has painted the rows, and puts them where they belong with the next painting: of a window
-/// at rest there is none. So where they belong is known here before.
+/// egui learns where a table's end is when it has painted the rows, and puts them where they belong with the next
+/// painting: of a window at rest there is none. So where they belong is known here before.
 #[derive(Clone, Copy, Debug)]
 struct Painted {
     rows: usize,

@@ -14,8 +14,8 @@ impl Statement {
     }
 }
 
-/// Statements: what ends with a line, a semicolon outside of braces for elements, or a brace that opens or closes a block.
-/// Braces with elements in them stay in their statement.
+/// Statements: what ends with a line, a semicolon outside of braces for elements, or a brace that opens or closes a
+/// block. Braces with elements in them stay in their statement.
 pub(super) fn statements(text: &str) -> Vec<Statement> {
     let mut found = Vec::new();
     let (mut now, mut line, mut begun) = (String::new(), 1, 1);

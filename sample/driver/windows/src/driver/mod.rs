@@ -1,9 +1,9 @@
 //! The article's driver, for Windows.
 //!
 //! "A very simple kernel mode device driver. It can operate the event object as the app asked": it sets, clears, pulses
-//! and reads the app's event, sends notices through the channel, waits while the app sets, and reports processes. Beside
-//! it stands the background's way: a *named* event of the driver's own, pulsed at each process creation, that an app
-//! can open as `Global\GatebellSampleProcess` and wait on, but not reset.
+//! and reads the app's event, sends notices through the channel, waits while the app sets, and reports processes.
+//! Beside it stands the background's way: a *named* event of the driver's own, pulsed at each process creation, that an
+//! app can open as `Global\GatebellSampleProcess` and wait on, but not reset.
 //!
 //! It may depend on `channel` and `sample_abi` alone.
 //!
@@ -52,8 +52,8 @@ impl Driver for Sample {
         let name = wide_name!(r"\BaseNamedObjects\GatebellSampleProcess");
         match NamedEvent::new(name, &WAIT_ONLY_EVENT) {
             Ok(event) => self.named.with(|named| *named = Some(event)),
-            // Any user can make an event by this name, and keep one of an earlier run. The driver does not open another's:
-            // it does without, and refuses what takes it.
+            // Any user can make an event by this name, and keep one of an earlier run. The driver does not open
+            // another's: it does without, and refuses what takes it.
             Err(nt::STATUS_OBJECT_NAME_COLLISION) => {}
             Err(status) => return Err(status),
         }
