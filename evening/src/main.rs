@@ -18,6 +18,7 @@
 mod account;
 mod clock;
 mod loads;
+mod observations;
 mod person;
 mod programs;
 mod records;
@@ -25,11 +26,11 @@ mod sockets;
 mod stage;
 mod tell;
 
-use account::Evening;
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use clock::Clock;
 use loads::{Kind, Loads};
+use observations::Evening;
 use person::{Person, Seen};
 use programs::{ANN, BEN};
 use records::{Heard, Records};

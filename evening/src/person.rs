@@ -4,8 +4,8 @@
 //! It is the command line itself, run as that user, on a terminal of its own: it prints what people read, and its
 //! terminal shows what is typed. A person reads the question at the bottom, which is the one that a line answers.
 
-use crate::account::{Answer, Place, Question, Width};
 use crate::clock::Clock;
+use crate::observations::{Answer, Place, Question, Width};
 use crate::programs::{self, APT, BROWSER, CURL, NOBODY_KNOWS, SSH, TELEMETRY, TORRENT, User};
 use crate::stage::Process;
 use anyhow::{Context, Result};

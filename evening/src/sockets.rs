@@ -1,8 +1,8 @@
 //! The zone's TCP connections that wait, as the kernel lists them: whatever program it is,
 //! and however it tells its user.
 
-use crate::account::{Connect, End, Place};
 use crate::clock::Clock;
+use crate::observations::{Connect, End, Place};
 use crate::programs;
 use anyhow::{Context, Result};
 use nix::sched::{CloneFlags, setns};

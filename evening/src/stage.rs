@@ -1,7 +1,7 @@
 //! Place of the evening: the lab, with names, an archive of packages and ssh outside, and the service inside.
 
-use crate::account::ANSWER_WITHIN_MS;
 use crate::clock::{go_on, until};
+use crate::observations::ANSWER_WITHIN_MS;
 use crate::programs::{
     self, ANN, ANSWERING, ANSWERING_V6, BEN, OUTSIDE_NETWORK, OUTSIDE_NETWORK_V6, USERS, User,
 };

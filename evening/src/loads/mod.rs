@@ -6,8 +6,8 @@ mod sites;
 pub use peers::{Kind, Tried, meet};
 pub use sites::serve;
 
-use crate::account::Runs;
 use crate::clock::{Clock, is_interrupted, sleep};
+use crate::observations::Runs;
 use crate::programs::{
     self, ANN, APT, ARCHIVE, BEN, BROWSER, CURL, CURLED, SITES, SSH, SSH_HOSTS, TELEMETRY, TORRENT,
     USERS, User, is_wanted, site,
