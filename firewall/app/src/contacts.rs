@@ -7,7 +7,7 @@ use control::{HistoryPage, HistoryRow};
 use view::contacts::{EVERY, NewContacts};
 
 /// Service that has the history. Errors are sentences that say what to do.
-pub trait Service {
+pub trait ContactService {
     /// Returns a page of the history since this time, behind this row.
     fn history_page(&mut self, since: u64, after: u64) -> Result<HistoryPage, String>;
 
@@ -17,16 +17,16 @@ pub trait Service {
 }
 
 /// State of the first contacts, shared by the window and the thread that asks for them.
-pub type FirstContacts = Followed<State>;
+pub type FirstContacts = Followed<ContactsState>;
 
 /// State of the first contacts: whether they are wanted now.
 #[derive(Debug, Default)]
-pub struct State {
+pub struct ContactsState {
     wanted: bool,
 }
 
 #[cfg(test)]
-impl State {
+impl ContactsState {
     /// Returns whether a page is in sight that shows them.
     pub fn is_wanted(&self) -> bool {
         self.wanted
@@ -40,7 +40,7 @@ impl FirstContacts {
     }
 
     /// Asks until the end, and tells of each first contact from now on.
-    pub fn follow(&self, service: &mut dyn Service, tell: &dyn Fn(HistoryRow)) {
+    pub fn follow(&self, service: &mut dyn ContactService, tell: &dyn Fn(HistoryRow)) {
         self.be_followed();
         let mut contacts = NewContacts::from_now_on();
         while self.wait_while(|state| !state.wanted) {
@@ -58,7 +58,7 @@ impl FirstContacts {
 }
 
 #[cfg(target_os = "linux")]
-impl Service for crate::questions::AtSocket {
+impl ContactService for crate::questions::AtSocket {
     fn history_page(&mut self, since: u64, after: u64) -> Result<HistoryPage, String> {
         self.ask(|client| client.history_page(since, after, None))
             .map_err(|failed| crate::failed::words(&failed))
@@ -82,7 +82,7 @@ mod tests {
         let_go: u32,
     }
 
-    impl Service for Model {
+    impl ContactService for Model {
         fn history_page(&mut self, since: u64, _: u64) -> Result<HistoryPage, String> {
             self.asked += 1;
             let row = HistoryRow {

@@ -205,7 +205,7 @@ fn in_window(arguments: &Arguments, stop: &Arc<AtomicBool>) -> Result<()> {
 /// is closed. The function that is returned ends the notifications.
 #[cfg(target_os = "linux")]
 fn follow_questions(arguments: &Arguments, shown: &Arc<Shown>) -> impl FnOnce() {
-    use notify::Event;
+    use notify::NotifyEvent;
     use std::sync::mpsc::channel;
     use view::entry::{Entry, Update};
 
@@ -216,8 +216,8 @@ fn follow_questions(arguments: &Arguments, shown: &Arc<Shown>) -> impl FnOnce() 
     let (tell_tray, tray) = channel();
     let tray_changed = tell_tray.clone();
     shown.listen(Box::new(move || {
-        drop(changed.send(Event::Changed));
-        let _no_tray = tray_changed.send(tray::Event::Changed);
+        drop(changed.send(NotifyEvent::Changed));
+        let _no_tray = tray_changed.send(tray::TrayEvent::Changed);
     }));
     let window = shown.clone();
     let own = tell_tray.clone();
@@ -265,8 +265,8 @@ fn follow_questions(arguments: &Arguments, shown: &Arc<Shown>) -> impl FnOnce() 
         shown.questions.follow(&mut service, &|| shown.changed());
     });
     move || {
-        let _no_tray = tell_tray.send(tray::Event::End);
-        let _ended_before = tell.send(Event::End);
+        let _no_tray = tell_tray.send(tray::TrayEvent::End);
+        let _ended_before = tell.send(NotifyEvent::End);
         let _either_way = done.recv_timeout(DESKTOPS_TIME);
     }
 }

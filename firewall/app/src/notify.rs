@@ -29,7 +29,7 @@ const LONGEST_PATH: usize = 160;
 
 /// Event that the thread hears.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum NotifyEvent {
     /// Something else is to be shown, or somebody looks at the window now, or does no more.
     Changed,
     /// A button of a notification was pressed.
@@ -73,7 +73,7 @@ pub trait Desktop {
 }
 
 /// Window, as far as notifications have to do with it.
-pub trait Seen {
+pub trait NotifyWindow {
     /// Returns whether somebody looks at the window: the card is enough.
     fn is_looked_at(&self) -> bool;
     /// Brings the window to the front.
@@ -82,7 +82,7 @@ pub trait Seen {
     fn notifications(&self, trouble: Option<String>);
 }
 
-impl Seen for crate::window::Shown {
+impl NotifyWindow for crate::window::Shown {
     fn is_looked_at(&self) -> bool {
         self.is_looked_at()
     }
@@ -110,24 +110,24 @@ impl Notifier {
     /// Does what is to be done about an event.
     pub fn hear(
         &mut self,
-        event: Event,
+        event: NotifyEvent,
         questions: &Questions,
         desktop: &mut dyn Desktop,
-        window: &dyn Seen,
+        window: &dyn NotifyWindow,
     ) {
         match event {
-            Event::Changed => self.update(questions, desktop, window),
-            Event::End => {
+            NotifyEvent::Changed => self.update(questions, desktop, window),
+            NotifyEvent::End => {
                 if let Some((_, ticket)) = self.shown.take() {
                     desktop.close(&ticket);
                 }
             }
-            Event::Closed { sender, id } => {
+            NotifyEvent::Closed { sender, id } => {
                 if self.is_shown(&sender, id).is_some() {
                     self.shown = None;
                 }
             }
-            Event::Pressed { sender, id, key } => {
+            NotifyEvent::Pressed { sender, id, key } => {
                 let Some(question) = self.is_shown(&sender, id) else {
                     return;
                 };
@@ -151,7 +151,12 @@ impl Notifier {
         (ticket.sender == sender && ticket.id == id).then(|| question.clone())
     }
 
-    fn update(&mut self, questions: &Questions, desktop: &mut dyn Desktop, window: &dyn Seen) {
+    fn update(
+        &mut self,
+        questions: &Questions,
+        desktop: &mut dyn Desktop,
+        window: &dyn NotifyWindow,
+    ) {
         let state = questions.look();
         let all = state.waiting().len();
         let first = state.waiting().first().cloned();
@@ -237,7 +242,7 @@ fn short(asked: &Question) -> String {
 
 /// Desktop of this session.
 pub struct Session {
-    events: Sender<Event>,
+    events: Sender<NotifyEvent>,
     bus: Option<Bus>,
 }
 
@@ -250,7 +255,7 @@ struct Bus {
 
 impl Session {
     /// Returns the desktop of this session, which need not have a bus. What it tells comes as events.
-    pub fn new(events: Sender<Event>) -> Self {
+    pub fn new(events: Sender<NotifyEvent>) -> Self {
         Self { events, bus: None }
     }
 
@@ -357,17 +362,17 @@ fn sender(message: &Message) -> Option<String> {
 }
 
 /// Returns the event of a signal, if it is one of those that are waited for.
-fn event(signal: &Message) -> Option<Event> {
+fn event(signal: &Message) -> Option<NotifyEvent> {
     let sender = sender(signal)?;
     let header = signal.header();
     match header.member()?.as_str() {
         "ActionInvoked" => {
             let (id, key) = signal.body().deserialize().ok()?;
-            Some(Event::Pressed { sender, id, key })
+            Some(NotifyEvent::Pressed { sender, id, key })
         }
         "NotificationClosed" => {
             let (id, _why): (u32, u32) = signal.body().deserialize().ok()?;
-            Some(Event::Closed { sender, id })
+            Some(NotifyEvent::Closed { sender, id })
         }
         _ => None,
     }
@@ -382,14 +387,14 @@ fn escaped(text: &str) -> String {
 
 /// Notifies of what waits, until the end.
 pub fn follow(
-    events: &Receiver<Event>,
+    events: &Receiver<NotifyEvent>,
     questions: &Questions,
     desktop: &mut dyn Desktop,
-    window: &dyn Seen,
+    window: &dyn NotifyWindow,
 ) {
     let mut notifier = Notifier::default();
     while let Ok(event) = events.recv() {
-        let ends = event == Event::End;
+        let ends = event == NotifyEvent::End;
         notifier.hear(event, questions, desktop, window);
         if ends {
             return;
@@ -401,7 +406,7 @@ pub fn follow(
 #[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
-    use crate::questions::Model;
+    use crate::questions::QuestionsModel;
     use std::cell::{Cell, RefCell};
     use view::example::question;
     use view::question::usual;
@@ -438,7 +443,7 @@ mod tests {
         trouble: RefCell<Option<String>>,
     }
 
-    impl Seen for Looked {
+    impl NotifyWindow for Looked {
         fn is_looked_at(&self) -> bool {
             self.at.get()
         }
@@ -454,7 +459,7 @@ mod tests {
     struct Tried {
         notifier: Notifier,
         questions: Questions,
-        service: Model,
+        service: QuestionsModel,
         desktop: Kept,
         window: Looked,
     }
@@ -470,7 +475,7 @@ mod tests {
             tried
         }
 
-        fn hear(&mut self, event: Event) {
+        fn hear(&mut self, event: NotifyEvent) {
             self.notifier
                 .hear(event, &self.questions, &mut self.desktop, &self.window);
         }
@@ -478,11 +483,11 @@ mod tests {
         /// Has the service asked once, and hears that something changed.
         fn turn(&mut self) {
             self.questions.turn(&mut self.service);
-            self.hear(Event::Changed);
+            self.hear(NotifyEvent::Changed);
         }
 
         fn press(&mut self, sender: &str, id: u32, key: &str) {
-            self.hear(Event::Pressed {
+            self.hear(NotifyEvent::Pressed {
                 sender: sender.to_owned(),
                 id,
                 key: key.to_owned(),
@@ -537,7 +542,7 @@ mod tests {
     fn what_was_closed_is_not_shown_again_and_what_is_over_goes() {
         let mut tried = Tried::asks(&[7, 8]);
         tried.turn();
-        tried.hear(Event::Closed {
+        tried.hear(NotifyEvent::Closed {
             sender: ":1.7".to_owned(),
             id: 1,
         });
@@ -555,7 +560,7 @@ mod tests {
     fn the_last_notification_goes_with_the_window() {
         let mut tried = Tried::asks(&[7]);
         tried.turn();
-        tried.hear(Event::End);
+        tried.hear(NotifyEvent::End);
         assert_eq!(tried.desktop.closed, [1]);
     }
 

@@ -17,7 +17,7 @@ const IN_ANY_CASE: Duration = Duration::from_secs(3);
 const AT_LEAST: Duration = Duration::from_millis(50);
 
 /// Service that is asked for questions, and takes answers. Errors are sentences that say what to do.
-pub trait Service {
+pub trait QuestionService {
     /// Returns the questions that wait.
     fn questions(&mut self) -> Result<Vec<Question>, String>;
     /// Answers a question, as it was shown.
@@ -27,18 +27,18 @@ pub trait Service {
 /// Questions that wait, and the answer that is on its way.
 #[derive(Debug, Default)]
 pub struct Questions {
-    state: Mutex<State>,
+    state: Mutex<QuestionsState>,
     /// Call by which the thread hears that there is something to do before the time.
     call: Condvar,
 }
 
 /// State of the questions now.
 #[derive(Debug, Default)]
-pub struct State {
+pub struct QuestionsState {
     waiting: Vec<Waiting>,
     unreachable: Option<String>,
     answer: Option<(Question, Given)>,
-    outcome: Option<Outcome>,
+    outcome: Option<AnswerOutcome>,
     rung: bool,
     ended: bool,
 }
@@ -54,7 +54,7 @@ pub struct Waiting {
 
 /// Outcome of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct AnswerOutcome {
     /// Question that was answered.
     pub question: Question,
     /// Answer that was given.
@@ -65,7 +65,7 @@ pub struct Outcome {
     pub at: Instant,
 }
 
-impl State {
+impl QuestionsState {
     /// Returns the questions that wait, the oldest first.
     pub fn waiting(&self) -> &[Waiting] {
         &self.waiting
@@ -82,7 +82,7 @@ impl State {
     }
 
     /// Returns the outcome of the last answer.
-    pub fn outcome(&self) -> Option<&Outcome> {
+    pub fn outcome(&self) -> Option<&AnswerOutcome> {
         self.outcome.as_ref()
     }
 
@@ -115,7 +115,7 @@ impl State {
 
 impl Questions {
     /// Locks the state for a look at it.
-    pub fn look(&self) -> MutexGuard<'_, State> {
+    pub fn look(&self) -> MutexGuard<'_, QuestionsState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -145,10 +145,10 @@ impl Questions {
     }
 
     /// Speaks with the service until the end, and calls `changed` when there is something else to show.
-    pub fn follow(&self, service: &mut dyn Service, changed: &dyn Fn()) {
+    pub fn follow(&self, service: &mut dyn QuestionService, changed: &dyn Fn()) {
         while !self.look().ended {
             let asked = self.look().answer.clone();
-            let outcome = asked.map(|(question, given)| Outcome {
+            let outcome = asked.map(|(question, given)| AnswerOutcome {
                 refused: service.answer(&question, &given).err(),
                 question,
                 given,
@@ -173,8 +173,8 @@ impl Questions {
 
     /// Waits until there is something to do.
     fn rest(&self) {
-        let no_answer = |state: &mut State| state.answer.is_none() && !state.ended;
-        let nothing = |state: &mut State| no_answer(state) && !state.rung;
+        let no_answer = |state: &mut QuestionsState| state.answer.is_none() && !state.ended;
+        let nothing = |state: &mut QuestionsState| no_answer(state) && !state.rung;
         let state = self.look();
         let whole = if state.waiting.is_empty() {
             IN_ANY_CASE
@@ -239,7 +239,7 @@ impl AtSocket {
 }
 
 #[cfg(target_os = "linux")]
-impl Service for AtSocket {
+impl QuestionService for AtSocket {
     fn questions(&mut self) -> Result<Vec<Question>, String> {
         let asked = self.ask(control::Client::questions);
         asked.map_err(|failed| crate::failed::words(&failed))
@@ -254,7 +254,7 @@ impl Service for AtSocket {
 /// Service for tests: its questions, and its answer to an answer.
 #[cfg(test)]
 #[derive(Debug, Default)]
-pub struct Model {
+pub struct QuestionsModel {
     /// Questions that wait.
     pub waiting: Vec<Question>,
     /// Answers that were given, with the questions' numbers.
@@ -268,7 +268,7 @@ pub struct Model {
 }
 
 #[cfg(test)]
-impl Service for Model {
+impl QuestionService for QuestionsModel {
     fn questions(&mut self) -> Result<Vec<Question>, String> {
         match &self.unreachable {
             Some(why) => Err(why.clone()),
@@ -294,9 +294,9 @@ impl Service for Model {
 #[cfg(test)]
 impl Questions {
     /// Runs one round of [`Questions::follow`].
-    pub fn turn(&self, service: &mut Model) {
-        struct Once<'a>(&'a Questions, &'a mut Model);
-        impl Service for Once<'_> {
+    pub fn turn(&self, service: &mut QuestionsModel) {
+        struct Once<'a>(&'a Questions, &'a mut QuestionsModel);
+        impl QuestionService for Once<'_> {
             fn questions(&mut self) -> Result<Vec<Question>, String> {
                 self.0.end();
                 self.1.questions()
@@ -319,9 +319,9 @@ mod tests {
     use view::question::usual;
 
     /// Model that says when it is asked.
-    struct Telling(Model, std::sync::mpsc::Sender<Instant>);
+    struct Telling(QuestionsModel, std::sync::mpsc::Sender<Instant>);
 
-    impl Service for Telling {
+    impl QuestionService for Telling {
         fn questions(&mut self) -> Result<Vec<Question>, String> {
             self.1.send(Instant::now()).unwrap();
             self.0.questions()
@@ -346,7 +346,7 @@ mod tests {
             })
         };
         std::thread::scope(|scope| {
-            scope.spawn(|| questions.follow(&mut Telling(Model::default(), tell), &|| ()));
+            scope.spawn(|| questions.follow(&mut Telling(QuestionsModel::default(), tell), &|| ()));
             let first = next();
             let mut last = next();
             assert!(last >= first + IN_ANY_CASE, "at rest");
@@ -371,7 +371,7 @@ mod tests {
 
     #[test]
     fn that_time_passes_is_nothing_to_paint_and_everything_else_is() {
-        let mut state = State::default();
+        let mut state = QuestionsState::default();
         let (now, mut asked) = (Instant::now(), question());
         assert!(!state.take(Ok(Vec::new()), now), "nothing, as before");
         assert!(state.take(Ok(vec![asked.clone()]), now));
@@ -390,9 +390,9 @@ mod tests {
         assert!(questions.answer(question(), usual(true)));
         assert!(!questions.answer(question(), usual(false)));
         assert_eq!(questions.look().is_being_answered(), Some(7));
-        let mut service = Model {
+        let mut service = QuestionsModel {
             waiting: vec![question()],
-            ..Model::default()
+            ..QuestionsModel::default()
         };
         questions.turn(&mut service);
         assert_eq!(service.answered, [(7, usual(true))]);

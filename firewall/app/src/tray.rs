@@ -19,7 +19,7 @@ const QUEUED: usize = 16;
 
 /// Event that the thread hears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum TrayEvent {
     /// Something else may be to be shown.
     Changed,
     /// A tray is there now.
@@ -56,14 +56,14 @@ impl Look {
 }
 
 /// Window, as far as the tray has to do with it.
-pub trait Seen: Send + Sync {
+pub trait TrayWindow: Send + Sync {
     /// Returns the appearance of the icon.
     fn look(&self) -> Look;
     /// Brings the window to the front when somebody clicks the icon.
     fn raise(&self);
 }
 
-impl Seen for Shown {
+impl TrayWindow for Shown {
     fn look(&self) -> Look {
         let state = self.questions.look();
         Look {
@@ -79,7 +79,7 @@ impl Seen for Shown {
 
 /// Icon as the bus knows it.
 struct Icon {
-    window: Arc<dyn Seen>,
+    window: Arc<dyn TrayWindow>,
 }
 
 /// Picture: width, height and its points.
@@ -178,9 +178,9 @@ fn tell(connection: &Connection, look: &Look) -> zbus::Result<()> {
 
 /// Shows the icon until the end. Returns where there is no bus.
 pub fn follow(
-    events: &Receiver<Event>,
-    own: &Sender<Event>,
-    window: Arc<dyn Seen>,
+    events: &Receiver<TrayEvent>,
+    own: &Sender<TrayEvent>,
+    window: Arc<dyn TrayWindow>,
 ) -> zbus::Result<()> {
     let icon = Icon {
         window: window.clone(),
@@ -194,15 +194,15 @@ pub fn follow(
 }
 
 /// Shows the icon over a connection until the end.
-fn show(connection: &Connection, events: &Receiver<Event>, window: &dyn Seen) {
+fn show(connection: &Connection, events: &Receiver<TrayEvent>, window: &dyn TrayWindow) {
     // Before it is registered: what changes while a tray reads it is told.
     let mut shown = window.look();
     let mut registered = register(connection);
     while let Ok(event) = events.recv() {
         match event {
-            Event::End => return,
-            Event::Tray => registered = register(connection),
-            Event::Changed => {
+            TrayEvent::End => return,
+            TrayEvent::Tray => registered = register(connection),
+            TrayEvent::Changed => {
                 let look = window.look();
                 if registered && look != shown {
                     // Who is not there any more need not know.
@@ -215,7 +215,7 @@ fn show(connection: &Connection, events: &Receiver<Event>, window: &dyn Seen) {
 }
 
 /// Tells when a tray comes.
-fn watch(connection: &Connection, own: Sender<Event>) -> zbus::Result<()> {
+fn watch(connection: &Connection, own: Sender<TrayEvent>) -> zbus::Result<()> {
     let rule = MatchRule::builder()
         .msg_type(message::Type::Signal)
         .sender("org.freedesktop.DBus")?
@@ -229,7 +229,7 @@ fn watch(connection: &Connection, own: Sender<Event>) -> zbus::Result<()> {
             let owners = change.body();
             let owners = owners.deserialize::<(&str, &str, &str)>();
             let is_there = owners.is_ok_and(|(_, _, new)| !new.is_empty());
-            if is_there && own.send(Event::Tray).is_err() {
+            if is_there && own.send(TrayEvent::Tray).is_err() {
                 return;
             }
         }
@@ -253,7 +253,7 @@ mod tests {
         raised: Mutex<u32>,
     }
 
-    impl Seen for Window {
+    impl TrayWindow for Window {
         fn look(&self) -> Look {
             self.look.lock().unwrap().clone()
         }
@@ -317,7 +317,7 @@ mod tests {
         hear.recv_timeout(patience).expect("it is registered");
         assert_eq!(property::<String>(&tray, "Status"), "Active");
         window.look.lock().unwrap().waiting = 2;
-        tell.send(Event::Changed).unwrap();
+        tell.send(TrayEvent::Changed).unwrap();
         let signal = signals.next().unwrap().unwrap();
         let status: String = signal.body().deserialize().unwrap();
         assert_eq!(status, "NeedsAttention");
@@ -326,10 +326,10 @@ mod tests {
         tray.call_method(None::<&str>, PLACE, Some(ITEM), "Activate", &(1, 2))
             .unwrap();
         assert_eq!(*window.raised.lock().unwrap(), 1);
-        tell.send(Event::Tray).unwrap();
+        tell.send(TrayEvent::Tray).unwrap();
         hear.recv_timeout(patience)
             .expect("a tray that came back shows it too");
-        tell.send(Event::End).unwrap();
+        tell.send(TrayEvent::End).unwrap();
         follows.join().unwrap();
     }
 

@@ -21,9 +21,9 @@ pub use compare::{Compared, Otherwise};
 pub use draft::Draft;
 pub use edit::{DraftLine, Edit, EditDraft, EditKind};
 #[cfg(test)]
-pub use model::Model;
-pub use order::{Joining, Order, Outcome, TRIAL};
-pub use service::{Failure, InForce, Service};
+pub use model::ChangesModel;
+pub use order::{ChangeOutcome, Joining, Order, TRIAL};
+pub use service::{Failure, InForce, RuleService};
 pub use wish::{Who, Wish, known};
 
 use crate::followed::Followed;
@@ -35,11 +35,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Drafts of changes, the order that is on its way, and its outcome.
-pub type Changes = Followed<State>;
+pub type Changes = Followed<ChangesState>;
 
 /// State of the changes now.
 #[derive(Debug, Default)]
-pub struct State {
+pub struct ChangesState {
     wish: Option<Wish>,
     draft: Option<(Wish, Result<Draft, String>)>,
     edit: Option<Edit>,
@@ -47,10 +47,10 @@ pub struct State {
     /// History with which a change to a rule is compared.
     kept: Option<Arc<Kept>>,
     order: Option<(Order, Instant)>,
-    outcome: Option<Outcome>,
+    outcome: Option<ChangeOutcome>,
 }
 
-impl State {
+impl ChangesState {
     /// Returns the rule that this wish becomes, once that is known.
     pub fn draft(&self, wish: &Wish) -> Option<&Result<Draft, String>> {
         let (about, draft) = self.draft.as_ref()?;
@@ -69,7 +69,7 @@ impl State {
     }
 
     /// Returns the outcome of the last order.
-    pub fn outcome(&self) -> Option<&Outcome> {
+    pub fn outcome(&self) -> Option<&ChangeOutcome> {
         self.outcome.as_ref()
     }
 }
@@ -138,9 +138,9 @@ impl Changes {
     }
 
     /// Speaks with the service until the end, and calls `changed` when there is something else to show.
-    pub fn follow(&self, service: &mut dyn Service, changed: &dyn Fn()) {
+    pub fn follow(&self, service: &mut dyn RuleService, changed: &dyn Fn()) {
         self.be_followed();
-        while self.wait_while(State::has_nothing_to_do) {
+        while self.wait_while(ChangesState::has_nothing_to_do) {
             if self.turn(service) {
                 changed();
             }
@@ -148,7 +148,7 @@ impl Changes {
     }
 
     /// Does what there is to do now. Returns `true` if there is something else to show.
-    pub fn turn(&self, service: &mut dyn Service) -> bool {
+    pub fn turn(&self, service: &mut dyn RuleService) -> bool {
         let order = self.look().order.clone();
         if let Some((order, _)) = order {
             let outcome = perform(service, order);
@@ -182,7 +182,7 @@ impl Changes {
     }
 }
 
-impl State {
+impl ChangesState {
     fn has_nothing_to_do(&self) -> bool {
         self.order.is_none() && self.undrafted_wish().is_none() && self.undrafted_edit().is_none()
     }

@@ -1,6 +1,6 @@
 //! Service for tests.
 
-use super::{Failure, InForce, Service};
+use super::{Failure, InForce, RuleService};
 use control::{Applied, ChangeNote, Forgotten};
 use rules::Resolver;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// Service for tests: its rule file, and its answers to changes.
 #[derive(Debug, Default)]
-pub struct Model {
+pub struct ChangesModel {
     /// Text of the rules in force.
     pub text: String,
     /// Presence of its networks.
@@ -25,7 +25,7 @@ pub struct Model {
     pub log: Vec<(String, Option<u64>)>,
 }
 
-impl Service for Model {
+impl RuleService for ChangesModel {
     fn in_force(&mut self) -> Result<InForce, Failure> {
         if let Some(why) = &self.unreadable {
             return Err(why.clone());

@@ -2,7 +2,7 @@
 
 use super::draft::{draft, quoted};
 use super::edit::{Edit, EditKind, edited};
-use super::{Failure, InForce, Service, Wish};
+use super::{Failure, InForce, RuleService, Wish};
 use control::{Applied, ChangeNote, Forgotten};
 use rules::document;
 use std::time::Duration;
@@ -82,7 +82,7 @@ enum Reverse {
 
 /// Outcome of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ChangeOutcome {
     /// The change is in force.
     InForce(Made),
     /// Something was done that no click takes back; the text says what.
@@ -115,9 +115,9 @@ impl Made {
         }
     }
 
-    fn taken_back(&self, generation: u32) -> Outcome {
+    fn taken_back(&self, generation: u32) -> ChangeOutcome {
         let Self { id, words, .. } = self;
-        Outcome::Done(match self.reverse {
+        ChangeOutcome::Done(match self.reverse {
             Reverse::Remove => text!("change-rule-back", rule = id, generation = generation),
             _ => text!("change-back", what = words, generation = generation),
         })
@@ -133,9 +133,9 @@ impl Failure {
     }
 
     /// Returns the outcome that nothing was changed, with the command that takes root.
-    fn refused(self, command: Option<String>, still: Option<Made>) -> Outcome {
+    fn refused(self, command: Option<String>, still: Option<Made>) -> ChangeOutcome {
         let command = command.filter(|_| matches!(self, Self::NotPermitted(_)));
-        Outcome::Refused {
+        ChangeOutcome::Refused {
             why: self.words(),
             command,
             still,
@@ -154,14 +154,14 @@ struct Ready {
 }
 
 /// Carries an order out.
-pub(super) fn perform(service: &mut dyn Service, order: Order) -> Outcome {
+pub(super) fn perform(service: &mut dyn RuleService, order: Order) -> ChangeOutcome {
     match order {
         Order::Make(wish) => make(service, &wish),
         Order::Edit(edit) => change(service, None, &|file, service| ready(&edit, file, service)),
         Order::Try(edit) => {
             let lease = Some(TRIAL);
             match change(service, lease, &|file, service| ready(&edit, file, service)) {
-                Outcome::InForce(made) => Outcome::Done(text!(
+                ChangeOutcome::InForce(made) => ChangeOutcome::Done(text!(
                     "change-tried",
                     what = &made.words,
                     generation = made.generation,
@@ -171,11 +171,13 @@ pub(super) fn perform(service: &mut dyn Service, order: Order) -> Outcome {
         }
         Order::Undo(made) => undo(service, made),
         Order::Keep => match service.keep() {
-            Ok(generation) => Outcome::Done(text!("change-kept", generation = generation)),
+            Ok(generation) => ChangeOutcome::Done(text!("change-kept", generation = generation)),
             Err(failure) => failure.refused(Some("sudo gatebell rules confirm".to_owned()), None),
         },
         Order::Return => match service.end_lease() {
-            Ok(generation) => Outcome::Done(text!("change-returned", generation = generation)),
+            Ok(generation) => {
+                ChangeOutcome::Done(text!("change-returned", generation = generation))
+            }
             Err(failure) => failure.refused(Some("sudo gatebell rules revert".to_owned()), None),
         },
         Order::Forget(which) => forget(service, &which),
@@ -184,10 +186,10 @@ pub(super) fn perform(service: &mut dyn Service, order: Order) -> Outcome {
     }
 }
 
-fn forget(service: &mut dyn Service, which: &Forgotten) -> Outcome {
+fn forget(service: &mut dyn RuleService, which: &Forgotten) -> ChangeOutcome {
     match service.forget(which) {
-        Ok(0) => Outcome::Done(text!("answers-none-held")),
-        Ok(many) => Outcome::Done(text!("answers-taken-back", count = many)),
+        Ok(0) => ChangeOutcome::Done(text!("answers-none-held")),
+        Ok(many) => ChangeOutcome::Done(text!("answers-taken-back", count = many)),
         Err(failure) => {
             let those_words = match which {
                 Forgotten::Those(ids) => Some(ids.join(" ")),
@@ -203,7 +205,7 @@ fn forget(service: &mut dyn Service, which: &Forgotten) -> Outcome {
     }
 }
 
-fn join(service: &mut dyn Service, joining: &Joining) -> Outcome {
+fn join(service: &mut dyn RuleService, joining: &Joining) -> ChangeOutcome {
     let Joining { set, address, time } = joining;
     match service.join(set, address, *time) {
         Ok(()) => {
@@ -216,7 +218,7 @@ fn join(service: &mut dyn Service, joining: &Joining) -> Outcome {
                     minutes = time.as_secs() / 60,
                 ),
             };
-            Outcome::Done(words)
+            ChangeOutcome::Done(words)
         }
         Err(failure) => {
             let lasts_words =
@@ -230,10 +232,10 @@ fn join(service: &mut dyn Service, joining: &Joining) -> Outcome {
     }
 }
 
-fn leave(service: &mut dyn Service, set: &str, address: &str) -> Outcome {
+fn leave(service: &mut dyn RuleService, set: &str, address: &str) -> ChangeOutcome {
     match service.leave(set, address) {
-        Ok(false) => Outcome::Done(text!("set-left", address = address, set = set)),
-        Ok(true) => Outcome::Done(text!("set-stays", address = address, set = set)),
+        Ok(false) => ChangeOutcome::Done(text!("set-left", address = address, set = set)),
+        Ok(true) => ChangeOutcome::Done(text!("set-stays", address = address, set = set)),
         Err(failure) => {
             let words = quoted(set).zip(quoted(address));
             let command = words.map(|(set_word, address_word)| {
@@ -245,7 +247,7 @@ fn leave(service: &mut dyn Service, set: &str, address: &str) -> Outcome {
 }
 
 /// Makes a change to a rule ready, by the rules in force now.
-fn ready(edit: &Edit, file: &InForce, service: &dyn Service) -> Result<Ready, String> {
+fn ready(edit: &Edit, file: &InForce, service: &dyn RuleService) -> Result<Ready, String> {
     let draft = edited(file, edit, None, &*service.resolver(file))?;
     Ok(Ready {
         id: edit.id.clone(),
@@ -263,7 +265,7 @@ fn ready(edit: &Edit, file: &InForce, service: &dyn Service) -> Result<Ready, St
     })
 }
 
-pub(super) fn make(service: &mut dyn Service, wish: &Wish) -> Outcome {
+pub(super) fn make(service: &mut dyn RuleService, wish: &Wish) -> ChangeOutcome {
     change(service, None, &|file, service| {
         let draft = draft(file, wish, &*service.resolver(file))?;
         Ok(Ready {
@@ -279,10 +281,10 @@ pub(super) fn make(service: &mut dyn Service, wish: &Wish) -> Outcome {
 
 /// Puts a change in force that is made by the rules in force now; for good, or on a lease.
 fn change(
-    service: &mut dyn Service,
+    service: &mut dyn RuleService,
     lease: Option<Duration>,
-    ready: &dyn Fn(&InForce, &dyn Service) -> Result<Ready, String>,
-) -> Outcome {
+    ready: &dyn Fn(&InForce, &dyn RuleService) -> Result<Ready, String>,
+) -> ChangeOutcome {
     for _ in 0..TRIES {
         let file = match service.in_force() {
             Ok(file) => file,
@@ -294,7 +296,7 @@ fn change(
         };
         match service.apply(&file, &ready.text, lease, note(&ready.what, None)) {
             Ok(applied) => {
-                return Outcome::InForce(Made {
+                return ChangeOutcome::InForce(Made {
                     id: ready.id,
                     generation: applied.generation,
                     change: applied.change,
@@ -331,7 +333,7 @@ fn on_a_lease(command: String, lease: Option<Duration>) -> String {
 }
 
 /// Takes a change back: the text before it, or if others changed the rules since, theirs without it.
-pub(super) fn undo(service: &mut dyn Service, made: Made) -> Outcome {
+pub(super) fn undo(service: &mut dyn RuleService, made: Made) -> ChangeOutcome {
     for _ in 0..TRIES {
         let file = match service.in_force() {
             Ok(file) => file,

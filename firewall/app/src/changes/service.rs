@@ -68,7 +68,7 @@ pub enum Failure {
 }
 
 /// Service that has the rules.
-pub trait Service {
+pub trait RuleService {
     /// Returns the rules in force, if they can be changed now.
     fn in_force(&mut self) -> Result<InForce, Failure>;
     /// Puts this text in force in the place of that one, for good or on a lease, with what is said of the change.
@@ -117,7 +117,7 @@ impl From<control::Failed> for Failure {
 }
 
 #[cfg(target_os = "linux")]
-impl Service for crate::questions::AtSocket {
+impl RuleService for crate::questions::AtSocket {
     fn in_force(&mut self) -> Result<InForce, Failure> {
         use control::{EditableRules, NotEditable};
         // What is not editable is said by a service that answers: the connection is good.

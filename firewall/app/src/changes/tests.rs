@@ -241,35 +241,35 @@ fn what_has_joined_a_set_by_its_name_is_in_it_where_a_change_is_drafted_and_comp
 
 #[test]
 fn a_rule_is_taken_back_from_among_others_that_came_since() {
-    let mut service = Model {
+    let mut service = ChangesModel {
         text: RULES.to_owned(),
-        ..Model::default()
+        ..ChangesModel::default()
     };
-    let Outcome::InForce(made) = make(&mut service, &Wish::usual(&seen(|_| {}))) else {
+    let ChangeOutcome::InForce(made) = make(&mut service, &Wish::usual(&seen(|_| {}))) else {
         panic!("{service:?}");
     };
     let others = service.text.replace("# ours", "# ours, and others'");
     service.text.clone_from(&others);
-    assert!(matches!(undo(&mut service, made), Outcome::Done(_)));
+    assert!(matches!(undo(&mut service, made), ChangeOutcome::Done(_)));
     assert_eq!(service.text, RULES.replace("# ours", "# ours, and others'"));
 }
 
 #[test]
 fn an_undo_is_the_undo_that_the_log_knows_and_no_change_of_its_own() {
-    let mut service = Model {
+    let mut service = ChangesModel {
         text: RULES.to_owned(),
-        ..Model::default()
+        ..ChangesModel::default()
     };
     let wish = Wish::usual(&seen(|_| {}));
-    let Outcome::InForce(made) = make(&mut service, &wish) else {
+    let ChangeOutcome::InForce(made) = make(&mut service, &wish) else {
         panic!("{service:?}");
     };
     let outcome = undo(&mut service, made);
-    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+    assert!(matches!(outcome, ChangeOutcome::Done(_)), "{outcome:?}");
     let added = "add allow-telnet-tcp-23-from-10-0-0-1".to_owned();
     let undone = format!("undo 1: {added}");
     assert_eq!(service.log, [(added, None), (undone, Some(1))]);
-    let Outcome::InForce(made) = make(&mut service, &wish) else {
+    let ChangeOutcome::InForce(made) = make(&mut service, &wish) else {
         panic!("{service:?}");
     };
     service.text.push_str("# others\n");
@@ -282,27 +282,33 @@ fn an_undo_is_the_undo_that_the_log_knows_and_no_change_of_its_own() {
 #[test]
 fn rules_that_others_change_meanwhile_are_read_again_once() {
     let wish = Wish::usual(&seen(|_| {}));
-    let mut service = Model {
+    let mut service = ChangesModel {
         text: RULES.to_owned(),
         says: vec![Failure::Replaced],
-        ..Model::default()
+        ..ChangesModel::default()
     };
-    assert!(matches!(make(&mut service, &wish), Outcome::InForce(_)));
+    assert!(matches!(
+        make(&mut service, &wish),
+        ChangeOutcome::InForce(_)
+    ));
     service.text = RULES.to_owned();
     service.says = vec![Failure::Replaced; 2];
-    assert!(matches!(make(&mut service, &wish), Outcome::Refused { .. }));
+    assert!(matches!(
+        make(&mut service, &wish),
+        ChangeOutcome::Refused { .. }
+    ));
     assert_eq!(service.text, RULES);
 }
 
 #[test]
 fn who_may_not_is_told_the_command_that_root_types() {
-    let mut service = Model {
+    let mut service = ChangesModel {
         text: RULES.to_owned(),
         says: vec![Failure::NotPermitted("only root may".to_owned())],
-        ..Model::default()
+        ..ChangesModel::default()
     };
     let outcome = make(&mut service, &Wish::usual(&seen(|_| {})));
-    let Outcome::Refused { why, command, .. } = outcome else {
+    let ChangeOutcome::Refused { why, command, .. } = outcome else {
         panic!("{outcome:?}");
     };
     assert_eq!(why, "only root may");

@@ -20,7 +20,7 @@ pub use set_list::SetRow;
 const REST: Duration = Duration::from_secs(1);
 
 /// Service that is asked. Errors are sentences that say what to do.
-pub trait Service {
+pub trait OverviewService {
     /// Returns the state of the firewall.
     fn status(&mut self) -> Result<Status, String>;
     /// Returns the counters of the driver.
@@ -79,17 +79,17 @@ pub struct Seen {
 }
 
 /// State of the service, and whether anybody wants to know it.
-pub type Overview = Followed<State>;
+pub type Overview = Followed<OverviewState>;
 
 /// State of the service as it is known now.
 #[derive(Debug, Default)]
-pub struct State {
+pub struct OverviewState {
     seen: Option<Result<Arc<Seen>, String>>,
     wanted: Option<Part>,
     at_once: bool,
 }
 
-impl State {
+impl OverviewState {
     /// Returns the answers of the service to the last look, or the reason for which it gives none; `None` if it was not
     /// asked yet.
     pub fn seen(&self) -> Option<&Result<Arc<Seen>, String>> {
@@ -120,9 +120,9 @@ impl Overview {
     }
 
     /// Asks the service until the end, and calls `changed` when there is something else to show.
-    pub fn follow(&self, service: &mut dyn Service, changed: &dyn Fn()) {
+    pub fn follow(&self, service: &mut dyn OverviewService, changed: &dyn Fn()) {
         self.be_followed();
-        while self.wait_while(State::rests) {
+        while self.wait_while(OverviewState::rests) {
             self.look().at_once = false;
             if self.turn(service) {
                 changed();
@@ -132,7 +132,7 @@ impl Overview {
     }
 
     /// Asks once. Returns `true` if there is something else to show.
-    pub fn turn(&self, service: &mut dyn Service) -> bool {
+    pub fn turn(&self, service: &mut dyn OverviewService) -> bool {
         let before = match self.look().seen() {
             Some(Ok(seen)) => Some(seen.clone()),
             _ => None,
@@ -165,7 +165,11 @@ impl Seen {
     }
 }
 
-fn ask(service: &mut dyn Service, part: Part, before: Option<&Seen>) -> Result<Seen, String> {
+fn ask(
+    service: &mut dyn OverviewService,
+    part: Part,
+    before: Option<&Seen>,
+) -> Result<Seen, String> {
     let status = service.status()?;
     let lease = status.lease.as_ref();
     let lease_until =
@@ -201,7 +205,7 @@ fn ask(service: &mut dyn Service, part: Part, before: Option<&Seen>) -> Result<S
 }
 
 #[cfg(target_os = "linux")]
-impl Service for crate::questions::AtSocket {
+impl OverviewService for crate::questions::AtSocket {
     fn status(&mut self) -> Result<Status, String> {
         self.ask(control::Client::status).map_err(words)
     }
@@ -248,7 +252,7 @@ fn words(failed: control::Failed) -> String {
 
 /// Service for tests.
 #[cfg(test)]
-pub struct Model {
+pub struct OverviewModel {
     /// State of the firewall.
     pub status: Status,
     /// Error that it answers everything with, if it can't be asked.
@@ -270,7 +274,7 @@ pub struct Model {
 }
 
 #[cfg(test)]
-impl Model {
+impl OverviewModel {
     /// Returns a service with these rules, as generation 4.
     pub fn with(text: &str) -> Self {
         Self {
@@ -294,7 +298,7 @@ impl Model {
 }
 
 #[cfg(test)]
-impl Service for Model {
+impl OverviewService for OverviewModel {
     fn status(&mut self) -> Result<Status, String> {
         self.asked += 1;
         match &self.unreachable {
@@ -373,7 +377,7 @@ mod tests {
     fn rules_are_listed_in_order_with_what_covers_them_and_what_is_off_and_hits_of_their_own_generation_alone()
      {
         let overview = Overview::default();
-        let mut service = Model::with(RULES);
+        let mut service = OverviewModel::with(RULES);
         service.hits = vec![9, 0, 0];
         assert!(overview.turn(&mut service));
         let shown = seen(&overview);
@@ -395,7 +399,7 @@ mod tests {
     #[test]
     fn that_a_leases_time_passes_is_nothing_to_paint_and_who_comes_back_is() {
         let overview = Overview::default();
-        let mut service = Model::with(RULES);
+        let mut service = OverviewModel::with(RULES);
         assert!(overview.turn(&mut service));
         service.status.lease.as_mut().unwrap().milliseconds_left -= 900;
         assert!(!overview.turn(&mut service));
@@ -408,7 +412,7 @@ mod tests {
     #[test]
     fn nobody_is_asked_while_no_page_is_in_sight_that_shows_it() {
         let overview = Overview::default();
-        let mut service = Model::with(RULES);
+        let mut service = OverviewModel::with(RULES);
         let (early, asked) = std::thread::scope(|scope| {
             let asking = scope.spawn(|| {
                 overview.follow(&mut service, &|| ());
@@ -432,7 +436,7 @@ mod tests {
     #[test]
     fn rules_that_can_not_be_read_here_are_said_to_be_so() {
         let overview = Overview::default();
-        let mut service = Model::with("[default]\ninbound = 'maybe'\n");
+        let mut service = OverviewModel::with("[default]\ninbound = 'maybe'\n");
         overview.turn(&mut service);
         let shown = seen(&overview);
         assert!(shown.rules.unreadable.as_ref().unwrap().contains("maybe"));

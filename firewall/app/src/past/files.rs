@@ -221,15 +221,15 @@ fn cells(entry: &Entry) -> Value {
 mod tests {
     use super::*;
     use crate::past::talkers::tests::{curl, ssh};
-    use crate::past::{Model, Past, Wanted, now};
+    use crate::past::{Past, PastModel, Wanted, now};
     use view::example::{Named, packet};
 
     #[test]
     fn what_is_shown_is_written_as_csv_and_json_into_a_file_that_was_not_there() {
         let past = Past::default();
-        let mut service = Model {
+        let mut service = PastModel {
             rows: vec![curl(now() - 9), ssh(now() - 3)],
-            ..Model::default()
+            ..PastModel::default()
         };
         past.want(Some(&Wanted::default()));
         past.turn(&mut service);
@@ -241,7 +241,7 @@ mod tests {
                 format,
                 folder: folder.path().to_owned(),
             });
-            assert!(past.turn(&mut Model::default()));
+            assert!(past.turn(&mut PastModel::default()));
             past.look().saved().unwrap().clone()
         };
         let kept = Content::Past(seen);

@@ -33,7 +33,7 @@ const REST: Duration = Duration::from_secs(5);
 const SHARE: u32 = 20;
 
 /// Service that has the history. Errors are sentences that say what to do.
-pub trait Service {
+pub trait HistoryService {
     /// Returns the history since this time, and of more than `most` rows the newest.
     fn history(&mut self, since: u64, most: usize) -> Result<Kept, String>;
     /// Returns whether a history is kept at all.
@@ -100,11 +100,11 @@ fn passes(filter: &Filter, row: &HistoryRow) -> bool {
 }
 
 /// History as it is known, and the request for it.
-pub type Past = Followed<State>;
+pub type Past = Followed<PastState>;
 
 /// State of the history now.
 #[derive(Debug, Default)]
-pub struct State {
+pub struct PastState {
     wanted: Option<Wanted>,
     seen: Option<Result<Arc<PastSeen>, String>>,
     read: Option<Read>,
@@ -121,7 +121,7 @@ struct Read {
     until: Instant,
 }
 
-impl State {
+impl PastState {
     /// Returns the history, or the reason for which it can't be told; `None` if it was not asked for yet.
     pub fn seen(&self) -> Option<&Result<Arc<PastSeen>, String>> {
         self.seen.as_ref()
@@ -172,9 +172,9 @@ impl Past {
     }
 
     /// Asks the service until the end, and calls `changed` when there is something else to show.
-    pub fn follow(&self, service: &mut dyn Service, changed: &dyn Fn()) {
+    pub fn follow(&self, service: &mut dyn HistoryService, changed: &dyn Fn()) {
         self.be_followed();
-        while self.wait_while(State::rests) {
+        while self.wait_while(PastState::rests) {
             if self.turn(service) {
                 changed();
             }
@@ -194,7 +194,7 @@ impl Past {
     }
 
     /// Does what there is to do now. Returns `true` if there is something else to show.
-    pub fn turn(&self, service: &mut dyn Service) -> bool {
+    pub fn turn(&self, service: &mut dyn HistoryService) -> bool {
         let save = self.look().save.take();
         let written = save.map(|save| {
             let saved = files::write(&save);
@@ -214,7 +214,7 @@ impl Past {
     }
 
     /// Returns the history of this period as it was read, if that is new enough; else reads it.
-    fn read(&self, service: &mut dyn Service, since: Since) -> Result<Read, String> {
+    fn read(&self, service: &mut dyn HistoryService, since: Since) -> Result<Read, String> {
         let begun = Instant::now();
         let known = self.look().read.clone();
         if let Some(read) = known.filter(|read| read.since == since && begun < read.until) {
@@ -240,7 +240,7 @@ fn now() -> u64 {
 }
 
 #[cfg(target_os = "linux")]
-impl Service for crate::questions::AtSocket {
+impl HistoryService for crate::questions::AtSocket {
     fn history(&mut self, since: u64, most: usize) -> Result<Kept, String> {
         self.ask(|client| client.latest_history(since, most, None))
             .map_err(|failed| crate::failed::words(&failed))
@@ -256,7 +256,7 @@ impl Service for crate::questions::AtSocket {
 /// Service for tests.
 #[cfg(test)]
 #[derive(Debug, Default)]
-pub struct Model {
+pub struct PastModel {
     /// Rows of its history.
     pub rows: Vec<HistoryRow>,
     /// `true` if it keeps no history.
@@ -270,7 +270,7 @@ pub struct Model {
 }
 
 #[cfg(test)]
-impl Service for Model {
+impl HistoryService for PastModel {
     fn history(&mut self, since: u64, most: usize) -> Result<Kept, String> {
         self.asked += 1;
         if let Some(why) = &self.unreachable {
@@ -313,9 +313,9 @@ mod tests {
     #[test]
     fn a_filter_that_is_typed_is_answered_from_what_was_read_and_the_last_row_comes_first() {
         let past = Past::default();
-        let mut service = Model {
+        let mut service = PastModel {
             rows: vec![curl(now() - 90), ssh(now() - 30)],
-            ..Model::default()
+            ..PastModel::default()
         };
         past.want(Some(&wanted("")));
         assert!(past.turn(&mut service));
@@ -335,7 +335,7 @@ mod tests {
     #[test]
     fn nobody_is_asked_for_what_was_while_no_page_is_in_sight_that_shows_it() {
         let past = Past::default();
-        let mut service = Model::default();
+        let mut service = PastModel::default();
         let asked = std::thread::scope(|scope| {
             let asking = scope.spawn(|| {
                 past.follow(&mut service, &|| ());
@@ -359,9 +359,9 @@ mod tests {
     #[test]
     fn who_can_not_be_asked_for_what_was_is_asked_again_and_shown_when_it_is_back() {
         let past = Past::default();
-        let mut service = Model {
+        let mut service = PastModel {
             unreachable: Some("gatebelld is not running".to_owned()),
-            ..Model::default()
+            ..PastModel::default()
         };
         past.want(Some(&wanted("")));
         assert!(past.turn(&mut service) && !past.turn(&mut service));
@@ -375,9 +375,9 @@ mod tests {
     fn of_more_than_there_is_room_for_the_newest_is_shown_and_what_is_left_out_is_counted() {
         let past = Past::default();
         let rows = (0..MOST as u64 + 7).map(|n| curl(now() - 1_000 + n / 1_000));
-        let mut service = Model {
+        let mut service = PastModel {
             rows: rows.collect(),
-            ..Model::default()
+            ..PastModel::default()
         };
         past.want(Some(&Wanted::default()));
         past.turn(&mut service);

@@ -1,6 +1,6 @@
 //! Card of the first question that waits, and the keys that answer it.
 
-use crate::questions::{Outcome, Questions, State, Waiting};
+use crate::questions::{AnswerOutcome, Questions, QuestionsState, Waiting};
 use control::{AskedPlace, Given, Lasts, Question};
 use eframe::egui::{self, Key, RichText, Ui, accesskit};
 use firewall_abi::asking::Width;
@@ -168,7 +168,7 @@ impl Card {
     }
 
     /// Has the desktop mark a window that nobody looks at, once for each question.
-    fn call_attention(&mut self, ui: &Ui, state: &State) {
+    fn call_attention(&mut self, ui: &Ui, state: &QuestionsState) {
         let newest = state.waiting().iter().map(|waiting| waiting.question.id);
         let newest = newest.max().unwrap_or(0);
         let seen = ui.input(|input| input.focused);
@@ -440,7 +440,7 @@ fn choices<T: Copy + PartialEq>(
 }
 
 /// Shows the outcome of the last answer.
-fn said(ui: &mut Ui, outcome: &Outcome) {
+fn said(ui: &mut Ui, outcome: &AnswerOutcome) {
     let (asked, given) = (&outcome.question, &outcome.given);
     let answer = text!(
         "card-given",

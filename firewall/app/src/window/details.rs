@@ -4,7 +4,7 @@
 use super::pages::of_the_past::{self, Reach};
 use super::pages::selection;
 use super::{allow, colours};
-use crate::changes::{Changes, Draft, Order, Outcome, Who, Wish, known};
+use crate::changes::{ChangeOutcome, Changes, Draft, Order, Who, Wish, known};
 use eframe::egui::{self, RichText, Ui};
 use firewall_abi::asking::Width;
 use firewall_abi::packet::Direction;
@@ -241,12 +241,12 @@ pub fn news(ui: &mut Ui, changes: &Changes) {
         let mut undo = None;
         match &outcome {
             None => return,
-            Some(Outcome::InForce(made)) => {
+            Some(ChangeOutcome::InForce(made)) => {
                 ui.strong(made.words());
                 undo = Some(made);
             }
-            Some(Outcome::Done(words)) => drop(ui.strong(words)),
-            Some(Outcome::Refused {
+            Some(ChangeOutcome::Done(words)) => drop(ui.strong(words)),
+            Some(ChangeOutcome::Refused {
                 why,
                 command,
                 still,

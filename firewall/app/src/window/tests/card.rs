@@ -2,17 +2,17 @@
 
 use super::*;
 /// Returns a service that asks about these, for a window that has heard of it.
-fn asked(window: &mut Harness<'_, Window>, waiting: Vec<Question>) -> Model {
-    let mut service = Model {
+fn asked(window: &mut Harness<'_, Window>, waiting: Vec<Question>) -> QuestionsModel {
+    let mut service = QuestionsModel {
         waiting,
-        ..Model::default()
+        ..QuestionsModel::default()
     };
     hear(window, &mut service);
     service
 }
 
 /// Has the window hear what the service says now, and the service what the window says.
-fn hear(window: &mut Harness<'_, Window>, service: &mut Model) {
+fn hear(window: &mut Harness<'_, Window>, service: &mut QuestionsModel) {
     window.state().shown.questions.turn(service);
     window.run_steps(3);
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 /// Returns a window with a refused packet selected, and a service that has these rules.
-fn selected(service: &mut changes::Model) -> Harness<'static, Window> {
+fn selected(service: &mut ChangesModel) -> Harness<'static, Window> {
     let mut window = window();
     tell(&window, refused());
     window.state().shown.changes.be_followed();
@@ -14,11 +14,11 @@ fn selected(service: &mut changes::Model) -> Harness<'static, Window> {
 
 const TELNET: &str = "[default]\ninbound = 'block'\noutbound = 'allow'\n\n[[rule]]\nid = 'no-telnet'\naction = 'block'\n";
 
-fn telnet() -> changes::Model {
-    changes::Model {
+fn telnet() -> ChangesModel {
+    ChangesModel {
         text: TELNET.to_owned(),
         generation: 4,
-        ..changes::Model::default()
+        ..ChangesModel::default()
     }
 }
 

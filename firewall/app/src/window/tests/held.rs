@@ -34,9 +34,9 @@ fn member(address: &str, seconds_left: Option<u64>) -> SetMember {
 }
 
 /// Returns a window on a page, and the two sides of its service.
-fn on(page: &str) -> (Harness<'static, Window>, overview::Model, changes::Model) {
+fn on(page: &str) -> (Harness<'static, Window>, OverviewModel, ChangesModel) {
     let mut window = window();
-    let mut service = overview::Model::with(RULES);
+    let mut service = OverviewModel::with(RULES);
     service.status.lease = None;
     service.answers = vec![held_answer(), other()];
     service.members = vec![
@@ -47,7 +47,7 @@ fn on(page: &str) -> (Harness<'static, Window>, overview::Model, changes::Model)
     window.state().shown.overview.be_followed();
     window.run_steps(3);
     turned(&mut window, page, &mut service);
-    (window, service, changes::Model::default())
+    (window, service, ChangesModel::default())
 }
 
 #[test]

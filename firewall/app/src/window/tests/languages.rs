@@ -21,9 +21,9 @@ const RULES: &str = "[default]\ninbound = 'block'\noutbound = 'allow'\n\n[[set]]
 /// Window that has something to show on each page, and its service.
 struct Full {
     window: Harness<'static, Window>,
-    overview: overview::Model,
-    past: past::Model,
-    rules: changes::Model,
+    overview: OverviewModel,
+    past: PastModel,
+    rules: ChangesModel,
     _spoken: Speaking,
 }
 
@@ -33,7 +33,7 @@ impl Full {
         let mut window = window();
         window.set_size(size);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let mut overview = overview::Model::with(RULES);
+        let mut overview = OverviewModel::with(RULES);
         overview.hits = vec![12, 3, 0, 0];
         overview.answers = vec![held_answer()];
         overview.routes = view::example::routes();
@@ -47,14 +47,14 @@ impl Full {
         Self {
             window,
             overview,
-            past: past::Model {
+            past: PastModel {
                 rows: vec![telnet(), elsewhere(), ssh(now.as_secs() - 30)],
-                ..past::Model::default()
+                ..PastModel::default()
             },
-            rules: changes::Model {
+            rules: ChangesModel {
                 text: RULES.to_owned(),
                 generation: 4,
-                ..changes::Model::default()
+                ..ChangesModel::default()
             },
             _spoken: spoken,
         }
@@ -180,9 +180,9 @@ fn each_page_fits_a_small_window_with_large_text_in_each_language() {
 #[test]
 fn a_question_is_asked_and_answered_in_the_windows_language_by_the_same_keys() {
     let mut full = Full::in_language(Language::German, egui::vec2(1024.0, 600.0));
-    let mut service = Model {
+    let mut service = QuestionsModel {
         waiting: vec![question()],
-        ..Model::default()
+        ..QuestionsModel::default()
     };
     full.window.state().shown.questions.turn(&mut service);
     full.window.run_steps(4);
@@ -244,7 +244,7 @@ fn a_file_says_the_same_whatever_the_window_speaks() {
             folder,
             ..past::Save::usual(past::Content::Entries(entries), past::Format::Csv)
         });
-        past.turn(&mut past::Model::default());
+        past.turn(&mut PastModel::default());
         let path = past.look().saved().unwrap().clone().unwrap();
         std::fs::read_to_string(path).unwrap()
     };

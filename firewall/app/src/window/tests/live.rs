@@ -218,10 +218,10 @@ fn the_newest_row_is_in_sight_and_a_window_at_rest_paints_nothing() {
 fn a_first_contact_is_a_row_of_the_live_page_and_its_program_is_allowed_by_one_click() {
     let rules = "[default]\ninbound = 'allow'\noutbound = 'allow'\n\n[[rule]]\nid = 'no-web'\naction = 'block'\n\
         direction = 'out'\nprotocol = 'tcp'\nports = [80, 443]\n";
-    let mut service = changes::Model {
+    let mut service = ChangesModel {
         text: rules.to_owned(),
         generation: 4,
-        ..changes::Model::default()
+        ..ChangesModel::default()
     };
     let mut window = window();
     window.state().shown.changes.be_followed();
@@ -356,7 +356,7 @@ fn the_newest_row_is_in_sight_as_soon_as_there_is_another_room_for_it() {
 #[test]
 fn what_is_selected_of_what_happens_is_in_sight_above_its_details() {
     for mut window in full() {
-        let mut service = changes::Model::default();
+        let mut service = ChangesModel::default();
         window.state().shown.changes.be_followed();
         keys(&mut window, &[egui::Key::ArrowUp]);
         assert!(is_selected_in_sight(&window));

@@ -12,8 +12,10 @@ mod pages;
 mod past;
 
 use super::*;
-use crate::questions::Model;
-use crate::{changes, overview};
+use crate::changes::{self, ChangesModel};
+use crate::overview::OverviewModel;
+use crate::past::PastModel;
+use crate::questions::QuestionsModel;
 use channel::{Account, Lost};
 use channel_abi::{Cause, Totals};
 use control::Question;
@@ -101,7 +103,7 @@ fn sees(window: &Harness<'_, Window>, words: &str) -> bool {
 }
 
 /// Has the service carry out what it is asked.
-fn work(window: &mut Harness<'_, Window>, service: &mut changes::Model) {
+fn work(window: &mut Harness<'_, Window>, service: &mut ChangesModel) {
     window.state().shown.changes.turn(service);
     window.run_steps(4);
 }

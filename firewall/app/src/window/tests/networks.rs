@@ -42,9 +42,9 @@ fn by_wlan0(kind: &str, asked: &[&str]) -> NetworkSign {
 }
 
 /// Returns a window on its page of the networks, on a machine that is at home, and its service.
-fn on_networks() -> (Harness<'static, Window>, overview::Model) {
+fn on_networks() -> (Harness<'static, Window>, OverviewModel) {
     let mut window = window();
-    let mut service = overview::Model::with(RULES);
+    let mut service = OverviewModel::with(RULES);
     service.status.lease = None;
     service.routes = routes();
     service.status.networks = vec![
@@ -67,7 +67,7 @@ fn on_networks() -> (Harness<'static, Window>, overview::Model) {
     (window, service)
 }
 
-fn told(window: &mut Harness<'_, Window>, service: &mut overview::Model) {
+fn told(window: &mut Harness<'_, Window>, service: &mut OverviewModel) {
     window.state().shown.overview.turn(service);
     window.run_steps(4);
 }

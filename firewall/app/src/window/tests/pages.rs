@@ -2,7 +2,7 @@
 
 use super::*;
 /// Turns to a page, and has it show what the service says.
-pub fn turned(window: &mut Harness<'_, Window>, page: &str, service: &mut overview::Model) {
+pub fn turned(window: &mut Harness<'_, Window>, page: &str, service: &mut OverviewModel) {
     window.get_by_label(page).click();
     window.run_steps(2);
     window.state().shown.overview.turn(service);
@@ -15,15 +15,15 @@ const RULES: &str = "# ours\n[default]\ninbound = 'block'\noutbound = 'allow'\n\
     [[rule]]\nid = 'off'\naction = 'allow'\nenabled = false\n";
 
 /// Returns a window on its page of the rules, and the two sides of its service.
-fn on_rules() -> (Harness<'static, Window>, overview::Model, changes::Model) {
+fn on_rules() -> (Harness<'static, Window>, OverviewModel, ChangesModel) {
     let mut window = window();
-    let mut service = overview::Model::with(RULES);
+    let mut service = OverviewModel::with(RULES);
     service.status.lease = None;
     service.hits = vec![12, 3, 0, 0];
-    let rules = changes::Model {
+    let rules = ChangesModel {
         text: RULES.to_owned(),
         generation: 4,
-        ..changes::Model::default()
+        ..ChangesModel::default()
     };
     window.state().shown.changes.be_followed();
     window.state().shown.overview.be_followed();
@@ -454,7 +454,7 @@ fn who_comes_back_to_the_live_page_sees_the_newest_row() {
         tell(&window, lost(n));
     }
     window.run();
-    let mut service = overview::Model::with(RULES);
+    let mut service = OverviewModel::with(RULES);
     turned(&mut window, "Rules", &mut service);
     tell(&window, lost(500));
     turned(&mut window, "Live", &mut service);

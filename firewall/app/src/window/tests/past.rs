@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::past::talkers::tests::{curl, ssh};
-use crate::past::{self, Content, Format, Save};
+use crate::past::{Content, Format, Save};
 use control::HistoryRow;
 use std::time::SystemTime;
 
@@ -38,16 +38,16 @@ pub fn elsewhere() -> HistoryRow {
 }
 
 /// Returns a window on a page, and the two sides of its service.
-fn on(page: &str) -> (Harness<'static, Window>, past::Model, changes::Model) {
+fn on(page: &str) -> (Harness<'static, Window>, PastModel, ChangesModel) {
     let mut window = window();
-    let service = past::Model {
+    let service = PastModel {
         rows: vec![telnet(), elsewhere(), ssh(now() - 30)],
-        ..past::Model::default()
+        ..PastModel::default()
     };
-    let rules = changes::Model {
+    let rules = ChangesModel {
         text: RULES.to_owned(),
         generation: 4,
-        ..changes::Model::default()
+        ..ChangesModel::default()
     };
     window.state().shown.changes.be_followed();
     window.state().shown.past.be_followed();
@@ -60,7 +60,7 @@ fn on(page: &str) -> (Harness<'static, Window>, past::Model, changes::Model) {
 }
 
 /// Has the page show the service's answer.
-fn told(window: &mut Harness<'_, Window>, service: &mut past::Model) {
+fn told(window: &mut Harness<'_, Window>, service: &mut PastModel) {
     window.state().shown.past.turn(service);
     window.run_steps(4);
 }
@@ -186,7 +186,7 @@ fn a_whole_program_is_blocked_by_keys_alone() {
 fn a_change_to_a_rule_says_before_what_it_would_have_done_to_what_was_kept_and_when_each_decided_last()
  {
     let (mut window, mut history, mut service) = on("History");
-    let mut overview = overview::Model::with(RULES);
+    let mut overview = OverviewModel::with(RULES);
     overview.status.lease = None;
     window.state().shown.overview.be_followed();
     super::pages::turned(&mut window, "Rules", &mut overview);
@@ -222,7 +222,7 @@ fn what_becomes_of_the_file_is_said_anew_in_another_network() {
     let (mut window, mut history, mut service) = on("History");
     let at_home = RULES.replace("id = 'no-web'", "id = 'no-web'\nnetwork = 'home'")
         + "\n[[network]]\nid = 'home'\ngateway = '192.0.2.1'\n";
-    let mut overview = overview::Model::with(&at_home);
+    let mut overview = OverviewModel::with(&at_home);
     overview.status.lease = None;
     overview.status.networks = vec![control::NetworkStatus {
         name: "home".to_owned(),
