@@ -37,12 +37,12 @@ pub struct Entry {
     /// Time at which the driver saw it.
     pub at: SystemTime,
     /// Content of the entry.
-    pub what: What,
+    pub what: EntryContent,
 }
 
 /// Content of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum EntryContent {
     /// A packet and its verdict.
     Packet(PacketSeen),
     /// A process that started (`ended: None`) or ended.
@@ -95,14 +95,14 @@ pub struct PacketSeen {
     /// Name that the destination was asked for by last, if known. It labels, and proves nothing.
     pub destination_name: Option<Arc<str>>,
     /// Program that owns the packet's socket at this end, as far as it is known.
-    pub program: Program,
+    pub program: ProgramSeen,
 }
 
 /// Process, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessSeen {
     /// Process that started or ended.
-    pub program: Program,
+    pub program: ProgramSeen,
     /// Path of the program, as it was asked for.
     pub path: String,
     /// Arguments, the first one too, as far as they are known.
@@ -136,7 +136,7 @@ impl End {
 
 /// Task that an entry is about. Each part may be unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Program {
+pub struct ProgramSeen {
     /// The kernel's name for the task.
     pub name: String,
     /// Process number, 0 if not known.
@@ -160,7 +160,7 @@ impl Entry {
         let number = (decision.rule != NO_RULE).then_some(decision.rule);
         let rule = number.and_then(|number| names.rule(decision.generation, number));
         let file = known_file(packet.program);
-        let program = Program {
+        let program = ProgramSeen {
             name: text(&packet.name),
             pid: packet.pid,
             user: (packet.user != NO_USER).then_some(packet.user),
@@ -184,7 +184,7 @@ impl Entry {
         };
         Ok(Self {
             at,
-            what: What::Packet(seen),
+            what: EntryContent::Packet(seen),
         })
     }
 
@@ -193,7 +193,7 @@ impl Entry {
     pub fn from_process(at: SystemTime, process: &Process, ended: bool) -> Self {
         let file = known_file(process.program);
         let path = text(&process.path);
-        let program = Program {
+        let program = ProgramSeen {
             name: text(&process.name),
             pid: process.pid,
             user: Some(process.user),
@@ -210,7 +210,7 @@ impl Entry {
         };
         Self {
             at,
-            what: What::Process(seen),
+            what: EntryContent::Process(seen),
         }
     }
 
@@ -219,7 +219,7 @@ impl Entry {
     pub const fn unreadable(at: SystemTime, kind: u32, bytes: usize) -> Self {
         Self {
             at,
-            what: What::Unreadable(UnreadableRecord { kind, bytes }),
+            what: EntryContent::Unreadable(UnreadableRecord { kind, bytes }),
         }
     }
 
@@ -228,7 +228,7 @@ impl Entry {
     pub const fn lost(at: SystemTime, lost: Lost) -> Self {
         Self {
             at,
-            what: What::Lost(lost),
+            what: EntryContent::Lost(lost),
         }
     }
 
@@ -238,7 +238,7 @@ impl Entry {
         let at = UNIX_EPOCH.checked_add(Duration::from_secs(row.first));
         Self {
             at: at.unwrap_or(UNIX_EPOCH),
-            what: What::Contact(Arc::new(row)),
+            what: EntryContent::Contact(Arc::new(row)),
         }
     }
 
@@ -247,7 +247,7 @@ impl Entry {
     pub fn cells(&self) -> [String; COLUMNS] {
         let time = clock_time(self.at);
         match &self.what {
-            What::Packet(packet) => [
+            EntryContent::Packet(packet) => [
                 time,
                 packet.outcome(),
                 way(packet.direction),
@@ -256,7 +256,7 @@ impl Entry {
                 packet.decided_by(),
                 packet.program.to_string(),
             ],
-            What::Process(process) => [
+            EntryContent::Process(process) => [
                 time,
                 process.outcome(),
                 String::new(),
@@ -265,7 +265,7 @@ impl Entry {
                 String::new(),
                 process.program.to_string(),
             ],
-            What::Unreadable(record) => [
+            EntryContent::Unreadable(record) => [
                 time,
                 text!("what-unknown"),
                 String::new(),
@@ -274,7 +274,7 @@ impl Entry {
                 String::new(),
                 String::new(),
             ],
-            What::Lost(lost) => [
+            EntryContent::Lost(lost) => [
                 time,
                 text!("what-lost"),
                 String::new(),
@@ -288,7 +288,7 @@ impl Entry {
                 String::new(),
                 String::new(),
             ],
-            What::Contact(row) => {
+            EntryContent::Contact(row) => {
                 let [_, what, way, protocol, end, rule, ..] = history::cells(row);
                 [time, what, way, protocol, end, rule, history::whose(row)]
             }
@@ -512,7 +512,7 @@ fn known_file(file: [u64; 2]) -> Option<[u64; 2]> {
     (file != [0; 2]).then_some(file)
 }
 
-impl fmt::Display for Program {
+impl fmt::Display for ProgramSeen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
         if !self.name.is_empty() {

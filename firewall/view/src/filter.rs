@@ -1,6 +1,6 @@
 //! Filter of what is shown: the same words on the command line and in the window.
 
-use crate::entry::{Entry, PacketSeen, ProcessSeen, Program, What, address};
+use crate::entry::{Entry, EntryContent, PacketSeen, ProcessSeen, ProgramSeen, address};
 use crate::text;
 use control::HistoryRow;
 use firewall_abi::packet::{Direction, PacketHeaders, Verdict};
@@ -203,13 +203,13 @@ impl Filter {
 
     /// Returns whether to show this content, whenever it was.
     #[must_use]
-    pub fn shows(&self, what: &What) -> bool {
+    pub fn shows(&self, what: &EntryContent) -> bool {
         match what {
-            What::Packet(packet) => self.packet(packet),
-            What::Process(process) => !self.asks_of_packets() && self.process(process),
-            What::Lost(_) | What::Unreadable(_) => true,
+            EntryContent::Packet(packet) => self.packet(packet),
+            EntryContent::Process(process) => !self.asks_of_packets() && self.process(process),
+            EntryContent::Lost(_) | EntryContent::Unreadable(_) => true,
             // By which device it went is not kept.
-            What::Contact(row) => self.interface.is_empty() && self.row(row),
+            EntryContent::Contact(row) => self.interface.is_empty() && self.row(row),
         }
     }
 
@@ -366,7 +366,7 @@ fn at_an_end(asked: &[Addresses], flow: &PacketHeaders) -> bool {
 
 /// Returns whether this is the program that is asked for, by its path or by the kernel's name of the task. Where the
 /// path is not known, its last part is the name.
-fn is(asked: &str, program: &Program) -> bool {
+fn is(asked: &str, program: &ProgramSeen) -> bool {
     is_named(asked, program.path.as_deref(), &program.name)
 }
 

@@ -1,6 +1,8 @@
 //! One JSON object per record, one line each.
 
-use crate::entry::{End, Entry, PacketSeen, ProcessSeen, Program, Update, What, address};
+use crate::entry::{
+    End, Entry, EntryContent, PacketSeen, ProcessSeen, ProgramSeen, Update, address,
+};
 use crate::reader::{Summary, Told};
 use firewall_abi::packet::PacketHeaders;
 use serde_json::{Value, json};
@@ -31,15 +33,15 @@ pub fn line(told: &Told<'_>) -> Option<Value> {
 #[must_use]
 pub fn entry(entry: &Entry) -> Value {
     let mut object = match &entry.what {
-        What::Packet(seen) => packet(seen),
-        What::Process(seen) => process(seen),
-        What::Unreadable(record) => {
+        EntryContent::Packet(seen) => packet(seen),
+        EntryContent::Process(seen) => process(seen),
+        EntryContent::Unreadable(record) => {
             json!({ "kind": "unknown", "record_kind": record.kind, "bytes": record.bytes })
         }
-        What::Lost(lost) => {
+        EntryContent::Lost(lost) => {
             json!({ "kind": "lost", "count": lost.count, "cause": lost.cause.name(), "processor": lost.processor })
         }
-        What::Contact(row) => {
+        EntryContent::Contact(row) => {
             let mut object = json!(**row);
             object["kind"] = json!("contact");
             object
@@ -91,8 +93,8 @@ fn process(seen: &ProcessSeen) -> Value {
     object
 }
 
-fn program(program: &Program) -> Value {
-    let Program {
+fn program(program: &ProgramSeen) -> Value {
+    let ProgramSeen {
         name,
         pid,
         user,

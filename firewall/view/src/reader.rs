@@ -212,13 +212,13 @@ impl Reader<'_> {
 #[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
-    use crate::entry::What;
+    use crate::entry::EntryContent;
     use crate::example::{Named, packet};
     use zerocopy::IntoBytes;
 
     /// Returns the content that the reader makes of a record with these bytes, and the number that it could not read by
     /// then.
-    fn read(bytes: &[u8]) -> (What, u64) {
+    fn read(bytes: &[u8]) -> (EntryContent, u64) {
         let mut reader = Reader {
             names: &mut Named,
             clock: Clock::default(),
@@ -236,10 +236,19 @@ mod tests {
         packet.header.version = channel_abi::VERSION;
         packet.header.length = u32::try_from(size_of::<Packet>()).unwrap();
         packet.header.kind = kind::PACKET.number();
-        assert!(matches!(read(packet.as_bytes()), (What::Packet(_), 0)));
+        assert!(matches!(
+            read(packet.as_bytes()),
+            (EntryContent::Packet(_), 0)
+        ));
         packet.decision.verdict = 9;
-        assert!(matches!(read(packet.as_bytes()), (What::Unreadable(_), 1)));
+        assert!(matches!(
+            read(packet.as_bytes()),
+            (EntryContent::Unreadable(_), 1)
+        ));
         packet.header.kind = channel_abi::Kind::new::<63>().number();
-        assert!(matches!(read(packet.as_bytes()), (What::Unreadable(_), 1)));
+        assert!(matches!(
+            read(packet.as_bytes()),
+            (EntryContent::Unreadable(_), 1)
+        ));
     }
 }

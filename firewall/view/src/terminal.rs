@@ -1,6 +1,6 @@
 //! Live terminal view: a line for each record where it happened, and the accounting at the foot.
 
-use crate::entry::{Entry, Update, What};
+use crate::entry::{Entry, EntryContent, Update};
 use crate::reader::Told;
 use channel::Account;
 use firewall_abi::packet::Verdict;
@@ -66,17 +66,19 @@ impl Terminal {
 
     fn entry(&mut self, entry: &Entry) -> String {
         let colour = match &entry.what {
-            What::Packet(packet) if Verdict::refuses(packet.verdict as u8) => {
+            EntryContent::Packet(packet) if Verdict::refuses(packet.verdict as u8) => {
                 self.refused += 1;
                 RED
             }
-            What::Packet(packet) if packet.verdict == Verdict::Ask => YELLOW,
-            What::Packet(_) => GREEN,
-            What::Process(process) => {
+            EntryContent::Packet(packet) if packet.verdict == Verdict::Ask => YELLOW,
+            EntryContent::Packet(_) => GREEN,
+            EntryContent::Process(process) => {
                 self.processes += u64::from(process.ended.is_none());
                 DIM
             }
-            What::Lost(_) | What::Unreadable(_) | What::Contact(_) => YELLOW,
+            EntryContent::Lost(_) | EntryContent::Unreadable(_) | EntryContent::Contact(_) => {
+                YELLOW
+            }
         };
         if self.lively {
             format!("{CLEAR}{colour}{entry}{PLAIN}\n{}", self.foot)

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::UNIX_EPOCH;
 use view::Entry;
-use view::entry::What;
+use view::entry::EntryContent;
 use view::kept::{KEPT, Rows};
 use zerocopy::FromZeros;
 
@@ -84,7 +84,7 @@ fn entry(n: usize, programs: usize, places: usize) -> Entry {
     packet.flow.destination[12..].copy_from_slice(&place.to_be_bytes());
     packet.flow.source_port = (n % 50_000) as u16;
     let mut entry = Entry::from_packet(UNIX_EPOCH, &packet, &mut NoNames).unwrap();
-    if let What::Packet(seen) = &mut entry.what {
+    if let EntryContent::Packet(seen) = &mut entry.what {
         seen.rule = Some(RuleName {
             id: format!("rule-{}", n % 100),
             file: None,

@@ -12,7 +12,7 @@ use firewall_abi::packet::{Direction, PacketHeaders, Reason};
 use rules::document::{self, Place};
 use rules::{Presence, Protocol};
 use std::path::PathBuf;
-use view::entry::{Entry, PacketSeen, What};
+use view::entry::{Entry, EntryContent, PacketSeen};
 use view::example::{Named, packet};
 
 const RULES: &str = "# ours\n[default]\ninbound = 'block'\noutbound = 'allow'\n\n[[rule]]\nid = 'web'\naction = 'allow'\n\
@@ -23,7 +23,7 @@ fn seen(change: impl FnOnce(&mut PacketHeaders)) -> PacketSeen {
     let mut packet = packet();
     change(&mut packet.flow);
     let entry = Entry::from_packet(std::time::UNIX_EPOCH, &packet, &mut Named).unwrap();
-    let What::Packet(mut seen) = entry.what else {
+    let EntryContent::Packet(mut seen) = entry.what else {
         panic!("{entry}");
     };
     seen.program.path = Some("/usr/bin/telnet".into());

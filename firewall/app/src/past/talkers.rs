@@ -7,7 +7,7 @@ use rules::Protocol;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use view::entry::{PacketSeen, Program, clean};
+use view::entry::{PacketSeen, ProgramSeen, clean};
 use view::history::{self, By, Sum};
 use view::text;
 use view::time::day_and_time;
@@ -182,7 +182,7 @@ pub fn packet(row: &HistoryRow) -> Result<PacketSeen, String> {
         out_device: None,
         source_name,
         destination_name,
-        program: Program {
+        program: ProgramSeen {
             name: row.process.clone(),
             pid: 0,
             user: row.user,

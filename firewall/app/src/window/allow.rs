@@ -5,16 +5,18 @@ use crate::past::Contact;
 use control::HistoryRow;
 use firewall_abi::packet::{Direction, Reason, Verdict};
 use rules::Place;
-use view::entry::{Entry, PacketSeen, What};
+use view::entry::{Entry, EntryContent, PacketSeen};
 use view::history;
 use view::text;
 
 /// Describes the reason for which an entry's packet was refused or allowed, or the entry itself if it is none.
 pub fn why(entry: &Entry) -> String {
     let packet = match &entry.what {
-        What::Packet(packet) => packet,
-        What::Contact(row) => return first_contact(row),
-        What::Process(_) | What::Lost(_) | What::Unreadable(_) => return entry.to_string(),
+        EntryContent::Packet(packet) => packet,
+        EntryContent::Contact(row) => return first_contact(row),
+        EntryContent::Process(_) | EntryContent::Lost(_) | EntryContent::Unreadable(_) => {
+            return entry.to_string();
+        }
     };
     let by = match (&packet.rule, packet.rule_number) {
         (Some(rule), _) => text!("why-by-rule", rule = &rule.id, line = rule.line),
@@ -101,7 +103,7 @@ mod tests {
     }
 
     fn seen(entry: &Entry) -> &PacketSeen {
-        let What::Packet(packet) = &entry.what else {
+        let EntryContent::Packet(packet) = &entry.what else {
             panic!("{entry}");
         };
         packet

@@ -9,7 +9,7 @@ use eframe::egui::{self, RichText, Ui};
 use firewall_abi::asking::Width;
 use firewall_abi::packet::Direction;
 use std::time::{Duration, Instant};
-use view::entry::{Entry, PacketSeen, What};
+use view::entry::{Entry, EntryContent, PacketSeen};
 use view::question::WIDTHS;
 use view::text;
 
@@ -47,14 +47,16 @@ impl Details {
             ui.add(egui::Label::new(RichText::new(allow::why(entry)).strong()).wrap());
         });
         match &entry.what {
-            What::Packet(packet) => match allow::place(packet) {
+            EntryContent::Packet(packet) => match allow::place(packet) {
                 Err(why) => drop(ui.add(egui::Label::new(why).wrap())),
                 Ok(place) => {
                     self.change(ui, number, || Wish::usual(packet), &place, changes);
                 }
             },
-            What::Contact(row) => of_the_past::change(ui, self, row, Reach::Endpoint, changes),
-            What::Process(_) | What::Lost(_) | What::Unreadable(_) => {}
+            EntryContent::Contact(row) => {
+                of_the_past::change(ui, self, row, Reach::Endpoint, changes)
+            }
+            EntryContent::Process(_) | EntryContent::Lost(_) | EntryContent::Unreadable(_) => {}
         }
         ui.add_space(4.0);
         close

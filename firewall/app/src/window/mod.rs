@@ -32,7 +32,7 @@ use rows::Rows;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
-use view::entry::{Update, What};
+use view::entry::{EntryContent, Update};
 use view::text;
 
 /// Shortest time between two frames that show new entries: an entry that comes alone is painted at once, and those that
@@ -216,8 +216,8 @@ fn tells_of_a_question(update: &Update) -> bool {
         return false;
     };
     match &entry.what {
-        What::Packet(packet) => packet.verdict == Verdict::Ask,
-        What::Lost(_) => true,
+        EntryContent::Packet(packet) => packet.verdict == Verdict::Ask,
+        EntryContent::Lost(_) => true,
         _ => false,
     }
 }

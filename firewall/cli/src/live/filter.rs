@@ -100,7 +100,7 @@ mod tests {
     use control::HistoryRow;
     use std::time::UNIX_EPOCH;
     use view::Entry;
-    use view::entry::{ProcessSeen, Program, What};
+    use view::entry::{EntryContent, ProcessSeen, ProgramSeen};
 
     fn watch(words: &[&str]) -> WatchArguments {
         let words = ["gatebell", "watch"].iter().chain(words);
@@ -111,13 +111,13 @@ mod tests {
     }
 
     /// A telnet packet from 10.0.0.1 to 10.0.0.2, refused by no-telnet on its way in.
-    fn packet() -> What {
+    fn packet() -> EntryContent {
         let mut packet = view::example::packet();
         packet.name[..4].copy_from_slice(b"curl");
         packet.pid = 7;
         packet.user = 1000;
         let mut entry = Entry::from_packet(UNIX_EPOCH, &packet, &mut view::example::Named).unwrap();
-        if let What::Packet(packet) = &mut entry.what {
+        if let EntryContent::Packet(packet) = &mut entry.what {
             packet.source_name = Some("www.example.org".into());
         }
         entry.what
@@ -138,14 +138,14 @@ mod tests {
         }
     }
 
-    fn process(path: &str) -> What {
-        let program = Program {
+    fn process(path: &str) -> EntryContent {
+        let program = ProgramSeen {
             name: "busybox".to_owned(),
             pid: 7,
-            ..Program::default()
+            ..ProgramSeen::default()
         };
         let (path, arguments) = (path.to_owned(), vec![]);
-        What::Process(ProcessSeen {
+        EntryContent::Process(ProcessSeen {
             program,
             path,
             arguments,
@@ -193,9 +193,9 @@ mod tests {
     }
 
     /// The packet again, as it goes from one network to another.
-    fn forwarded() -> What {
+    fn forwarded() -> EntryContent {
         let mut what = packet();
-        if let What::Packet(packet) = &mut what {
+        if let EntryContent::Packet(packet) = &mut what {
             packet.device = Some("eth0".into());
             packet.out_device = Some("br-0123".into());
         }
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_loss_is_shown_whatever_is_asked_for() {
-        let lost = What::Lost(Lost {
+        let lost = EntryContent::Lost(Lost {
             processor: 0,
             cause: Cause::NoRoom,
             count: 1,

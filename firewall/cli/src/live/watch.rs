@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
-use view::entry::{Entry, Update, What};
+use view::entry::{Entry, EntryContent, Update};
 use view::filter::Filter;
 use view::reader::{self, Summary, Told};
 use view::terminal::Terminal;
@@ -203,9 +203,14 @@ impl<'a> View<'a> {
         shown.is_ok()
     }
 
-    fn entry(&mut self, what: &What, told: &Told<'_>, out: &mut dyn Write) -> io::Result<()> {
+    fn entry(
+        &mut self,
+        what: &EntryContent,
+        told: &Told<'_>,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
         let refused =
-            matches!(what, What::Packet(packet) if Verdict::refuses(packet.verdict as u8));
+            matches!(what, EntryContent::Packet(packet) if Verdict::refuses(packet.verdict as u8));
         let object = if refused || self.arguments.json {
             view::json::line(told)
         } else {

@@ -1,6 +1,6 @@
 //! Groups of entries: a line for each program and endpoint, and what became of it.
 
-use super::store::{Packed, PackedPacket, PackedWhat, PacketContext, Store};
+use super::store::{Packed, PackedContent, PackedPacket, PacketContext, Store};
 use super::symbols::{NONE, Symbol, map_bytes};
 use crate::entry::End;
 use channel::Cause;
@@ -63,15 +63,17 @@ impl Key {
     /// entry.
     fn of(packed: &Packed, store: &Store) -> Option<Self> {
         Some(match &packed.what {
-            PackedWhat::Packet(packet) => Self::of_packet(packet, store.context(packet.context)?),
-            PackedWhat::Process(process) => Self::Process {
+            PackedContent::Packet(packet) => {
+                Self::of_packet(packet, store.context(packet.context)?)
+            }
+            PackedContent::Process(process) => Self::Process {
                 program: process.program.called(),
                 asked: process.asked,
                 ended: process.ended.map(Outcome::of),
             },
-            PackedWhat::Lost(lost) => Self::Lost(lost.cause),
-            PackedWhat::Unreadable(record) => Self::Unreadable(record.kind),
-            PackedWhat::Contact(contact) => Self::Contact {
+            PackedContent::Lost(lost) => Self::Lost(lost.cause),
+            PackedContent::Unreadable(record) => Self::Unreadable(record.kind),
+            PackedContent::Contact(contact) => Self::Contact {
                 program: contact.program,
                 user: contact.user,
                 changed: contact.changed,
@@ -357,7 +359,7 @@ impl Groups {
 
 fn lost(packed: &Packed) -> u64 {
     match packed.what {
-        PackedWhat::Lost(lost) => lost.count,
+        PackedContent::Lost(lost) => lost.count,
         _ => 0,
     }
 }
@@ -425,11 +427,11 @@ fn program<'a>(group: &Group, store: &'a Store) -> (bool, &'a str) {
 fn rule<'a>(group: &Group, store: &'a Store) -> (bool, &'a str) {
     let last = store.packed(group.last);
     let id = match last.map(|packed| &packed.what) {
-        Some(PackedWhat::Packet(packet)) => store
+        Some(PackedContent::Packet(packet)) => store
             .context(packet.context)
             .and_then(|context| store.rule(context.rule))
             .map(|rule| rule.id.as_str()),
-        Some(PackedWhat::Contact(contact)) => store
+        Some(PackedContent::Contact(contact)) => store
             .contact(contact.row)
             .and_then(|row| row.rule.as_deref()),
         _ => None,

@@ -10,7 +10,7 @@ mod symbols;
 
 pub use groups::{By, Group, Line, Order};
 
-use crate::entry::{Entry, PacketSeen, What, address};
+use crate::entry::{Entry, EntryContent, PacketSeen, address};
 use crate::filter::Filter;
 use crate::history;
 use crate::text;
@@ -297,15 +297,15 @@ impl Rows {
         let last = self.store.entry(group.last)?;
         let [time, what, way, _, ends, rule, _] = last.cells();
         let (program, endpoint) = match &last.what {
-            What::Packet(packet) => (called(&packet.program), endpoint(packet)),
-            What::Process(process) => (called(&process.program), process.path.clone()),
-            What::Lost(lost) => {
+            EntryContent::Packet(packet) => (called(&packet.program), endpoint(packet)),
+            EntryContent::Process(process) => (called(&process.program), process.path.clone()),
+            EntryContent::Lost(lost) => {
                 let cause = crate::entry::cause(lost.cause);
                 let words = text!("lost-together", count = group.lost, cause = cause);
                 (String::new(), words)
             }
-            What::Unreadable(_) => (String::new(), ends),
-            What::Contact(row) => (history::whose(row), history::endpoint_with_name(row)),
+            EntryContent::Unreadable(_) => (String::new(), ends),
+            EntryContent::Contact(row) => (history::whose(row), history::endpoint_with_name(row)),
         };
         let times = group.count.to_string();
         Some(GroupLine {
@@ -352,7 +352,7 @@ pub fn entry_cells(entry: &Entry) -> [String; TOGETHER] {
     [time, what, way, String::new(), program, ends, rule]
 }
 
-fn called(program: &crate::entry::Program) -> String {
+fn called(program: &crate::entry::ProgramSeen) -> String {
     let path = program.path.as_deref();
     path.map_or_else(|| program.name.clone(), crate::entry::clean)
 }

@@ -2,7 +2,9 @@
 
 use super::groups::NO_GROUP;
 use super::symbols::{NONE, Symbol, Symbols};
-use crate::entry::{End, Entry, PacketSeen, ProcessSeen, Program, UnreadableRecord, What};
+use crate::entry::{
+    End, Entry, EntryContent, PacketSeen, ProcessSeen, ProgramSeen, UnreadableRecord,
+};
 use channel::Lost;
 use control::{HistoryRow, RuleName};
 use firewall_abi::packet::{Direction, NO_RULE, NO_USER, PacketHeaders, Reason, Verdict};
@@ -57,11 +59,11 @@ struct Shared {
 pub struct Packed {
     /// Time in nanoseconds since 1970.
     pub at: u64,
-    pub what: PackedWhat,
+    pub what: PackedContent,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub enum PackedWhat {
+pub enum PackedContent {
     Packet(PackedPacket),
     Process(PackedProcess),
     Lost(Lost),
@@ -76,7 +78,7 @@ pub struct PackedPacket {
     pub pid: u32,
     /// Number of its [`PacketContext`].
     pub context: Symbol,
-    /// Verdict on the packet. It stands here since its unused values spare [`PackedWhat`] a tag of eight bytes.
+    /// Verdict on the packet. It stands here since its unused values spare [`PackedContent`] a tag of eight bytes.
     pub verdict: Verdict,
 }
 
@@ -148,7 +150,7 @@ impl Shared {
         text.map_or(NONE, |text| self.strings.take(&**text, || text.clone()))
     }
 
-    fn program(&mut self, program: &Program) -> PackedProgram {
+    fn program(&mut self, program: &ProgramSeen) -> PackedProgram {
         let file = program.file;
         PackedProgram {
             name: self.string(&program.name),
@@ -233,11 +235,11 @@ impl Shared {
         Packed {
             at: u64::try_from(at.as_nanos()).unwrap_or(u64::MAX),
             what: match &entry.what {
-                What::Packet(packet) => PackedWhat::Packet(self.packet(packet)),
-                What::Process(process) => PackedWhat::Process(self.process(process)),
-                What::Lost(lost) => PackedWhat::Lost(*lost),
-                What::Unreadable(record) => PackedWhat::Unreadable(*record),
-                What::Contact(row) => PackedWhat::Contact(self.contact(row)),
+                EntryContent::Packet(packet) => PackedContent::Packet(self.packet(packet)),
+                EntryContent::Process(process) => PackedContent::Process(self.process(process)),
+                EntryContent::Lost(lost) => PackedContent::Lost(*lost),
+                EntryContent::Unreadable(record) => PackedContent::Unreadable(*record),
+                EntryContent::Contact(row) => PackedContent::Contact(self.contact(row)),
             },
         }
     }
@@ -251,8 +253,8 @@ impl Shared {
         known.map_or_else(String::new, |text| text.to_string())
     }
 
-    fn unpack_program(&self, program: PackedProgram, pid: u32, user: Option<u32>) -> Program {
-        Program {
+    fn unpack_program(&self, program: PackedProgram, pid: u32, user: Option<u32>) -> ProgramSeen {
+        ProgramSeen {
             name: self.owned(program.name),
             pid,
             user,
@@ -284,8 +286,8 @@ impl Shared {
 
     fn unpack(&self, packed: &Packed) -> Option<Entry> {
         let what = match &packed.what {
-            PackedWhat::Packet(packet) => What::Packet(self.unpack_packet(packet)?),
-            PackedWhat::Process(process) => What::Process(ProcessSeen {
+            PackedContent::Packet(packet) => EntryContent::Packet(self.unpack_packet(packet)?),
+            PackedContent::Process(process) => EntryContent::Process(ProcessSeen {
                 program: self.unpack_program(process.program, process.pid, process.user),
                 path: self.owned(process.asked),
                 arguments: self
@@ -297,11 +299,11 @@ impl Shared {
                 parent: process.parent,
                 ended: process.ended,
             }),
-            PackedWhat::Lost(lost) => What::Lost(*lost),
-            PackedWhat::Unreadable(record) => What::Unreadable(*record),
-            PackedWhat::Contact(contact) => {
+            PackedContent::Lost(lost) => EntryContent::Lost(*lost),
+            PackedContent::Unreadable(record) => EntryContent::Unreadable(*record),
+            PackedContent::Contact(contact) => {
                 let row = self.contacts.get(contact.row).cloned();
-                What::Contact(row.unwrap_or_default())
+                EntryContent::Contact(row.unwrap_or_default())
             }
         };
         Some(Entry {
@@ -312,20 +314,20 @@ impl Shared {
 
     fn give_back(&mut self, packed: &Packed) {
         match &packed.what {
-            PackedWhat::Packet(packet) => {
+            PackedContent::Packet(packet) => {
                 if let Some(unused) = self.contexts.give_back(packet.context) {
                     self.give_back_context(&unused);
                 }
             }
-            PackedWhat::Process(process) => {
+            PackedContent::Process(process) => {
                 self.give_back_program(process.program);
                 self.give_back_strings(&[process.asked, process.arguments]);
             }
-            PackedWhat::Contact(contact) => {
+            PackedContent::Contact(contact) => {
                 self.contacts.give_back(contact.row);
                 self.strings.give_back(contact.program);
             }
-            PackedWhat::Lost(_) | PackedWhat::Unreadable(_) => {}
+            PackedContent::Lost(_) | PackedContent::Unreadable(_) => {}
         }
     }
 

@@ -21,7 +21,7 @@ fn lost(count: u64) -> Entry {
 
 fn count(entry: &Entry) -> u64 {
     match &entry.what {
-        What::Lost(lost) => lost.count,
+        EntryContent::Lost(lost) => lost.count,
         _ => 0,
     }
 }
@@ -36,7 +36,7 @@ fn sent(program: &str, port: u16) -> Entry {
     };
     let packet = Packet { flow, ..packet };
     let mut entry = Entry::from_packet(UNIX_EPOCH, &packet, &mut Named).unwrap();
-    if let What::Packet(packet) = &mut entry.what {
+    if let EntryContent::Packet(packet) = &mut entry.what {
         packet.program.path = Some(program.into());
     }
     entry
@@ -78,7 +78,7 @@ fn what_is_kept_is_what_was_seen() {
     forwarded.program = [1, 2];
     let at = UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_700);
     let mut named = sent("/usr/bin/curl", 443);
-    if let What::Packet(packet) = &mut named.what {
+    if let EntryContent::Packet(packet) = &mut named.what {
         packet.device = Some("eth0".into());
         packet.out_device = Some("wg0".into());
         packet.source_name = Some("one.example".into());
@@ -200,7 +200,7 @@ fn there_is_a_line_for_each_program_and_endpoint_with_how_often_and_its_entries_
 #[test]
 fn an_endpoint_has_its_port_whatever_protocol_has_ports() {
     let endpoint_of = |protocol, direction| match sent("/usr/bin/x", 5000).what {
-        What::Packet(mut packet) => {
+        EntryContent::Packet(mut packet) => {
             packet.flow.protocol = protocol;
             packet.direction = direction;
             endpoint(&packet)
@@ -217,7 +217,7 @@ fn an_endpoint_has_its_port_whatever_protocol_has_ports() {
 #[test]
 fn what_was_put_together_is_in_the_order_of_any_column() {
     let mut allowed = sent("/a", 1);
-    if let What::Packet(packet) = &mut allowed.what {
+    if let EntryContent::Packet(packet) = &mut allowed.what {
         packet.verdict = Verdict::Allow;
         packet.rule = None;
     }

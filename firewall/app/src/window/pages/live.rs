@@ -14,7 +14,7 @@ use firewall_abi::packet::Verdict;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use view::entry::{self, COLUMNS, What};
+use view::entry::{self, COLUMNS, EntryContent};
 use view::filter::Filter;
 use view::kept::{self, By, Line, Order, TOGETHER};
 use view::text;
@@ -461,12 +461,12 @@ fn entry_line(
 }
 
 impl RowColour {
-    fn of(what: &What) -> Self {
+    fn of(what: &EntryContent) -> Self {
         match what {
-            What::Packet(packet) if Verdict::refuses(packet.verdict as u8) => Self::Refused,
-            What::Lost(_) | What::Unreadable(_) => Self::Lost,
-            What::Contact(_) => Self::News,
-            What::Packet(_) | What::Process(_) => Self::Nothing,
+            EntryContent::Packet(packet) if Verdict::refuses(packet.verdict as u8) => Self::Refused,
+            EntryContent::Lost(_) | EntryContent::Unreadable(_) => Self::Lost,
+            EntryContent::Contact(_) => Self::News,
+            EntryContent::Packet(_) | EntryContent::Process(_) => Self::Nothing,
         }
     }
 

@@ -422,7 +422,7 @@ fn sent(program: &str, port: u16) -> Update {
     let Update::Entry(mut entry) = refused() else {
         panic!("it is an entry");
     };
-    if let What::Packet(packet) = &mut entry.what {
+    if let EntryContent::Packet(packet) = &mut entry.what {
         packet.program.path = Some(program.into());
         packet.direction = firewall_abi::packet::Direction::Outbound;
         packet.flow.destination_port = port;
