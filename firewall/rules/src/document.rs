@@ -15,7 +15,7 @@ use toml_writer::ToTomlValue;
 
 /// Error of editing a text; each message says what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Wrong {
+pub enum DocumentError {
     /// No rule in the text has this name.
     #[error("there is no rule `{id}`; {instead}")]
     NoSuchRule {
@@ -44,7 +44,7 @@ pub enum Wrong {
 
 /// A place among the rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum RulePosition {
     /// Before all other rules.
     First,
     /// After all other rules.
@@ -73,10 +73,10 @@ struct Key {
 }
 
 /// Parses the rules of a text, in their order.
-fn blocks(text: &str) -> Result<Vec<Block>, Wrong> {
+fn blocks(text: &str) -> Result<Vec<Block>, DocumentError> {
     let table = DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
-        Wrong::NotToml {
+        DocumentError::NotToml {
             line: line_number(text, at),
             message: error.message().to_owned(),
         }
@@ -84,7 +84,7 @@ fn blocks(text: &str) -> Result<Vec<Block>, Wrong> {
     let Some(rules) = table.get_ref().get("rule") else {
         return Ok(Vec::new());
     };
-    let written_inside = || Wrong::Inline {
+    let written_inside = || DocumentError::Inline {
         line: line_number(text, rules.span().start),
     };
     let rules = rules.get_ref().as_array().ok_or_else(written_inside)?;
@@ -95,7 +95,7 @@ fn blocks(text: &str) -> Result<Vec<Block>, Wrong> {
             .get(header.clone())
             .is_some_and(|it| it.starts_with("[["))
         {
-            return Err(Wrong::Inline {
+            return Err(DocumentError::Inline {
                 line: line_number(text, header.start),
             });
         }
@@ -169,11 +169,11 @@ fn newline(text: &str) -> &'static str {
     if text.contains("\r\n") { "\r\n" } else { "\n" }
 }
 
-fn find(blocks: &[Block], id: &str) -> Result<usize, Wrong> {
+fn find(blocks: &[Block], id: &str) -> Result<usize, DocumentError> {
     let of_that_name = |block: &Block| block.id == id;
     blocks.iter().position(of_that_name).ok_or_else(|| {
         let known: Vec<_> = blocks.iter().map(|block| block.id.as_str()).collect();
-        Wrong::NoSuchRule {
+        DocumentError::NoSuchRule {
             id: id.to_owned(),
             instead: if known.is_empty() {
                 "the file has no rules; `gatebell rules add` makes one".to_owned()
@@ -187,8 +187,8 @@ fn find(blocks: &[Block], id: &str) -> Result<usize, Wrong> {
 /// Returns the names of the rules, in their order.
 ///
 /// # Errors
-/// See [`Wrong`].
-pub fn names(text: &str) -> Result<Vec<String>, Wrong> {
+/// See [`DocumentError`].
+pub fn names(text: &str) -> Result<Vec<String>, DocumentError> {
     Ok(blocks(text)?.into_iter().map(|block| block.id).collect())
 }
 
@@ -224,8 +224,12 @@ pub fn unlike(id: &str, taken: impl Fn(&str) -> bool) -> String {
 /// Inserts a rule with these keys and values, each value in TOML.
 ///
 /// # Errors
-/// See [`Wrong`].
-pub fn add(text: &str, keys: &[(&str, String)], place: &Place) -> Result<String, Wrong> {
+/// See [`DocumentError`].
+pub fn add(
+    text: &str,
+    keys: &[(&str, String)],
+    place: &RulePosition,
+) -> Result<String, DocumentError> {
     let newline = newline(text);
     let mut rule = format!("[[rule]]{newline}");
     for (key, value) in keys {
@@ -237,8 +241,8 @@ pub fn add(text: &str, keys: &[(&str, String)], place: &Place) -> Result<String,
 /// Removes a rule, with the comments directly above it.
 ///
 /// # Errors
-/// See [`Wrong`].
-pub fn remove(text: &str, id: &str) -> Result<String, Wrong> {
+/// See [`DocumentError`].
+pub fn remove(text: &str, id: &str) -> Result<String, DocumentError> {
     let blocks = blocks(text)?;
     let lines = blocks[find(&blocks, id)?].lines.clone();
     Ok(without(text, lines))
@@ -247,16 +251,16 @@ pub fn remove(text: &str, id: &str) -> Result<String, Wrong> {
 /// Moves a rule, with the comments directly above it.
 ///
 /// # Errors
-/// See [`Wrong`].
-pub fn move_to(text: &str, id: &str, place: &Place) -> Result<String, Wrong> {
+/// See [`DocumentError`].
+pub fn move_to(text: &str, id: &str, place: &RulePosition) -> Result<String, DocumentError> {
     let blocks = blocks(text)?;
     let at = find(&blocks, id)?;
     let there = match place {
-        Place::First => 0,
-        Place::Last => blocks.len() - 1,
-        Place::Before(other) | Place::After(other) => {
+        RulePosition::First => 0,
+        RulePosition::Last => blocks.len() - 1,
+        RulePosition::Before(other) | RulePosition::After(other) => {
             let other = find(&blocks, other)?;
-            let after = usize::from(matches!(place, Place::After(_)));
+            let after = usize::from(matches!(place, RulePosition::After(_)));
             // Where the rule is missing before its new place, that is one place further up.
             (other + after).saturating_sub(usize::from(other >= at && other + after > at))
         }
@@ -275,8 +279,8 @@ pub fn move_to(text: &str, id: &str, place: &Place) -> Result<String, Wrong> {
 /// Sets a key of a rule to a value, which is given in TOML.
 ///
 /// # Errors
-/// See [`Wrong`].
-pub fn set(text: &str, id: &str, key: &str, value: &str) -> Result<String, Wrong> {
+/// See [`DocumentError`].
+pub fn set(text: &str, id: &str, key: &str, value: &str) -> Result<String, DocumentError> {
     let blocks = blocks(text)?;
     let block = &blocks[find(&blocks, id)?];
     if let Some(there) = block.keys.iter().find(|there| there.name == key) {
@@ -292,8 +296,8 @@ pub fn set(text: &str, id: &str, key: &str, value: &str) -> Result<String, Wrong
 /// Removes a key of a rule, with the comment beside it. Returns `None` if the rule has no such key.
 ///
 /// # Errors
-/// See [`Wrong`].
-pub fn unset(text: &str, id: &str, key: &str) -> Result<Option<String>, Wrong> {
+/// See [`DocumentError`].
+pub fn unset(text: &str, id: &str, key: &str) -> Result<Option<String>, DocumentError> {
     let blocks = blocks(text)?;
     let block = &blocks[find(&blocks, id)?];
     let there = block.keys.iter().find(|there| there.name == key);
@@ -306,8 +310,8 @@ pub fn unset(text: &str, id: &str, key: &str) -> Result<Option<String>, Wrong> {
 /// Returns the text of a rule, with the comments directly above it, and the line that it begins on.
 ///
 /// # Errors
-/// See [`Wrong`].
-pub fn rule_text<'a>(text: &'a str, id: &str) -> Result<(usize, &'a str), Wrong> {
+/// See [`DocumentError`].
+pub fn rule_text<'a>(text: &'a str, id: &str) -> Result<(usize, &'a str), DocumentError> {
     let blocks = blocks(text)?;
     let lines = blocks[find(&blocks, id)?].lines.clone();
     let first = line_number(text, lines.start);
@@ -317,8 +321,8 @@ pub fn rule_text<'a>(text: &'a str, id: &str) -> Result<(usize, &'a str), Wrong>
 /// Replaces a rule and the comments directly above it with another text, whatever that text is.
 ///
 /// # Errors
-/// See [`Wrong`].
-pub fn rewrite(text: &str, id: &str, rule: &str) -> Result<String, Wrong> {
+/// See [`DocumentError`].
+pub fn rewrite(text: &str, id: &str, rule: &str) -> Result<String, DocumentError> {
     let blocks = blocks(text)?;
     let lines = blocks[find(&blocks, id)?].lines.clone();
     let newline = newline(text);
@@ -333,8 +337,8 @@ pub fn rewrite(text: &str, id: &str, rule: &str) -> Result<String, Wrong> {
 /// it.
 ///
 /// # Errors
-/// See [`Wrong`].
-pub fn enable(text: &str, id: &str, on: bool) -> Result<String, Wrong> {
+/// See [`DocumentError`].
+pub fn enable(text: &str, id: &str, on: bool) -> Result<String, DocumentError> {
     let blocks = blocks(text)?;
     let block = &blocks[find(&blocks, id)?];
     let Some(there) = block.keys.iter().find(|there| there.name == "enabled") else {
@@ -378,13 +382,13 @@ fn without(text: &str, lines: Range<usize>) -> String {
     [before, after].concat()
 }
 
-fn insert(text: &str, rule: &str, place: &Place) -> Result<String, Wrong> {
+fn insert(text: &str, rule: &str, place: &RulePosition) -> Result<String, DocumentError> {
     let blocks = blocks(text)?;
     let at = match place {
-        Place::First => blocks.first().map_or(text.len(), |block| block.lines.start),
-        Place::Last => blocks.last().map_or(text.len(), |block| block.end),
-        Place::Before(id) => blocks[find(&blocks, id)?].lines.start,
-        Place::After(id) => blocks[find(&blocks, id)?].end,
+        RulePosition::First => blocks.first().map_or(text.len(), |block| block.lines.start),
+        RulePosition::Last => blocks.last().map_or(text.len(), |block| block.end),
+        RulePosition::Before(id) => blocks[find(&blocks, id)?].lines.start,
+        RulePosition::After(id) => blocks[find(&blocks, id)?].end,
     };
     let newline = newline(text);
     let (before, after) = (
@@ -471,12 +475,12 @@ mod tests {
         let start = TEXT.find("# for Ann").unwrap();
         let end = TEXT.find("[[set]]").unwrap();
         assert_eq!(gone, [&TEXT[..start], &TEXT[end..]].concat());
-        let moved = move_to(TEXT, "ssh", &Place::Last).unwrap();
+        let moved = move_to(TEXT, "ssh", &RulePosition::Last).unwrap();
         let rule = TEXT[start..end].trim_end();
         let web = "enabled = false # later\n";
         assert_eq!(moved, after(&gone, web, &format!("{web}\n{rule}\n")));
         assert_eq!(
-            move_to(&moved, "ssh", &Place::Before("web".into()))
+            move_to(&moved, "ssh", &RulePosition::Before("web".into()))
                 .unwrap()
                 .matches("# and Bob\n[[rule]] # ssh")
                 .count(),
@@ -486,19 +490,26 @@ mod tests {
 
     #[test]
     fn a_rule_is_put_where_it_is_asked_for() {
-        let ids =
-            |place: &Place| names(&add(TEXT, &[("id", "'new'".into())], place).unwrap()).unwrap();
-        assert_eq!(ids(&Place::First), ["new", "ssh", "web"]);
-        assert_eq!(ids(&Place::Last), ["ssh", "web", "new"]);
-        assert_eq!(ids(&Place::Before("web".into())), ["ssh", "new", "web"]);
-        assert_eq!(ids(&Place::After("ssh".into())), ["ssh", "new", "web"]);
+        let ids = |place: &RulePosition| {
+            names(&add(TEXT, &[("id", "'new'".into())], place).unwrap()).unwrap()
+        };
+        assert_eq!(ids(&RulePosition::First), ["new", "ssh", "web"]);
+        assert_eq!(ids(&RulePosition::Last), ["ssh", "web", "new"]);
         assert_eq!(
-            add("", &[("id", "'a'".into())], &Place::Last).unwrap(),
+            ids(&RulePosition::Before("web".into())),
+            ["ssh", "new", "web"]
+        );
+        assert_eq!(
+            ids(&RulePosition::After("ssh".into())),
+            ["ssh", "new", "web"]
+        );
+        assert_eq!(
+            add("", &[("id", "'a'".into())], &RulePosition::Last).unwrap(),
             "[[rule]]\nid = 'a'\n"
         );
         let bare = "[default]\ninbound = 'allow'";
         assert_eq!(
-            add(bare, &[("id", "'a'".into())], &Place::First).unwrap(),
+            add(bare, &[("id", "'a'".into())], &RulePosition::First).unwrap(),
             format!("{bare}\n\n[[rule]]\nid = 'a'\n")
         );
     }
@@ -508,15 +519,15 @@ mod tests {
         let text = "[[rule]]\nid='a'\n\n[[rule]]\nid='b'\n\n[[rule]]\nid='c'\n\n[[rule]]\nid='d'";
         let all = ["a", "b", "c", "d"];
         for (at, id) in all.iter().enumerate() {
-            let mut places = vec![(Place::First, 0), (Place::Last, 3)];
+            let mut places = vec![(RulePosition::First, 0), (RulePosition::Last, 3)];
             for (other, name) in all.iter().enumerate() {
                 let before = if at < other { other - 1 } else { other };
                 let after = if at <= other { other } else { other + 1 };
                 places.push((
-                    Place::Before((*name).into()),
+                    RulePosition::Before((*name).into()),
                     if at == other { at } else { before },
                 ));
-                places.push((Place::After((*name).into()), after));
+                places.push((RulePosition::After((*name).into()), after));
             }
             for (place, there) in places {
                 let mut expected: Vec<_> = all.to_vec();
@@ -535,17 +546,23 @@ mod tests {
             "[[rule]]\nid = 'a'\ncomment = '''\n[[rule]]\nid = \"b\"\n'''\n[[rule]]\nid = 'c'\n";
         assert_eq!(names(text).unwrap(), ["a", "c"]);
         assert_eq!(remove(text, "a").unwrap(), "[[rule]]\nid = 'c'\n");
-        assert!(matches!(remove(text, "b"), Err(Wrong::NoSuchRule { .. })));
+        assert!(matches!(
+            remove(text, "b"),
+            Err(DocumentError::NoSuchRule { .. })
+        ));
     }
 
     #[test]
     fn rules_that_are_written_inside_of_a_line_are_named_with_it() {
         for text in ["rule = [{id = 'a'}]", "x = 1\nrule = 7"] {
-            assert!(matches!(names(text), Err(Wrong::Inline { .. })), "{text}");
+            assert!(
+                matches!(names(text), Err(DocumentError::Inline { .. })),
+                "{text}"
+            );
         }
         assert!(matches!(
             names("a = \n"),
-            Err(Wrong::NotToml { line: 1, .. })
+            Err(DocumentError::NotToml { line: 1, .. })
         ));
     }
 }

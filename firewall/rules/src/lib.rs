@@ -120,7 +120,7 @@ pub use protocol::Protocol;
 pub use report::{Errors, Finding, suggestion};
 pub use resolver::{FileMark, FileStamp, NoResolver, Resolver, SetFile};
 pub use set::{Set, Subscription, grouped};
-pub use suggest::{Place, Reach, Suggestion};
+pub use suggest::{Reach, SuggestedPlace, Suggestion};
 pub use system_network::own_network;
 #[cfg(target_os = "linux")]
 pub use system_network::{

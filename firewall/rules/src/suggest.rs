@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// Place at which a rule has to stand to change a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum SuggestedPlace {
     /// Before the rule with this number, which decided.
     Before(u32),
     /// Anywhere: no rule decided.
@@ -19,7 +19,7 @@ pub enum Place {
     NoRule(&'static str),
 }
 
-impl Place {
+impl SuggestedPlace {
     /// Returns the place for a decision with this reason, by this rule if one decided. A later fragment is decided by a
     /// rule or by the default policy, whatever its reason says.
     #[must_use]
@@ -217,12 +217,27 @@ mod tests {
 
     #[test]
     fn a_rule_helps_only_before_the_rule_that_decided() {
-        assert_eq!(Place::of(Reason::Rule, Some(3)), Place::Before(3));
-        assert_eq!(Place::of(Reason::Fragment, Some(3)), Place::Before(3));
-        assert_eq!(Place::of(Reason::Fragment, None), Place::Anywhere);
-        assert_eq!(Place::of(Reason::Default, None), Place::Anywhere);
+        assert_eq!(
+            SuggestedPlace::of(Reason::Rule, Some(3)),
+            SuggestedPlace::Before(3)
+        );
+        assert_eq!(
+            SuggestedPlace::of(Reason::Fragment, Some(3)),
+            SuggestedPlace::Before(3)
+        );
+        assert_eq!(
+            SuggestedPlace::of(Reason::Fragment, None),
+            SuggestedPlace::Anywhere
+        );
+        assert_eq!(
+            SuggestedPlace::of(Reason::Default, None),
+            SuggestedPlace::Anywhere
+        );
         for unasked in [Reason::Malformed, Reason::FailMode] {
-            assert!(matches!(Place::of(unasked, None), Place::NoRule(_)));
+            assert!(matches!(
+                SuggestedPlace::of(unasked, None),
+                SuggestedPlace::NoRule(_)
+            ));
         }
     }
 

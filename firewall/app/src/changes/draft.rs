@@ -3,7 +3,7 @@
 use super::{InForce, Wish};
 use firewall_abi::packet::NO_RULE;
 use rules::Resolver;
-use rules::document::{self, Place};
+use rules::document::{self, RulePosition};
 use view::text;
 
 /// Rule that a wish becomes, in its place.
@@ -14,7 +14,7 @@ pub struct Draft {
     /// Text of the rule, as it stands in the file.
     pub rule: String,
     /// Place of the rule in the file.
-    pub place: Place,
+    pub place: RulePosition,
     /// Text of the whole file with the rule.
     pub(super) text: String,
     /// Command that does the same, if it can be typed.
@@ -25,10 +25,10 @@ impl Draft {
     /// Returns the rule's place in words.
     pub fn place_words(&self) -> String {
         match &self.place {
-            Place::First => text!("place-first"),
-            Place::Last => text!("place-last"),
-            Place::Before(id) => text!("place-before", rule = id),
-            Place::After(id) => text!("place-after", rule = id),
+            RulePosition::First => text!("place-first"),
+            RulePosition::Last => text!("place-last"),
+            RulePosition::Before(id) => text!("place-before", rule = id),
+            RulePosition::After(id) => text!("place-after", rule = id),
         }
     }
 }
@@ -52,12 +52,13 @@ pub(super) fn draft(file: &InForce, wish: &Wish, resolver: &dyn Resolver) -> Res
                 });
             }
             let rule = (decision.rule != NO_RULE).then(|| judged.rules.rule(decision.rule));
-            rule.flatten()
-                .map_or(Place::Last, |rule| Place::Before(rule.id.clone()))
+            rule.flatten().map_or(RulePosition::Last, |rule| {
+                RulePosition::Before(rule.id.clone())
+            })
         }
         Err(_) => match &wish.packet.rule {
-            Some(rule) if names.contains(&rule.id) => Place::Before(rule.id.clone()),
-            _ => Place::First,
+            Some(rule) if names.contains(&rule.id) => RulePosition::Before(rule.id.clone()),
+            _ => RulePosition::First,
         },
     };
     let taken = |id: &str| names.iter().any(|name| name == id);
@@ -81,7 +82,7 @@ pub(super) fn draft(file: &InForce, wish: &Wish, resolver: &dyn Resolver) -> Res
 }
 
 /// Returns the command that adds a rule, or `None` if it can't be typed as it is.
-fn command(keys: &[(&str, String)], place: &Place) -> Option<String> {
+fn command(keys: &[(&str, String)], place: &RulePosition) -> Option<String> {
     let mut words = vec!["sudo gatebell rules add".to_owned()];
     for (key, value) in keys {
         let value = quoted(
@@ -99,10 +100,10 @@ fn command(keys: &[(&str, String)], place: &Place) -> Option<String> {
         });
     }
     match place {
-        Place::First => words.push("--first".to_owned()),
-        Place::Last => {}
-        Place::Before(id) => words.push(format!("--before {}", quoted(id)?)),
-        Place::After(id) => words.push(format!("--after {}", quoted(id)?)),
+        RulePosition::First => words.push("--first".to_owned()),
+        RulePosition::Last => {}
+        RulePosition::Before(id) => words.push(format!("--before {}", quoted(id)?)),
+        RulePosition::After(id) => words.push(format!("--after {}", quoted(id)?)),
     }
     Some(words.join(" "))
 }

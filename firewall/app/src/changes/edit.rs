@@ -5,7 +5,7 @@ use super::compare::{Compared, compare};
 use super::draft::quoted;
 use super::service::NotJudged;
 use control::Kept;
-use rules::document::{self, Place};
+use rules::document::{self, RulePosition};
 use rules::{Errors, Resolver, Rules};
 use similar::{ChangeTag, TextDiff};
 use view::text;
@@ -136,8 +136,8 @@ pub(super) fn edited(
     let command = quoted(id).filter(|_| *kind != EditKind::Rewrite);
     let command = command.and_then(|id_word| {
         let place_words = match made.place {
-            Some(Place::Before(other)) => format!(" --before {}", quoted(&other)?),
-            Some(Place::After(other)) => format!(" --after {}", quoted(&other)?),
+            Some(RulePosition::Before(other)) => format!(" --before {}", quoted(&other)?),
+            Some(RulePosition::After(other)) => format!(" --after {}", quoted(&other)?),
             _ => String::new(),
         };
         let verb_word = verb(*kind);
@@ -157,8 +157,8 @@ pub(super) fn edited(
 
 /// Text of the file with a change, and the rule's new place.
 struct Changed {
-    text: Result<String, document::Wrong>,
-    place: Option<Place>,
+    text: Result<String, document::DocumentError>,
+    place: Option<RulePosition>,
     /// Number of the line that the rule begins on.
     first: usize,
 }
@@ -178,12 +178,12 @@ fn change(file: &InForce, edit: &Edit) -> Result<Changed, String> {
         EditKind::MoveUp => {
             let before = at.checked_sub(1).and_then(|before| names.get(before));
             let before = before.ok_or_else(|| text!("edit-is-first"))?;
-            Some(Place::Before(before.clone()))
+            Some(RulePosition::Before(before.clone()))
         }
         EditKind::MoveDown => {
             let after = names.get(at + 1);
             let after = after.ok_or_else(|| text!("edit-is-last"))?;
-            Some(Place::After(after.clone()))
+            Some(RulePosition::After(after.clone()))
         }
         _ => None,
     };

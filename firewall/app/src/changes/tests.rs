@@ -9,7 +9,7 @@ use super::*;
 use crate::past::talkers::tests::curl;
 use firewall_abi::asking::Width;
 use firewall_abi::packet::{Direction, PacketHeaders, Reason};
-use rules::document::{self, Place};
+use rules::document::{self, RulePosition};
 use rules::{Presence, Protocol};
 use std::path::PathBuf;
 use view::entry::{Entry, EntryContent, PacketSeen};
@@ -97,7 +97,7 @@ fn every_rule_that_is_offered_decides_about_its_packet_as_is_wished_and_is_taken
         for (text, allow) in [(RULES, true), (&allowing, false)] {
             for wish in wishes(&packet, allow) {
                 let draft = draft(&file(text), &wish, &OneProgram).unwrap();
-                assert_eq!(draft.place, Place::Before("no-telnet".to_owned()));
+                assert_eq!(draft.place, RulePosition::Before("no-telnet".to_owned()));
                 let rules =
                     rules::parse("rules.toml", &draft.text, &OneProgram).expect(&draft.text);
                 let judged = Judged::of(rules, &[]).unwrap();
@@ -156,7 +156,7 @@ fn what_the_rules_do_already_is_what_they_do_in_this_network() {
         let drafted = |is_there| draft(&at_home(action, is_there), &wish, &OneProgram);
         let why = drafted(true).unwrap_err();
         assert!(why.contains(&format!("{action} it already")), "{why}");
-        assert_eq!(drafted(false).unwrap().place, Place::Last);
+        assert_eq!(drafted(false).unwrap().place, RulePosition::Last);
     }
 }
 
@@ -218,7 +218,7 @@ fn what_has_joined_a_set_by_its_name_is_in_it_where_a_change_is_drafted_and_comp
     };
     let why = allow(&["10.0.0.2"]).unwrap_err();
     assert!(why.contains("allow it already"), "{why}");
-    assert_eq!(allow(&["10.0.0.3"]).unwrap().place, Place::Last);
+    assert_eq!(allow(&["10.0.0.3"]).unwrap().place, RulePosition::Last);
     let kept = Kept {
         rows: vec![curl(1), curl(60)],
         left_out: 0,

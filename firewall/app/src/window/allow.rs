@@ -4,7 +4,7 @@ use super::pages::of_the_past::last_verdict;
 use crate::past::Contact;
 use control::HistoryRow;
 use firewall_abi::packet::{Direction, Reason, Verdict};
-use rules::Place;
+use rules::SuggestedPlace;
 use view::entry::{Entry, EntryContent, PacketSeen};
 use view::history;
 use view::text;
@@ -67,20 +67,23 @@ pub fn place(packet: &PacketSeen) -> Result<String, String> {
     if packet.reason == Reason::Reply {
         return Err(text!("no-rule-reply"));
     }
-    match (Place::of(packet.reason, packet.rule_number), &packet.rule) {
-        (Place::NoRule(_), _) if packet.reason == Reason::Malformed => {
+    match (
+        SuggestedPlace::of(packet.reason, packet.rule_number),
+        &packet.rule,
+    ) {
+        (SuggestedPlace::NoRule(_), _) if packet.reason == Reason::Malformed => {
             Err(text!("no-rule-malformed"))
         }
-        (Place::NoRule(_), _) => Err(text!("no-rule-fail-mode")),
-        (Place::Before(_), Some(rule)) => {
+        (SuggestedPlace::NoRule(_), _) => Err(text!("no-rule-fail-mode")),
+        (SuggestedPlace::Before(_), Some(rule)) => {
             Ok(text!("place-above-rule", rule = &rule.id, line = rule.line))
         }
-        (Place::Before(number), None) => Ok(text!(
+        (SuggestedPlace::Before(number), None) => Ok(text!(
             "place-above-number",
             number = u64::from(number) + 1,
             generation = packet.generation,
         )),
-        (Place::Anywhere, _) => Ok(text!("place-anywhere")),
+        (SuggestedPlace::Anywhere, _) => Ok(text!("place-anywhere")),
     }
 }
 

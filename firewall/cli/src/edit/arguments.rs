@@ -3,7 +3,7 @@
 use super::wrong::Wrong;
 use crate::arguments::EXIT_CODES;
 use clap::{Args, ValueEnum, ValueHint};
-use rules::document::{Place, text_value, unlike};
+use rules::document::{RulePosition, text_value, unlike};
 use rules::is_visible;
 use std::path::PathBuf;
 
@@ -229,14 +229,14 @@ pub struct PlaceArguments {
 
 impl PlaceArguments {
     /// The place, if one is said.
-    pub fn place(&self) -> Option<Place> {
+    pub fn place(&self) -> Option<RulePosition> {
         match self {
-            Self { first: true, .. } => Some(Place::First),
-            Self { last: true, .. } => Some(Place::Last),
+            Self { first: true, .. } => Some(RulePosition::First),
+            Self { last: true, .. } => Some(RulePosition::Last),
             Self {
                 before: Some(id), ..
-            } => Some(Place::Before(id.clone())),
-            Self { after, .. } => after.clone().map(Place::After),
+            } => Some(RulePosition::Before(id.clone())),
+            Self { after, .. } => after.clone().map(RulePosition::After),
         }
     }
 }

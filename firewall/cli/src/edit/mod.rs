@@ -20,7 +20,7 @@ use crate::outputs::say;
 use crate::rule_file::{Lines, RuleFile, Severity, Source};
 use crate::style;
 use arguments::{AddArguments, EditArguments};
-use rules::document::{self, Place, text_value};
+use rules::document::{self, RulePosition, text_value};
 use rules::own_network;
 use rules::{Finding, SystemResolver, clean};
 use serde_json::json;
@@ -82,7 +82,7 @@ impl EditCommand {
             })?,
             Self::Move(moved) => {
                 // The command line asks for one of them.
-                let place = moved.place.place().unwrap_or(Place::Last);
+                let place = moved.place.place().unwrap_or(RulePosition::Last);
                 let new = document::move_to(text, &moved.rule, &place).map_err(Wrong::from)?;
                 (new, format!("move {}", moved.rule))
             }
@@ -115,7 +115,7 @@ fn added(add: &AddArguments, text: &str) -> Result<(String, String), Wrong> {
             id
         }
     };
-    let place = add.place.place().unwrap_or(Place::Last);
+    let place = add.place.place().unwrap_or(RulePosition::Last);
     let new = document::add(text, &keys, &place)?;
     Ok((new, format!("add {id}")))
 }
@@ -142,7 +142,7 @@ fn each(
     text: &str,
     ids: &[String],
     what: &str,
-    change: impl Fn(&str, &str) -> Result<String, document::Wrong>,
+    change: impl Fn(&str, &str) -> Result<String, document::DocumentError>,
 ) -> Result<(String, String), Wrong> {
     let new = ids
         .iter()

@@ -5,7 +5,7 @@
 pub enum Wrong {
     /// The text of the file can't be changed so.
     #[error(transparent)]
-    Document(#[from] rules::document::Wrong),
+    Document(#[from] rules::document::DocumentError),
     /// The rule has no such key.
     #[error("rule `{id}` has no key `{key}` to take out")]
     NoSuchKey {
