@@ -32,7 +32,7 @@ fn bytes(address: IpAddr) -> [u8; 16] {
     }
 }
 
-/// Writes a packet in one line, which [`Question`] reads unless the packet is malformed.
+/// Writes a packet in one line, which [`PacketQuestion`] reads unless the packet is malformed.
 pub struct FlowText<'a>(pub &'a Parsed, pub Option<Direction>);
 
 impl fmt::Display for FlowText<'_> {
@@ -76,7 +76,7 @@ fn write_type(f: &mut fmt::Formatter<'_>, protocol: Protocol, flow: &PacketHeade
 
 /// A packet that someone asks about, and who is at the zone's end of it.
 #[derive(Clone, Debug)]
-pub struct Question(pub Parsed, pub Who);
+pub struct PacketQuestion(pub Parsed, pub Who);
 
 /// Local identity of a packet, as far as it is declared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -160,7 +160,7 @@ const FORM: &str = "write it like 'out tcp 10.0.0.2:50000 -> 10.0.0.1:23', 'in u
                     'in tcp 10.0.0.1 -> 10.0.0.2 fragment'; behind it may stand: user 1000, program /usr/bin/curl, \
                     interface eth0, and of what is forwarded out_interface docker0";
 
-impl FromStr for Question {
+impl FromStr for PacketQuestion {
     /// Message that says what is wrong, and what would be right.
     type Err = String;
 

@@ -44,7 +44,7 @@ mod zone;
 
 pub use arguments::{Arguments, Command, RulesCommand, command};
 pub use error::Error;
-pub use flow::{FlowText, Question, Who};
+pub use flow::{FlowText, PacketQuestion, Who};
 
 use clap::Parser;
 use outputs::{Results, say};

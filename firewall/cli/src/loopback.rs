@@ -1,6 +1,6 @@
 //! Loopback traffic: packets that stay on this machine are judged only if a rule names the loopback device.
 
-use crate::flow::{Question, destination, source};
+use crate::flow::{PacketQuestion, destination, source};
 use crate::rule_file::RuleFile;
 use rules::own_network;
 use std::net::IpAddr;
@@ -24,8 +24,8 @@ impl OwnAddresses {
 
     /// Puts a packet that stays on this machine on the loopback device, unless somebody said another;
     /// whether no rule is asked about it there.
-    pub fn pass_unseen(&self, question: &mut Question, rules: &RuleFile) -> bool {
-        let Question(packet, who) = question;
+    pub fn pass_unseen(&self, question: &mut PacketQuestion, rules: &RuleFile) -> bool {
+        let PacketQuestion(packet, who) = question;
         let (from, to) = (source(&packet.flow), destination(&packet.flow));
         if who.interface.is_none() && who.out_interface.is_none() && self.stays(from, to) {
             who.interface = Some(LOOPBACK.to_owned());

@@ -219,7 +219,7 @@ pub mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
     use super::*;
-    use crate::flow::{FlowText, Question};
+    use crate::flow::{FlowText, PacketQuestion};
     use crate::here::Here;
     use engine::classify;
     use firewall_abi::packet::NO_RULE;
@@ -351,7 +351,7 @@ pub mod tests {
             let here = Here::beside(Path::new("r"));
             let text = format!("[default]\ninbound = 'allow'\noutbound = 'allow'\n{SETS}{rule}");
             let rules = rules::parse("r", &text, &here).unwrap();
-            let Question(packet, who) = packet.parse().unwrap();
+            let PacketQuestion(packet, who) = packet.parse().unwrap();
             let local = who.local(&here).unwrap();
             let matched = classify(&packet, &local, &rules.compile(1).slices()).rule != NO_RULE;
             let missed = misses(rules.rule(0).unwrap(), &packet, &local, (&rules, &Joined::default()));
@@ -360,17 +360,17 @@ pub mod tests {
 
         #[test]
         fn a_packet_that_is_written_is_read_the_same(packet in packet()) {
-            let question: Question = packet.parse().unwrap();
+            let question: PacketQuestion = packet.parse().unwrap();
             let direction = Direction::try_from(question.0.flow.direction).unwrap();
             let written = format!("{}{}", FlowText(&question.0, Some(direction)), question.1);
-            let again: Question = written.parse().unwrap();
+            let again: PacketQuestion = written.parse().unwrap();
             prop_assert_eq!((question.0, question.1), (again.0, again.1), "{}", written);
         }
 
         #[test]
         fn no_text_however_wrong_makes_it_panic(text in "\\PC{0,60}", ends in "(in|out) (tcp|icmp|47) [0-9a-f:.\\[\\]]{0,20} -> [0-9a-f:.]{0,20}( type [a-z0-9]{0,4})?( (user|program|interface) ?[a-z0-9/]{0,20})?") {
-            let _wrong = text.parse::<Question>();
-            let _wrong = ends.parse::<Question>();
+            let _wrong = text.parse::<PacketQuestion>();
+            let _wrong = ends.parse::<PacketQuestion>();
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A record of a packet, as `gatebell watch --json` printed it: what was decided then, and how to ask about it now.
 
-use crate::flow::{Question, Who};
+use crate::flow::{PacketQuestion, Who};
 use rules::{Protocol, clean};
 use serde::Deserialize;
 use serde_json::Value;
@@ -67,7 +67,7 @@ impl FromStr for Record {
 
 impl Record {
     /// The packet as it can be asked about now. None: it is malformed, so no rule is asked.
-    pub fn question(&self) -> Result<Option<Question>, String> {
+    pub fn question(&self) -> Result<Option<PacketQuestion>, String> {
         let Self {
             direction,
             protocol_number,
@@ -94,8 +94,8 @@ impl Record {
             }
             _ => format!("{direction} {protocol_number} {source} -> {destination}"),
         };
-        let Question(packet, _) = text.parse()?;
-        Ok(Some(Question(packet, self.who())))
+        let PacketQuestion(packet, _) = text.parse()?;
+        Ok(Some(PacketQuestion(packet, self.who())))
     }
 
     /// Returns the local identity as values: a path may have blanks in it, and a device any letter.
@@ -215,7 +215,7 @@ mod tests {
             record["program"] = serde_json::json!({ "path": path, "user": 1000 });
             record["device"] = "eth 0".into();
             let record: Record = record.to_string().parse().unwrap();
-            let Question(_, who) = record.question().unwrap().unwrap();
+            let PacketQuestion(_, who) = record.question().unwrap().unwrap();
             let known = (who.program.as_deref(), who.user.as_deref());
             assert_eq!(known, (Some(path), Some("1000")));
             assert_eq!(who.interface.as_deref(), Some("eth 0"));

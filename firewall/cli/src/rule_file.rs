@@ -32,7 +32,7 @@ impl RuleFile {
     /// # Errors
     /// It can't be read, or not understood.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let source = Source::read(path)?;
+        let source = RuleSource::read(path)?;
         let file = Self::understand(&source, &SystemResolver::beside(path))?;
         Lines::of(&source.name, &source.text).say(file.rules.troubles(), Severity::Trouble);
         Ok(file)
@@ -43,13 +43,13 @@ impl RuleFile {
     /// # Errors
     /// It is not understood.
     pub fn understand(
-        Source {
+        RuleSource {
             name,
             text,
             members,
             networks,
             ..
-        }: &Source,
+        }: &RuleSource,
         resolver: &dyn Resolver,
     ) -> Result<Self, Error> {
         let errors = match Self::parse(name, text, resolver) {
@@ -141,7 +141,7 @@ impl RuleFile {
 }
 
 /// A rule file's text, and what it is called.
-pub struct Source {
+pub struct RuleSource {
     /// Name in messages: the path if the source is a file.
     pub name: String,
     /// Text of the rules.
@@ -154,7 +154,7 @@ pub struct Source {
     pub networks: Vec<(String, Presence)>,
 }
 
-impl Source {
+impl RuleSource {
     /// The rule file at this path.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use crate::Error;
 use crate::arguments::SocketArguments;
 use crate::as_if::AsIfArguments;
 use crate::columns::{padded, width as width_of};
-use crate::rule_file::{RuleFile, Source};
+use crate::rule_file::{RuleFile, RuleSource};
 use crate::style;
 use clap::{Args, ValueHint};
 use firewall_abi::packet::{Direction, Verdict};
@@ -69,13 +69,13 @@ fn text_for(text: &str, terminal: bool) -> Cow<'_, str> {
 
 impl ShowArguments {
     #[cfg(target_os = "linux")]
-    fn source(&self) -> Result<Source, Error> {
-        Source::given(self.file.as_deref(), &self.service)
+    fn source(&self) -> Result<RuleSource, Error> {
+        RuleSource::given(self.file.as_deref(), &self.service)
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn source(&self) -> Result<Source, Error> {
-        Source::given(self.file.as_deref())
+    fn source(&self) -> Result<RuleSource, Error> {
+        RuleSource::given(self.file.as_deref())
     }
 }
 

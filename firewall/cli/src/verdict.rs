@@ -4,10 +4,10 @@
 
 use crate::Error;
 use crate::as_if::AsIfArguments;
-use crate::flow::Question;
+use crate::flow::PacketQuestion;
 use crate::here::Here;
 use crate::loopback::{NOT_JUDGED, OwnAddresses};
-use crate::rule_file::{RuleFile, Source};
+use crate::rule_file::{RuleFile, RuleSource};
 use crate::why::Answer;
 use clap::{Args, ValueHint};
 use firewall_abi::packet::{Direction, Verdict};
@@ -112,18 +112,18 @@ fn say_loopback(json: bool, address: IpAddr, out: &mut dyn Write) -> Result<(), 
 /// A question about one address.
 struct Asked {
     address: IpAddr,
-    question: Question,
+    question: PacketQuestion,
 }
 
 impl TestArguments {
     #[cfg(target_os = "linux")]
-    fn source(&self) -> Result<Source, Error> {
-        Source::given(self.file.as_deref(), &self.service)
+    fn source(&self) -> Result<RuleSource, Error> {
+        RuleSource::given(self.file.as_deref(), &self.service)
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn source(&self) -> Result<Source, Error> {
-        Source::given(self.file.as_deref())
+    fn source(&self) -> Result<RuleSource, Error> {
+        RuleSource::given(self.file.as_deref())
     }
 
     fn questions(&self) -> Result<Vec<Asked>, String> {

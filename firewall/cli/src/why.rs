@@ -5,12 +5,12 @@ use crate::Error;
 use crate::arguments::SocketArguments;
 use crate::as_if::AsIfArguments;
 use crate::columns::{padded, width};
-use crate::flow::{FlowText, Question, Who, destination, source};
+use crate::flow::{FlowText, PacketQuestion, Who, destination, source};
 use crate::here::Here;
 use crate::loopback::{NOT_JUDGED, OwnAddresses};
 use crate::miss::misses;
 use crate::record::Record;
-use crate::rule_file::{self, RuleFile, Source, default_name};
+use crate::rule_file::{self, RuleFile, RuleSource, default_name};
 use crate::style;
 use clap::{Args, ValueHint};
 use control::SetMember;
@@ -50,7 +50,7 @@ pub struct WhyArguments {
     /// The packet, as the dry run prints it: DIRECTION PROTOCOL SOURCE -> DESTINATION; in and out are seen from what is
     /// protected. Behind it may stand who is at that end: user NAME, program PATH, interface NAME
     #[arg(long, value_name = "PACKET", group = "asked")]
-    pub packet: Option<Question>,
+    pub packet: Option<PacketQuestion>,
     /// A packet as `gatebell watch --json` printed it; - is standard input
     #[arg(long, value_name = "JSON", group = "asked")]
     pub record: Option<String>,
@@ -164,13 +164,13 @@ impl WhyArguments {
     }
 
     #[cfg(target_os = "linux")]
-    fn source(&self) -> Result<Source, Error> {
-        Source::given(self.rules.as_deref(), &self.service)
+    fn source(&self) -> Result<RuleSource, Error> {
+        RuleSource::given(self.rules.as_deref(), &self.service)
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn source(&self) -> Result<Source, Error> {
-        Source::given(self.rules.as_deref())
+    fn source(&self) -> Result<RuleSource, Error> {
+        RuleSource::given(self.rules.as_deref())
     }
 }
 
@@ -194,7 +194,7 @@ impl<'a> Answer<'a> {
     /// Asks the engine.
     pub fn find(
         file: &'a RuleFile,
-        Question(packet, who): &'a Question,
+        PacketQuestion(packet, who): &'a PacketQuestion,
         local: PacketMeta,
     ) -> Self {
         let packet = *packet;

@@ -6,7 +6,7 @@ use rules::Addresses;
 use std::net::IpAddr;
 
 /// The addresses that are protected; none if the capture's word is all there is.
-pub struct Zone<'a>(pub &'a [Addresses]);
+pub struct ZoneAddresses<'a>(pub &'a [Addresses]);
 
 /// Course of a packet, seen from the zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Course {
     }
 }
 
-impl Zone<'_> {
+impl ZoneAddresses<'_> {
     /// The way of a packet between these ends, of which the capture says `said`.
     pub fn course(&self, source: IpAddr, destination: IpAddr, said: Option<Way>) -> Course {
         if self.0.is_empty() {
@@ -108,7 +108,7 @@ mod tests {
         let zone: [Addresses; 1] = ["10.0.0.2".parse().unwrap()];
         let course = |source: &str, destination: &str, said| {
             let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
-            Zone(&zone).course(source, destination, said)
+            ZoneAddresses(&zone).course(source, destination, said)
         };
         for way in [Way::In, Way::Out] {
             assert_eq!(course("10.0.0.9", "192.0.2.1", Some(way)), Course::Through);

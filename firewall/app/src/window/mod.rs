@@ -27,7 +27,7 @@ use card::Card;
 use eframe::egui::{self, Color32, RichText, Ui, accesskit};
 use egui_extras::TableRow;
 use firewall_abi::packet::Verdict;
-use pages::{Around, Pages, Source};
+use pages::{Around, PageSource, Pages};
 use rows::Rows;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -274,7 +274,7 @@ impl Window {
 
     /// Shows what stands below every page.
     fn foot(&mut self, ui: &mut Ui, shown: &Shown) {
-        let of_the_driver = self.pages.current().source() == Source::Driver;
+        let of_the_driver = self.pages.current().source() == PageSource::Driver;
         let notifications = shown.notifications().clone();
         let unreachable = shown.questions.look().unreachable().map(str::to_owned);
         let rows = shown.rows();
@@ -318,10 +318,10 @@ impl eframe::App for Window {
         let page = self.pages.current();
         let source = Some(page.source()).filter(|_| !minimized);
         shown.overview.want(match source {
-            Some(Source::Service(part)) => Some(part),
+            Some(PageSource::Service(part)) => Some(part),
             _ => None,
         });
-        shown.contacts.want(source == Some(Source::Driver));
+        shown.contacts.want(source == Some(PageSource::Driver));
         shown.past.want(page.past().filter(|_| !minimized));
         page.show(ui, &around);
     }

@@ -8,7 +8,7 @@ use crate::connections::Remembered;
 use crate::flow::{destination, source};
 use crate::loopback::LOOPBACK;
 use crate::rule_file::RuleFile;
-use crate::zone::{Course, Zone, said_course};
+use crate::zone::{Course, ZoneAddresses, said_course};
 use engine::{Bytes, Parsed, Shape, parse};
 use firewall_abi::packet::{Decision, Direction, NO_RULE, PacketMeta, Verdict, name_words};
 use std::borrow::Cow;
@@ -17,7 +17,7 @@ use zerocopy::FromBytes;
 
 /// Judges packets by the rules, and by other rules beside them.
 pub struct Judge<'a> {
-    zone: Zone<'a>,
+    zone: ZoneAddresses<'a>,
     neighbours: Neighbours,
     fragments: Fragments,
     now: Side<'a>,
@@ -62,7 +62,7 @@ pub struct BothSides {
 }
 
 impl<'a> Judge<'a> {
-    pub fn new(zone: Zone<'a>, rules: &'a RuleFile, other: Option<&'a RuleFile>) -> Self {
+    pub fn new(zone: ZoneAddresses<'a>, rules: &'a RuleFile, other: Option<&'a RuleFile>) -> Self {
         Self {
             zone,
             neighbours: Neighbours::default(),

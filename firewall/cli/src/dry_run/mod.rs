@@ -18,7 +18,7 @@ use crate::Error;
 use crate::capture::{Broken, Capture, Packet, link_advice};
 use crate::progress::Progress;
 use crate::rule_file::{RuleFile, is_standard_input, name};
-use crate::zone::Zone;
+use crate::zone::ZoneAddresses;
 use account::Account;
 use control::SetMember;
 use judge::{Judge, Judged};
@@ -105,7 +105,7 @@ fn judge_all(
     let (source, size) = open(capture)?;
     let mut progress = Progress::new(size, !arguments.quiet);
     let mut capture = Capture::new(progress.meter(source)).map_err(broken)?;
-    let mut judge = Judge::new(Zone(&arguments.zone), printer.rules, printer.other);
+    let mut judge = Judge::new(ZoneAddresses(&arguments.zone), printer.rules, printer.other);
     let mut packet = Packet::default();
     while capture.next(&mut packet).map_err(broken)? {
         progress.at(packet.number);

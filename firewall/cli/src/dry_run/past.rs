@@ -260,7 +260,7 @@ fn octets(address: IpAddr) -> [u8; 16] {
 #[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
-    use crate::flow::{Question, destination, source};
+    use crate::flow::{PacketQuestion, destination, source};
     use crate::miss::tests::{SETS, packet as packet_text, rule as rule_text};
     use firewall_abi::packet::NO_USER;
     use proptest::collection::vec;
@@ -431,7 +431,10 @@ mod tests {
     }
 
     /// Returns the row of the history for a packet.
-    fn kept(Question(Parsed { flow, shape }, who): &Question, here: &Here) -> HistoryRow {
+    fn kept(
+        PacketQuestion(Parsed { flow, shape }, who): &PacketQuestion,
+        here: &Here,
+    ) -> HistoryRow {
         let direction = Direction::try_from(flow.direction).unwrap();
         let has_port = Protocol(flow.protocol).has_ports() && *shape == Shape::Whole;
         let user = who.local(here).unwrap().user;
@@ -475,7 +478,7 @@ mod tests {
             });
             let text = format!("[default]\ninbound = 'block'\noutbound = 'allow'\n{SETS}{}", each.collect::<String>());
             let file = RuleFile::parse("r", &text, &here).unwrap();
-            let mut question: Question = packet.parse().unwrap();
+            let mut question: PacketQuestion = packet.parse().unwrap();
             if packet.starts_with("forward") {
                 // Nobody here is at an end of it.
                 (question.1.user, question.1.program) = (None, None);

@@ -5,7 +5,7 @@ use super::past::{Judged, MayMatch, PastJudge};
 use crate::Error;
 use crate::here::Here;
 use crate::live::table;
-use crate::rule_file::{RuleFile, Source};
+use crate::rule_file::{RuleFile, RuleSource};
 use crate::style;
 use control::HistoryRow;
 use firewall_abi::packet::Verdict;
@@ -18,7 +18,7 @@ use view::history::{COLUMNS, cells, titles};
 
 /// Judges what was kept, and prints what would have changed.
 pub fn run(arguments: &DryRunArguments, out: &mut dyn Write) -> Result<u8, Error> {
-    let source = Source::read(&arguments.rules)?;
+    let source = RuleSource::read(&arguments.rules)?;
     let here = Here::beside(&source.place);
     let mut file = RuleFile::understand(&source, &here)?;
     arguments.networks.put_or_say(&mut file)?;

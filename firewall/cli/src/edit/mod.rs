@@ -17,7 +17,7 @@ pub use wrong::Wrong;
 use crate::Error;
 use crate::check;
 use crate::outputs::say;
-use crate::rule_file::{Lines, RuleFile, Severity, Source};
+use crate::rule_file::{Lines, RuleFile, RuleSource, Severity};
 use crate::style;
 use arguments::{AddArguments, EditArguments};
 use rules::document::{self, RulePosition, text_value};
@@ -66,7 +66,7 @@ pub fn run(command: &EditCommand, out: &mut dyn Write) -> Result<u8, Error> {
 }
 
 impl EditCommand {
-    fn change(&self, old: &Source) -> Result<Change, Error> {
+    fn change(&self, old: &RuleSource) -> Result<Change, Error> {
         let text = &old.text;
         let (text, what) = match self {
             Self::Undo(asked) => return undo::change(asked, old),
@@ -152,7 +152,7 @@ fn each(
 
 /// Returns the findings about the new text, as `rules check` has them on this machine. Its errors are printed; so are
 /// those of the old text, unless the change may heal them.
-fn checked(old: &Source, new: &str, heals: bool) -> Result<Vec<Finding>, Error> {
+fn checked(old: &RuleSource, new: &str, heals: bool) -> Result<Vec<Finding>, Error> {
     let parse = |text: &str| {
         RuleFile::parse(&old.name, text, &SystemResolver::beside(&old.place)).map_err(|errors| {
             Lines::of(&old.name, text).say(&errors, Severity::Error);
@@ -177,7 +177,7 @@ fn warn(warnings: &[Finding]) {
 
 fn say_object(
     out: &mut dyn Write,
-    old: &Source,
+    old: &RuleSource,
     new: &str,
     warnings: &[Finding],
     taken: &Taken,

@@ -3,14 +3,14 @@
 use super::arguments::TargetArguments;
 use super::wrong::Wrong;
 use crate::Error;
-use crate::rule_file::{Source, is_standard_input};
+use crate::rule_file::{RuleSource, is_standard_input};
 use rules::clean;
 use store::{History, NewChange, this_person};
 
 /// The file that is changed.
 pub enum Target {
     /// A file that is named, and that no service runs by.
-    File(Source),
+    File(RuleSource),
     /// The service's.
     #[cfg(target_os = "linux")]
     Service(crate::live::ServiceFile),
@@ -29,7 +29,7 @@ pub enum Taken {
 
 impl Taken {
     /// Returns a sentence for people about the result of the change.
-    pub fn sentence(&self, old: &Source, changed: bool) -> String {
+    pub fn sentence(&self, old: &RuleSource, changed: bool) -> String {
         let name = clean(&old.name);
         match self {
             Self::Nothing if changed => {
@@ -83,7 +83,7 @@ impl Target {
             if let Some(service) = crate::live::ServiceFile::at(path, arguments)? {
                 return Ok(Self::Service(service));
             }
-            return Ok(Self::File(Source::read(path)?));
+            return Ok(Self::File(RuleSource::read(path)?));
         }
         #[cfg(target_os = "linux")]
         return Ok(Self::Service(crate::live::ServiceFile::open(arguments)?));
@@ -92,7 +92,7 @@ impl Target {
     }
 
     /// Returns the rules before the change.
-    pub fn source(&self) -> &Source {
+    pub fn source(&self) -> &RuleSource {
         match self {
             Self::File(source) => source,
             #[cfg(target_os = "linux")]
@@ -111,7 +111,7 @@ impl Target {
 }
 
 /// Replaces the file, if it is still as it was read.
-fn write(source: &Source, new: &str, what: &str, undoes: Option<u64>) -> Result<Taken, Error> {
+fn write(source: &RuleSource, new: &str, what: &str, undoes: Option<u64>) -> Result<Taken, Error> {
     let path = &source.place;
     let unwritable = |cause| Error::Unwritable {
         file: path.clone(),
@@ -119,7 +119,7 @@ fn write(source: &Source, new: &str, what: &str, undoes: Option<u64>) -> Result<
     };
     let history = History::beside(path);
     let held = history.hold().map_err(unwritable)?;
-    if Source::read(path)?.text != source.text {
+    if RuleSource::read(path)?.text != source.text {
         return Err(Wrong::Meanwhile.into());
     }
     let change = NewChange {

@@ -5,7 +5,7 @@ use super::arguments::{LogArguments, UndoArguments};
 use super::wrong::Wrong;
 use crate::Error;
 use crate::columns::{padded, width};
-use crate::rule_file::Source;
+use crate::rule_file::RuleSource;
 use crate::style;
 use rules::clean;
 use serde_json::json;
@@ -15,7 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use store::{History, last_made};
 
 /// The text as it was before a change.
-pub fn change(arguments: &UndoArguments, old: &Source) -> Result<Change, Error> {
+pub fn change(arguments: &UndoArguments, old: &RuleSource) -> Result<Change, Error> {
     let history = History::beside(&old.place);
     let changes = read(&history)?;
     let file = || old.name.clone();

@@ -1,6 +1,6 @@
 //! Chains of rules that jump to each other, as iptables and nftables have them, into one list.
 
-use super::model::{Imported, Keys, Place, Version, both, of_version};
+use super::model::{ImportPlace, Imported, Keys, Version, both, of_version};
 use crate::edit::KeyArguments;
 use firewall_abi::packet::Verdict;
 use std::collections::{HashMap, HashSet};
@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 #[derive(Clone, Debug)]
 pub struct Step {
     /// Place of the step in the foreign file.
-    pub place: Place,
+    pub place: ImportPlace,
     /// Keys that the step asks for.
     pub keys: Keys,
     /// The version of IP that it is for, if it is for one.

@@ -2,7 +2,7 @@
 
 use super::icmp;
 use super::iptables::OTHERWISE;
-use super::model::{Imported, Place, Version, of_version, once};
+use super::model::{ImportPlace, Imported, Version, of_version, once};
 use super::ports::port;
 use crate::edit::KeyArguments;
 use firewall_abi::packet::Verdict;
@@ -91,7 +91,7 @@ fn read(text: &str) -> Vec<Zone> {
     let (mut zones, mut zone) = (Vec::new(), Zone::default());
     let (mut rich, mut ports) = (false, false);
     for (number, line) in (1..).zip(text.lines()) {
-        let place = Place::line(number, line);
+        let place = ImportPlace::line(number, line);
         if line.trim().is_empty() {
             continue;
         }
@@ -122,26 +122,26 @@ type Said = Result<(Verdict, KeyArguments), String>;
 
 #[derive(Default)]
 struct Zone {
-    head: Option<Place>,
+    head: Option<ImportPlace>,
     is_default: bool,
     active: bool,
-    target: Option<(String, Place)>,
+    target: Option<(String, ImportPlace)>,
     interfaces: Vec<String>,
     sources: Vec<String>,
     /// All types of ICMP are refused but those that are listed.
     inverted: bool,
     /// The zone's own packets are forwarded among its devices.
-    forwards: Option<Place>,
+    forwards: Option<ImportPlace>,
     /// Rules that refuse, which come first, as in firewalld.
-    first: Vec<(Place, Said)>,
-    later: Vec<(Place, Said)>,
+    first: Vec<(ImportPlace, Said)>,
+    later: Vec<(ImportPlace, Said)>,
     /// Verdict on packets of the zone that none of its rules matches.
     rest: Option<Verdict>,
 }
 
 impl Zone {
     /// `public (default, active)`
-    fn named(line: &str, place: Place) -> Self {
+    fn named(line: &str, place: ImportPlace) -> Self {
         let state = line.split_once('(').map_or("", |(_, state)| state);
         let is = |word: &str| state.split([',', ' ', ')']).any(|part| part == word);
         Self {
@@ -152,7 +152,7 @@ impl Zone {
         }
     }
 
-    fn take(&mut self, key: &str, value: &str, place: Place) {
+    fn take(&mut self, key: &str, value: &str, place: ImportPlace) {
         let words = || value.split_whitespace();
         match key {
             "target" => self.target = Some((value.to_owned(), place)),
@@ -202,7 +202,7 @@ impl Zone {
         }
     }
 
-    fn service(&mut self, name: &str, place: &Place) {
+    fn service(&mut self, name: &str, place: &ImportPlace) {
         match service(name) {
             Ok(all) => {
                 for keys in all {
@@ -214,7 +214,7 @@ impl Zone {
         }
     }
 
-    fn icmp_block(&mut self, name: &str, place: &Place) {
+    fn icmp_block(&mut self, name: &str, place: &ImportPlace) {
         let types = icmp::types_of_firewalld(name);
         if types.is_empty() {
             let why = format!("the ICMP type `{name}` is not known here by that name");
@@ -234,7 +234,7 @@ impl Zone {
         }
     }
 
-    fn rich(&mut self, place: Place, rule: &str) {
+    fn rich(&mut self, place: ImportPlace, rule: &str) {
         match rich(rule) {
             Ok((verdict, all)) => {
                 for keys in all {
@@ -256,7 +256,7 @@ impl Zone {
             Some((target, place)) => (target, Some(place)),
             None => ("default".to_owned(), self.head.clone()),
         };
-        let place = place.unwrap_or_else(|| Place::named("target"));
+        let place = place.unwrap_or_else(|| ImportPlace::named("target"));
         if self.inverted {
             for version in Version::ALL {
                 let blocked = (Verdict::Reject, of_icmp(version));
@@ -426,8 +426,8 @@ impl Scope<'_> {
     }
 }
 
-fn named(place: &Place, word: &str) -> Place {
-    Place {
+fn named(place: &ImportPlace, word: &str) -> ImportPlace {
+    ImportPlace {
         line: place.line,
         text: word.to_owned(),
     }

@@ -1,7 +1,7 @@
 //! `iptables-save`, `ip6tables-save`, and ufw's `user.rules`, which is the same with comments in it.
 
 use super::chains::{Chains, Does, Step, Walk};
-use super::model::{Imported, Keys, Place, Version, once, users};
+use super::model::{ImportPlace, Imported, Keys, Version, once, users};
 use crate::edit::KeyArguments;
 use firewall_abi::packet::Verdict;
 
@@ -91,7 +91,7 @@ fn ufw_defaults(lines: &[(usize, &str)], version: Version, into: &mut Imported) 
             "IPV6" | "MANAGE_BUILTINS" | "IPT_SYSCTL" | "IPT_MODULES" => {}
             "DEFAULT_APPLICATION_POLICY" if value.trim_matches('"') == "SKIP" => {}
             _ if version == Version::V4 => into.unsaid(
-                Place::line(number + 1, line),
+                ImportPlace::line(number + 1, line),
                 "this setting of ufw has no likeness here",
             ),
             _ => {}
@@ -119,7 +119,7 @@ fn read_lines<'t>(
     let (mut table, mut version) = (String::new(), version_of(lines.clone()));
     for (number, line) in lines {
         let line = line.trim();
-        let place = Place::line(number + 1, line);
+        let place = ImportPlace::line(number + 1, line);
         if let Some(name) = line.strip_prefix('*') {
             name.clone_into(&mut table);
         } else if let Some(chain) = line.strip_prefix(':') {
@@ -202,7 +202,7 @@ fn appended(line: &str) -> Option<(&str, &str)> {
     Some(rest.split_once(' ').unwrap_or((rest, "")))
 }
 
-fn policy(version: Version, table: &str, chain: &str, place: Place, into: &mut Imported) {
+fn policy(version: Version, table: &str, chain: &str, place: ImportPlace, into: &mut Imported) {
     let mut words = chain.split_whitespace();
     let (name, policy) = (words.next().unwrap_or_default(), words.next());
     let verdict = match policy {
@@ -260,7 +260,7 @@ struct Reading {
     not: bool,
 }
 
-fn step(place: Place, version: Version, words: &[String]) -> Step {
+fn step(place: ImportPlace, version: Version, words: &[String]) -> Step {
     let mut reading = Reading::default();
     let mut rest = words;
     let mut wrong = None;

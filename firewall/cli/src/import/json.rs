@@ -1,7 +1,7 @@
 //! Exports that are JSON: OpenSnitch's rules, Little Snitch's `.lsrules`, Portmaster's profiles and settings.
 
 use super::fields::Fields;
-use super::model::{Imported, Item, Keys, Place, Version, of_version, once, users};
+use super::model::{ImportPlace, Imported, Item, Keys, Version, of_version, once, users};
 use super::ports::port;
 use crate::edit::KeyArguments;
 use firewall_abi::packet::Verdict;
@@ -59,8 +59,8 @@ pub fn opensnitch(value: &Value) -> Imported {
     rules.sort_by_key(|(later, name, _)| (*later, *name));
     for (_, name, rule) in rules {
         match rule {
-            Ok((verdict, keys)) => into.rule(Place::named(name), verdict, keys),
-            Err(why) => into.unsaid(Place::named(name), why),
+            Ok((verdict, keys)) => into.rule(ImportPlace::named(name), verdict, keys),
+            Err(why) => into.unsaid(ImportPlace::named(name), why),
         }
     }
     into
@@ -280,7 +280,7 @@ pub fn little_snitch(value: &Value) -> Imported {
     let mut fields = match Fields::of(value) {
         Ok(fields) => fields,
         Err(why) => {
-            into.unsaid(Place::named(value.to_string()), why);
+            into.unsaid(ImportPlace::named(value.to_string()), why);
             return into;
         }
     };
@@ -290,7 +290,7 @@ pub fn little_snitch(value: &Value) -> Imported {
         Some(Value::Array(rules)) => rules,
         Some(other) => {
             into.unsaid(
-                Place::named(format!("rules: {other}")),
+                ImportPlace::named(format!("rules: {other}")),
                 "it is no list of rules",
             );
             &[]
@@ -298,13 +298,13 @@ pub fn little_snitch(value: &Value) -> Imported {
     };
     fields.pass_over(&["name", "description"]);
     for (name, value) in fields.left() {
-        let place = Place::named(format!("{name}: {value}"));
+        let place = ImportPlace::named(format!("{name}: {value}"));
         into.unsaid(place, "this has no likeness here");
     }
     let mut rules: Vec<&Value> = rules.iter().collect();
     rules.sort_by_key(|rule| label(rule, "action") == "allow");
     for rule in rules {
-        let place = Place::named(rule.to_string());
+        let place = ImportPlace::named(rule.to_string());
         match little_snitch_rule(rule) {
             Ok((verdict, all)) => all
                 .into_iter()
@@ -326,21 +326,21 @@ fn lists(fields: &mut Fields<'_>, into: &mut Imported) {
                 destination: addresses.into_iter().map(str::to_owned).collect(),
                 ..KeyArguments::default()
             };
-            into.rule(Place::named(ADDRESSES), Verdict::Block, keys);
+            into.rule(ImportPlace::named(ADDRESSES), Verdict::Block, keys);
         }
-        Err(why) => into.unsaid(Place::named(ADDRESSES), why),
+        Err(why) => into.unsaid(ImportPlace::named(ADDRESSES), why),
     }
     for key in ["denied-remote-domains", "denied-remote-hosts"] {
         match fields.texts(key) {
             Ok(names) => {
                 for name in names {
                     into.unsaid(
-                        Place::named(format!("{key}: {name}")),
+                        ImportPlace::named(format!("{key}: {name}")),
                         "it is a name, and rules here ask for addresses",
                     );
                 }
             }
-            Err(why) => into.unsaid(Place::named(key), why),
+            Err(why) => into.unsaid(ImportPlace::named(key), why),
         }
     }
 }
@@ -451,7 +451,7 @@ pub fn portmaster(value: &Value) -> Imported {
                 "" => profile.to_string(),
                 name => name.to_owned(),
             };
-            into.unsaid(Place::named(name), why);
+            into.unsaid(ImportPlace::named(name), why);
         }
     }
     into.items.extend(last);
@@ -486,7 +486,7 @@ fn one_profile(profile: &Value, into: &mut Imported, last: &mut Vec<Item>) -> Re
     ]);
     fields.finish()?;
     for (key, setting) in settings(config)? {
-        let place = |part: &str| Place::named(format!("{name}: {key}: {part}"));
+        let place = |part: &str| ImportPlace::named(format!("{name}: {key}: {part}"));
         match (key.as_str(), setting) {
             ("filter/endpoints" | "filter/serviceEndpoints", Value::Array(rules)) => {
                 let inbound = key == "filter/serviceEndpoints";
@@ -519,7 +519,7 @@ fn one_profile(profile: &Value, into: &mut Imported, last: &mut Vec<Item>) -> Re
 fn default(
     action: &Value,
     program: &[String],
-    place: Place,
+    place: ImportPlace,
     into: &mut Imported,
     last: &mut Vec<Item>,
 ) {

@@ -24,7 +24,7 @@ pub use kind::Kind;
 use crate::Error;
 use crate::check::counted;
 use crate::outputs::say;
-use crate::rule_file::{RuleFile, Source, name, read};
+use crate::rule_file::{RuleFile, RuleSource, name, read};
 use crate::style;
 use rules::{SystemResolver, clean};
 use serde_json::json;
@@ -47,7 +47,7 @@ pub fn run(arguments: &ImportArguments, out: &mut dyn Write) -> Result<u8, Error
     let head = format!("From {}, {name}.", kind.title());
     let written = write::rule_file(&head, &imported, &machine);
     // What is written is taken as it stands; if it is too large as a whole, that is shown.
-    let whole = Source {
+    let whole = RuleSource {
         name: format!("the rules from {name}"),
         text: written.text,
         place: std::path::PathBuf::new(),

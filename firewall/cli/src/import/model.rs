@@ -110,14 +110,14 @@ pub enum Item {
     /// A rule of ours.
     Rule(Box<NewRule>),
     /// The part needs no rule, for this reason.
-    NotNeeded(Place, String),
+    NotNeeded(ImportPlace, String),
     /// The part can't be translated, for this reason.
-    Unsaid(Place, String),
+    Unsaid(ImportPlace, String),
 }
 
 /// A part of a foreign file, for whoever looks for it there.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct ImportPlace {
     /// Number of the line, or `None` if the part has none.
     pub line: Option<usize>,
     /// Text of the part.
@@ -128,14 +128,14 @@ pub struct Place {
 #[derive(Clone, Debug)]
 pub struct NewRule {
     /// Place in the foreign file that the rule is from.
-    pub from: Place,
+    pub from: ImportPlace,
     /// Verdict on packets that the rule matches.
     pub action: Verdict,
     /// Keys of the rule.
     pub keys: KeyArguments,
 }
 
-impl Place {
+impl ImportPlace {
     /// A line of the file.
     pub fn line(number: usize, text: &str) -> Self {
         Self {
@@ -155,18 +155,18 @@ impl Place {
 
 impl Imported {
     /// Adds a rule.
-    pub fn rule(&mut self, from: Place, action: Verdict, keys: KeyArguments) {
+    pub fn rule(&mut self, from: ImportPlace, action: Verdict, keys: KeyArguments) {
         self.items
             .push(Item::Rule(Box::new(NewRule { from, action, keys })));
     }
 
     /// Adds what can't be said.
-    pub fn unsaid(&mut self, from: Place, why: impl Into<String>) {
+    pub fn unsaid(&mut self, from: ImportPlace, why: impl Into<String>) {
         self.items.push(Item::Unsaid(from, why.into()));
     }
 
     /// Adds what needs no rule.
-    pub fn not_needed(&mut self, from: Place, why: impl Into<String>) {
+    pub fn not_needed(&mut self, from: ImportPlace, why: impl Into<String>) {
         self.items.push(Item::NotNeeded(from, why.into()));
     }
 }

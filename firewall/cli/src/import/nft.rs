@@ -5,7 +5,7 @@ mod statement;
 
 use super::chains::{Chains, Does, Step, Walk};
 use super::iptables::OTHERWISE;
-use super::model::{Imported, Item, NewSet, Place, Version};
+use super::model::{ImportPlace, Imported, Item, NewSet, Version};
 use crate::edit::KeyArguments;
 use firewall_abi::packet::Verdict;
 use rule::Rule;
@@ -42,7 +42,7 @@ struct Base {
     direction: &'static str,
     versions: &'static [Version],
     chain: String,
-    place: Place,
+    place: ImportPlace,
     policy: Verdict,
 }
 

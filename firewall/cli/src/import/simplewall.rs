@@ -1,6 +1,6 @@
 //! simplewall's `profile.xml`.
 
-use super::model::{Imported, Keys, Place, Version, of_version, once};
+use super::model::{ImportPlace, Imported, Keys, Version, of_version, once};
 use super::ports::port;
 use crate::edit::KeyArguments;
 use firewall_abi::packet::Verdict;
@@ -17,7 +17,7 @@ pub fn profile(document: &Document<'_>) -> Imported {
         "simplewall lets only those programs out that are allowed: all else is refused.".to_owned(),
     );
     let place = |node: &Node<'_, '_>| {
-        Place::line(
+        ImportPlace::line(
             document.text_pos_at(node.range().start).row as usize,
             source(document, node),
         )

@@ -1,6 +1,6 @@
 //! Writer of a rule file from an imported foreign file.
 
-use super::model::{DefaultVerdict, Imported, Item, NewRule, Place, Version};
+use super::model::{DefaultVerdict, ImportPlace, Imported, Item, NewRule, Version};
 use crate::edit::KeyArguments;
 use firewall_abi::packet::Verdict;
 use rules::document::{text_value, unlike};
@@ -14,7 +14,7 @@ pub struct Written {
     /// Rules in it.
     pub rules: usize,
     /// Parts that could not be translated, each with its reason.
-    pub unsaid: Vec<(Place, String)>,
+    pub unsaid: Vec<(ImportPlace, String)>,
 }
 
 /// Writes it down. Each rule is tried alone, as this machine understands it: what would be an error becomes a comment.
@@ -107,7 +107,7 @@ fn one_verdict(default: DefaultVerdict, direction: &str) -> (Verdict, Option<Ite
         ..KeyArguments::default()
     };
     let rule = NewRule {
-        from: Place::named(format!("the default for {} {direction}", version.name())),
+        from: ImportPlace::named(format!("the default for {} {direction}", version.name())),
         action: other,
         keys,
     };
@@ -119,7 +119,7 @@ fn unknown(
     default: DefaultVerdict,
     packets: &str,
     where_it_is: Option<&str>,
-) -> Option<(Place, String)> {
+) -> Option<(ImportPlace, String)> {
     let of = match (default.v4, default.v6) {
         (None, None) => "packets",
         (None, _) => "IPv4 packets",
@@ -128,7 +128,7 @@ fn unknown(
     };
     let hint = where_it_is.map_or(String::new(), |place| format!("; {place}"));
     let why = format!("the file does not say it, so they are refused here{hint}");
-    let place = Place::named(format!(
+    let place = ImportPlace::named(format!(
         "what {of} get that {packets} and that no rule matches"
     ));
     Some((place, why))
@@ -189,12 +189,12 @@ impl Writer<'_> {
         }
     }
 
-    fn unsaid(&mut self, place: &Place, why: &str) {
+    fn unsaid(&mut self, place: &ImportPlace, why: &str) {
         self.comment("Not said", place, why);
         self.written.unsaid.push((place.clone(), why.to_owned()));
     }
 
-    fn comment(&mut self, what: &str, place: &Place, why: &str) {
+    fn comment(&mut self, what: &str, place: &ImportPlace, why: &str) {
         let line = place
             .line
             .map(|line| format!(", line {line}"))

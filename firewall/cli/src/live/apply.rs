@@ -7,7 +7,7 @@ use crate::Error;
 use crate::arguments::{SocketArguments, Time};
 use crate::check::{self, counted};
 use crate::outputs::say;
-use crate::rule_file::{Lines, RuleFile, Severity, Source, is_standard_input, name, read};
+use crate::rule_file::{Lines, RuleFile, RuleSource, Severity, is_standard_input, name, read};
 use crate::style;
 use clap::{Args, ValueHint};
 use control::Failed;
@@ -45,7 +45,7 @@ pub struct ApplyArguments {
 /// Checks a rule file here, says what changes, and has the service take it.
 pub fn apply(arguments: &ApplyArguments, out: &mut dyn Write) -> Result<u8, Error> {
     let place = std::path::absolute(&arguments.file)?;
-    let source = Source {
+    let source = RuleSource {
         name: full_name(&arguments.file),
         text: read(&arguments.file)?,
         place,
@@ -67,7 +67,7 @@ pub fn apply(arguments: &ApplyArguments, out: &mut dyn Write) -> Result<u8, Erro
 }
 
 /// Says what the rules would cut this machine off from.
-fn say_cut_off(source: &Source, file: &RuleFile) {
+fn say_cut_off(source: &RuleSource, file: &RuleFile) {
     let found = check::cut_off(file, &own_network());
     Lines::of(&source.name, &source.text).say(&found, Severity::Warning);
 }
@@ -99,8 +99,8 @@ fn full_name(path: &Path) -> String {
 /// The service keeps the text as its own rule file, and finds what is named in it from its own folder on. So if the
 /// file is in another one, the files of sets get their whole paths: those are meant that stand beside it.
 fn as_the_service_reads_it(
-    new: &Source,
-    old: &Source,
+    new: &RuleSource,
+    old: &RuleSource,
     file: &RuleFile,
     out: &mut dyn Write,
 ) -> Result<String, Error> {
@@ -127,7 +127,7 @@ fn as_the_service_reads_it(
     Ok(rules::with_whole_paths(&new.text, here))
 }
 
-fn say_changes(old: &Source, new: &RuleFile, out: &mut dyn Write) -> Result<(), Error> {
+fn say_changes(old: &RuleSource, new: &RuleFile, out: &mut dyn Write) -> Result<(), Error> {
     let Ok(old) = RuleFile::parse(&old.name, &old.text, &SystemResolver::beside(&old.place)) else {
         writeln!(
             out,

@@ -36,7 +36,7 @@ pub use top::top;
 pub use watch::watch;
 
 use crate::Error;
-use crate::rule_file::Source;
+use crate::rule_file::RuleSource;
 use control::{Client, HistoryRow, SetMember};
 use std::io::IsTerminal;
 use std::path::Path;
@@ -52,9 +52,9 @@ pub fn is_somebody_there() -> bool {
 }
 
 /// The rules that are judged by now, with what has joined their sets.
-pub fn in_force(socket: &Path) -> Result<Source, Error> {
+pub fn in_force(socket: &Path) -> Result<RuleSource, Error> {
     let mut client = connect(socket)?;
-    Ok(Source {
+    Ok(RuleSource {
         members: client.set_members(None)?,
         networks: view::status::judged_as(&client.networks()?.networks),
         ..text_in_force(&mut client)?
@@ -72,13 +72,13 @@ pub fn kept_since(socket: &Path, since: u64) -> Result<Vec<HistoryRow>, Error> {
 }
 
 /// Their text, over a connection that there is.
-pub fn text_in_force(client: &mut Client) -> Result<Source, Error> {
+pub fn text_in_force(client: &mut Client) -> Result<RuleSource, Error> {
     let rules = client.rules()?;
     let text = rules.text.ok_or(control::NotEditable::NoText)?;
     let name = rules
         .name
         .unwrap_or_else(|| "the rules in force".to_owned());
-    Ok(Source {
+    Ok(RuleSource {
         name,
         text,
         place: rules.folder.join("rules.toml"),

@@ -5,7 +5,7 @@ use super::{connect, is_somebody_there};
 use crate::Error;
 use crate::arguments::Time;
 use crate::edit::TargetArguments;
-use crate::rule_file::Source;
+use crate::rule_file::RuleSource;
 use control::{Applied, ChangeNote, Client, EditableRules, Failed, RuleText};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ pub fn file_of_the_service(socket: &Path) -> Result<PathBuf, Error> {
 /// The service's rule file, and the service.
 pub struct ServiceFile {
     /// Rules as they are in the file and in force.
-    pub source: Source,
+    pub source: RuleSource,
     client: Client,
     generation: u32,
     lease: Option<Time>,
@@ -56,7 +56,7 @@ impl ServiceFile {
             ..
         } = EditableRules::of(&mut client, rules, lease.is_some())?;
         Ok(Self {
-            source: Source {
+            source: RuleSource {
                 name: file.display().to_string(),
                 text,
                 place: file,

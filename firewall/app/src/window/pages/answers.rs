@@ -2,7 +2,7 @@
 
 use super::selection::{self, Selection};
 use super::titled_table::TitledTable;
-use super::{Around, Page, Source, not_yet, of_the_service, wide};
+use super::{Around, Page, PageSource, not_yet, of_the_service, wide};
 use crate::changes::{Changes, Order};
 use crate::overview::Part;
 use crate::window::{colours, table_row};
@@ -37,8 +37,8 @@ impl Page for Answers {
         text!("tab-answers")
     }
 
-    fn source(&self) -> Source {
-        Source::Service(Part::Answers)
+    fn source(&self) -> PageSource {
+        PageSource::Service(Part::Answers)
     }
 
     fn show(&mut self, ui: &mut Ui, around: &Around<'_>) {

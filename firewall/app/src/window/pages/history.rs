@@ -3,7 +3,7 @@
 use super::of_the_past::{self, Asking, Reach, last_verdict};
 use super::selection::{self, Selection};
 use super::titled_table::TitledTable;
-use super::{Around, Page, Source, chart, saving, wide};
+use super::{Around, Page, PageSource, chart, saving, wide};
 use crate::past::{Content, Past, PastSeen, Wanted};
 use crate::window::details::Details;
 use crate::window::{colours, table_row};
@@ -40,8 +40,8 @@ impl Page for History {
         text!("tab-history")
     }
 
-    fn source(&self) -> Source {
-        Source::Past
+    fn source(&self) -> PageSource {
+        PageSource::Past
     }
 
     fn past(&self) -> Option<&Wanted> {

@@ -4,7 +4,7 @@
 use super::filter_line::FilterLine;
 use super::selection::Panel;
 use super::titled_table::{TitledTable, sortable};
-use super::{Around, Page, Source, arrows, is_entered, saving, until_it_is_back, wide};
+use super::{Around, Page, PageSource, arrows, is_entered, saving, until_it_is_back, wide};
 use crate::past::{Content, Entries};
 use crate::window::details::Details;
 use crate::window::{Shown, colours, table_row};
@@ -172,8 +172,8 @@ impl Page for Live {
         text!("tab-live")
     }
 
-    fn source(&self) -> Source {
-        Source::Driver
+    fn source(&self) -> PageSource {
+        PageSource::Driver
     }
 
     /// Shows the filter, and the number of rows that it lets through.

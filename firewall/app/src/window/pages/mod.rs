@@ -51,7 +51,7 @@ pub trait Page {
     fn name(&self) -> String;
 
     /// Returns the source that the page shows: no other is asked while it is in sight.
-    fn source(&self) -> Source;
+    fn source(&self) -> PageSource;
 
     /// Returns the part of the history that the page shows, or `None` if it shows nothing of it.
     fn past(&self) -> Option<&Wanted> {
@@ -67,7 +67,7 @@ pub trait Page {
 
 /// Source of what a page shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum PageSource {
     /// Records of the driver.
     Driver,
     /// State of the service and of its rules, with a part of that.

@@ -3,7 +3,7 @@
 
 use super::selection::{self, Selection};
 use super::titled_table::TitledTable;
-use super::{Around, Page, Source, instead, of_the_service, wide};
+use super::{Around, Page, PageSource, instead, of_the_service, wide};
 use crate::overview::{Part, Seen};
 use crate::window::{colours, table_row};
 use control::{NetworkStatus, RouteStatus};
@@ -37,8 +37,8 @@ impl Page for NetworksPage {
         text!("tab-networks")
     }
 
-    fn source(&self) -> Source {
-        Source::Service(Part::Networks)
+    fn source(&self) -> PageSource {
+        PageSource::Service(Part::Networks)
     }
 
     fn show(&mut self, ui: &mut Ui, around: &Around<'_>) {

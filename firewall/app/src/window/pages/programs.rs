@@ -3,7 +3,7 @@
 use super::of_the_past::{self, Asking, Reach, last_verdict};
 use super::selection::{self, Selection};
 use super::titled_table::{TitledTable, sortable};
-use super::{Around, Page, Source, chart, wide};
+use super::{Around, Page, PageSource, chart, wide};
 use crate::changes::Changes;
 use crate::past::{Endpoint, PastSeen, Talker, Wanted};
 use crate::window::details::Details;
@@ -76,8 +76,8 @@ impl Page for Programs {
         text!("tab-programs")
     }
 
-    fn source(&self) -> Source {
-        Source::Past
+    fn source(&self) -> PageSource {
+        PageSource::Past
     }
 
     fn past(&self) -> Option<&Wanted> {

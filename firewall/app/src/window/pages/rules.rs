@@ -3,7 +3,7 @@
 
 use super::selection::{self, Selection};
 use super::titled_table::TitledTable;
-use super::{Around, Page, Source, instead, of_the_service, wide};
+use super::{Around, Page, PageSource, instead, of_the_service, wide};
 use crate::changes::{
     Changes, Compared, DraftLine, Edit, EditDraft, EditKind, Order, Otherwise, TRIAL,
 };
@@ -102,8 +102,8 @@ impl Page for RulesPage {
         text!("tab-rules")
     }
 
-    fn source(&self) -> Source {
-        Source::Service(Part::Rules)
+    fn source(&self) -> PageSource {
+        PageSource::Service(Part::Rules)
     }
 
     fn past(&self) -> Option<&Wanted> {

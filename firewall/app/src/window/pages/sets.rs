@@ -3,7 +3,7 @@
 
 use super::selection::{self, Selection};
 use super::titled_table::TitledTable;
-use super::{Around, Page, Source, instead, of_the_service, wide};
+use super::{Around, Page, PageSource, instead, of_the_service, wide};
 use crate::changes::{Changes, Joining, Order};
 use crate::overview::{Part, Seen, SetRow};
 use crate::window::{colours, table_row};
@@ -77,8 +77,8 @@ impl Page for Sets {
         text!("tab-sets")
     }
 
-    fn source(&self) -> Source {
-        Source::Service(Part::Sets)
+    fn source(&self) -> PageSource {
+        PageSource::Service(Part::Sets)
     }
 
     fn show(&mut self, ui: &mut Ui, around: &Around<'_>) {

@@ -1,6 +1,6 @@
 //! Page of the firewall's state: what `gatebell status`, `stats` and `audit` say.
 
-use super::{Around, Page, Source, of_the_service};
+use super::{Around, Page, PageSource, of_the_service};
 use crate::overview::{Part, Seen};
 use crate::window::colours;
 use control::{Counted, Stats};
@@ -22,8 +22,8 @@ impl Page for StatusPage {
         text!("tab-status")
     }
 
-    fn source(&self) -> Source {
-        Source::Service(Part::Rules)
+    fn source(&self) -> PageSource {
+        PageSource::Service(Part::Rules)
     }
 
     fn show(&mut self, ui: &mut Ui, around: &Around<'_>) {

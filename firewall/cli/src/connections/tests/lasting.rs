@@ -2,7 +2,7 @@
 
 use super::{ACK, ANSWERED, ASKED, FIN, REFUSED, REPLY, RST, Run, SECOND, SYN};
 use crate::connections::Remembered;
-use crate::flow::Question;
+use crate::flow::PacketQuestion;
 use engine::connection::{Known, decide};
 use firewall_abi::packet::{NO_USER, PacketMeta, Reason, Verdict, name_words};
 
@@ -21,7 +21,7 @@ fn only_the_other_end_replies_and_only_to_what_was_allowed() {
 fn the_rules_are_asked_about_the_beginning_alone() {
     let mut run = Run::new();
     for (packet, known) in [(ASKED, 0), (ASKED, 1), (ANSWERED, 1), (ASKED, 1)] {
-        let packet = packet.parse::<Question>().unwrap().0;
+        let packet = packet.parse::<PacketQuestion>().unwrap().0;
         let decision = run
             .connections
             .decide(&packet, &[], &run.rules.slices(), SECOND);
@@ -151,7 +151,7 @@ fn a_connection_goes_on_by_the_device_that_the_rules_allow() {
                 [[rule]]\nid = 'tunnel'\naction = 'allow'\ndirection = 'out'\ninterface = 'wg0'\n";
     let mut run = Run::under(text);
     let mut by = |packet: &str, interface: &str, device| {
-        let mut packet = packet.parse::<Question>().unwrap().0;
+        let mut packet = packet.parse::<PacketQuestion>().unwrap().0;
         let mut ends = Known {
             local: PacketMeta {
                 interface: name_words(interface).unwrap(),
@@ -207,7 +207,7 @@ fn passes(
         is_guests,
         ..Known::default()
     };
-    let mut packet = packet.parse::<Question>().unwrap().0;
+    let mut packet = packet.parse::<PacketQuestion>().unwrap().0;
     let decision = decide(&mut packet, &mut ends, &rules.slices(), connections);
     decision.verdict == Verdict::Allow as u8
 }

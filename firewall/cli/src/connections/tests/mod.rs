@@ -6,7 +6,7 @@ mod lasting;
 mod shares;
 
 use super::Remembered;
-use crate::flow::Question;
+use crate::flow::PacketQuestion;
 use firewall_abi::packet::{Reason, Verdict};
 
 const SECOND: u64 = 1_000_000_000;
@@ -44,7 +44,7 @@ impl Run {
     }
 
     fn with_flags(&mut self, seconds: u64, packet: &str, flags: u8) -> (bool, Reason) {
-        let mut packet = packet.parse::<Question>().unwrap().0;
+        let mut packet = packet.parse::<PacketQuestion>().unwrap().0;
         packet.flow.tcp_flags = flags;
         let decision =
             self.connections

@@ -1,7 +1,7 @@
 //! Tests of connection quotas.
 
 use super::{ACK, ANSWERED, ASKED, REFUSED, REPLY, Run, SECOND, SYN};
-use crate::flow::Question;
+use crate::flow::PacketQuestion;
 use engine::connection::Connections;
 use firewall_abi::firewall::{
     FlowKey, MAX_CONFIRMED_ARRIVALS, MAX_FLOWS, MAX_UNCONFIRMED_ARRIVALS, RING,
@@ -17,7 +17,7 @@ fn a_flood_of_beginnings_makes_nothing_fail_that_begins_beside_it() {
     );
     run.at(0, ASKED);
     let mut packet = "in tcp 10.0.0.1:5000 -> 10.0.0.2:22"
-        .parse::<Question>()
+        .parse::<PacketQuestion>()
         .unwrap()
         .0;
     packet.flow.tcp_flags = SYN;
@@ -50,7 +50,7 @@ fn a_flood_of_beginnings_makes_nothing_fail_that_begins_beside_it() {
 fn begin_and_go_on(run: &mut Run, user: u32, number: u32) {
     run.connections.local.user = user;
     for packet in [ASKED, ANSWERED, ASKED] {
-        let mut packet = packet.parse::<Question>().unwrap().0;
+        let mut packet = packet.parse::<PacketQuestion>().unwrap().0;
         let flow = &mut packet.flow;
         let remote = if flow.direction == Direction::Outbound as u8 {
             &mut flow.destination
@@ -86,7 +86,7 @@ fn one_user_has_a_share_of_what_makes_no_room_and_pushes_out_nobody_else() {
     );
     run.connections.local.user = 1000;
     for number in 0..2 * RING as u32 {
-        let mut packet = ASKED.parse::<Question>().unwrap().0;
+        let mut packet = ASKED.parse::<PacketQuestion>().unwrap().0;
         packet.flow.destination[12..].copy_from_slice(&(number | 0xC000_0000).to_be_bytes());
         run.connections
             .decide(&packet, &[], &run.rules.slices(), SECOND);
@@ -135,7 +135,7 @@ fn a_connection_that_goes_on_makes_no_room_for_new_ones() {
     for packet in [ASKED, ANSWERED, ASKED] {
         run.at(0, packet);
     }
-    let mut packet = ASKED.parse::<Question>().unwrap().0;
+    let mut packet = ASKED.parse::<PacketQuestion>().unwrap().0;
     for number in 0..2 * RING as u32 {
         packet.flow.source[12..].copy_from_slice(&number.to_be_bytes());
         run.connections.decide(&packet, &[], &run.rules.slices(), 0);

@@ -1,6 +1,6 @@
 //! A ruleset's text, cut into statements and words.
 
-use crate::import::model::Place;
+use crate::import::model::ImportPlace;
 
 /// A statement, and the line that it begins in.
 pub(super) struct Statement {
@@ -9,8 +9,8 @@ pub(super) struct Statement {
 }
 
 impl Statement {
-    pub(super) fn place(&self) -> Place {
-        Place::line(self.line, &self.text.replace(" , ", ", "))
+    pub(super) fn place(&self) -> ImportPlace {
+        ImportPlace::line(self.line, &self.text.replace(" , ", ", "))
     }
 }
 
