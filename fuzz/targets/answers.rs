@@ -3,7 +3,8 @@
 
 use gatebell_fuzz::Bytes;
 use names::{
-    Answered, Cache, LONGEST_NAME, MOST, MOST_OF_A_NAME, Segment, Streams, message, question, read,
+    Answered, Cache, LONGEST_DNS_NAME, MOST_CACHED, MOST_CACHED_OF_A_NAME, Segment, Streams,
+    message, question, read,
 };
 use std::time::{Duration, Instant};
 
@@ -38,7 +39,7 @@ fn any_answers_name_addresses_or_nothing(bytes: &[u8]) {
                 is_kept(&cache, &answered, now);
             }
         }
-        assert!(cache.len() <= learned.min(MOST));
+        assert!(cache.len() <= learned.min(MOST_CACHED));
     }
     let (all, _) = cache.since(0, now);
     assert!(all.len() <= cache.len());
@@ -49,7 +50,10 @@ fn any_answers_name_addresses_or_nothing(bytes: &[u8]) {
 
 fn can_be_shown(answered: &Answered) {
     let name = &answered.name;
-    assert!(!name.is_empty() && name.len() <= LONGEST_NAME, "{name:?}");
+    assert!(
+        !name.is_empty() && name.len() <= LONGEST_DNS_NAME,
+        "{name:?}"
+    );
     assert!(name.bytes().all(|byte| byte.is_ascii_graphic()), "{name:?}");
     assert!(!answered.addresses.is_empty());
     for (address, _) in &answered.addresses {
@@ -60,7 +64,7 @@ fn can_be_shown(answered: &Answered) {
 
 /// Checks that the first addresses, which a program tries, stay in the cache.
 fn is_kept(cache: &Cache, answered: &Answered, now: Instant) {
-    for (address, _) in answered.addresses.iter().take(MOST_OF_A_NAME) {
+    for (address, _) in answered.addresses.iter().take(MOST_CACHED_OF_A_NAME) {
         let name = cache.name_of(*address, now);
         assert_eq!(name.as_deref(), Some(answered.name.as_str()));
     }

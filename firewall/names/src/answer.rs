@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// Longest chain of CNAME records that is followed.
 const LONGEST_CHAIN: usize = 16;
 /// Source port of DNS answers.
-pub const PORT: u16 = 53;
+pub const DNS_PORT: u16 = 53;
 const UDP: u8 = 17;
 const UDP_HEADER: usize = 8;
 
@@ -83,7 +83,7 @@ pub fn exchange(
     (client, port): (IpAddr, u16),
     (resolver, at): (IpAddr, u16),
 ) -> Option<DnsExchange> {
-    (at == PORT).then_some(DnsExchange {
+    (at == DNS_PORT).then_some(DnsExchange {
         client,
         port,
         resolver,

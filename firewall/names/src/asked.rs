@@ -13,10 +13,10 @@ pub const QUESTION_WAITS: Duration = Duration::from_secs(30);
 /// Number of addresses that are remembered in all, at most. Further ones are not, until others expire.
 pub const MOST_REMEMBERED: usize = 8192;
 /// Number of addresses that are remembered of one name, at most.
-pub const MOST_OF_ONE: usize = 256;
+pub const MOST_REMEMBERED_OF_ONE: usize = 256;
 /// Time for which an answer holds beyond its time to live: a program that looked the name up at its end connects a
 /// little later.
-pub const GRACE: Duration = Duration::from_secs(15);
+pub const HOLD_GRACE: Duration = Duration::from_secs(15);
 /// Longest time for which an answer holds.
 pub const LONGEST_HOLD: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -99,7 +99,7 @@ impl Remembered {
             known.map_or_else(|| answered.name.as_str().into(), |(name, _)| name.clone());
         let mut holds = Vec::new();
         for (address, seconds) in &answered.addresses {
-            let time = Duration::from_secs(u64::from(*seconds)) + GRACE;
+            let time = Duration::from_secs(u64::from(*seconds)) + HOLD_GRACE;
             let until = now + time.min(LONGEST_HOLD);
             self.remember(&name, (*address, resolver), until, now);
             holds.push(Holds {
@@ -122,11 +122,11 @@ impl Remembered {
         let is_known = self.of.get(name).is_some_and(|of| of.contains_key(&said));
         if !is_known {
             let own = self.of.get(name).map_or(0, BTreeMap::len);
-            if own >= MOST_OF_ONE || self.count >= MOST_REMEMBERED {
+            if own >= MOST_REMEMBERED_OF_ONE || self.count >= MOST_REMEMBERED {
                 self.forget_over(now);
             }
             let own = self.of.get(name).map_or(0, BTreeMap::len);
-            if own >= MOST_OF_ONE || self.count >= MOST_REMEMBERED {
+            if own >= MOST_REMEMBERED_OF_ONE || self.count >= MOST_REMEMBERED {
                 return;
             }
             self.count += 1;

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Number of addresses in the cache, at most. The one with the oldest answer makes room.
-pub const MOST: usize = 8192;
+pub const MOST_CACHED: usize = 8192;
 /// Number of addresses of one name, at most.
-pub const MOST_OF_A_NAME: usize = 64;
+pub const MOST_CACHED_OF_A_NAME: usize = 64;
 /// Shortest time for which a name is kept: a connection outlives an answer that holds for seconds.
-pub const SHORTEST: Duration = Duration::from_secs(300);
+pub const SHORTEST_CACHED: Duration = Duration::from_secs(300);
 /// Longest time for which a name is kept.
-pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+pub const LONGEST_CACHED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Address with the name by which it was asked for last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,8 +54,9 @@ impl Cache {
             |(name, _)| name.clone(),
         );
         // The first addresses of an answer are what programs try first: they are learned last, and so stay longest.
-        for (address, holds) in answered.addresses.iter().take(MOST_OF_A_NAME).rev() {
-            let holds = Duration::from_secs(u64::from(*holds)).clamp(SHORTEST, LONGEST);
+        for (address, holds) in answered.addresses.iter().take(MOST_CACHED_OF_A_NAME).rev() {
+            let holds =
+                Duration::from_secs(u64::from(*holds)).clamp(SHORTEST_CACHED, LONGEST_CACHED);
             self.forget(*address);
             self.make_room(&name);
             self.last += 1;
@@ -114,11 +115,11 @@ impl Cache {
         let own = self
             .of_name
             .get(name)
-            .filter(|own| own.len() >= MOST_OF_A_NAME);
+            .filter(|own| own.len() >= MOST_CACHED_OF_A_NAME);
         if let Some(oldest) = own.and_then(|own| own.front().copied()) {
             self.forget(oldest);
         }
-        while self.entries.len() >= MOST
+        while self.entries.len() >= MOST_CACHED
             && let Some((_, oldest)) = self.turns.first_key_value()
         {
             self.forget(*oldest);

@@ -16,12 +16,14 @@ mod text;
 
 pub use answer::{Answered, Asked, DnsExchange, Unread, message, question, read, sent};
 pub use asked::{
-    Answerer, GRACE, Holds, LONGEST_HOLD, MOST_OF_ONE, MOST_QUESTIONS, MOST_REMEMBERED,
-    QUESTION_WAITS, Questions, Remembered,
+    Answerer, HOLD_GRACE, Holds, LONGEST_HOLD, MOST_QUESTIONS, MOST_REMEMBERED,
+    MOST_REMEMBERED_OF_ONE, QUESTION_WAITS, Questions, Remembered,
 };
-pub use cache::{Cache, LONGEST, Learned, MOST, MOST_OF_A_NAME, SHORTEST};
-pub use stream::{MOST_CONNECTIONS, MOST_WAITING, SILENCE, Segment, Streams, Way, Whole};
-pub use text::LONGEST_NAME;
+pub use cache::{
+    Cache, LONGEST_CACHED, Learned, MOST_CACHED, MOST_CACHED_OF_A_NAME, SHORTEST_CACHED,
+};
+pub use stream::{LONGEST_SILENCE, MOST_CONNECTIONS, MOST_WAITING, Segment, Streams, Way, Whole};
+pub use text::LONGEST_DNS_NAME;
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail")]

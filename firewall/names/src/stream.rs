@@ -5,7 +5,7 @@
 //! segment counts if it goes on where the one before has ended,
 //! and the end that answers begins where it says to have heard the end that asks.
 
-use crate::answer::{DnsExchange, PORT, exchange};
+use crate::answer::{DNS_PORT, DnsExchange, exchange};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ pub const MOST_CONNECTIONS: usize = 256;
 /// Bytes, at most, that wait in all for the rest of their messages; a connection that brings more is not followed.
 pub const MOST_WAITING: usize = 1 << 20;
 /// Time for which a connection may be silent.
-pub const SILENCE: Duration = Duration::from_secs(120);
+pub const LONGEST_SILENCE: Duration = Duration::from_secs(120);
 /// Size of the length field before each message, in bytes.
 const PREFIX: usize = 2;
 const TCP: u8 = 6;
@@ -83,7 +83,7 @@ impl<'a> Segment<'a> {
         if header < TCP_HEADER || begins > end || begins > packet.len() {
             return None;
         }
-        let (ends, way) = if source == PORT {
+        let (ends, way) = if source == DNS_PORT {
             (exchange((to, destination), (from, source))?, Way::Answer)
         } else {
             (exchange((from, source), (to, destination))?, Way::Question)
@@ -245,8 +245,9 @@ impl Streams {
         if self.0.len() < MOST_CONNECTIONS {
             return;
         }
-        self.0
-            .retain(|_, connection| now.saturating_duration_since(connection.last) < SILENCE);
+        self.0.retain(|_, connection| {
+            now.saturating_duration_since(connection.last) < LONGEST_SILENCE
+        });
         let silent = self.0.iter().min_by_key(|(_, connection)| connection.last);
         if let Some(ends) = silent.map(|(ends, _)| *ends)
             && self.0.len() >= MOST_CONNECTIONS
@@ -275,9 +276,9 @@ mod tests {
     fn packet(from: u8, number: u32, heard: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
         let to = CLIENT + RESOLVER - from;
         let (source, destination) = if from == CLIENT {
-            (50_000, PORT)
+            (50_000, DNS_PORT)
         } else {
-            (PORT, 50_000)
+            (DNS_PORT, 50_000)
         };
         let mut packet = vec![
             0x45, 0, 0, 0, 0, 0, 0, 0, 64, TCP, 0, 0, 10, 0, 0, from, 10, 0, 0, to,

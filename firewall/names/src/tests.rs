@@ -186,10 +186,14 @@ fn a_name_is_kept_for_its_time_and_not_for_less_than_minutes_nor_more_than_a_day
     cache.learn(&answered("a.example", &times), now);
     let knows = |address, after| cache.name_of(address, now + after).is_some();
     let second = Duration::from_secs(1);
-    for (address, holds) in [(v4(1), SHORTEST), (v4(2), 1000 * second), (v4(3), LONGEST)] {
+    for (address, holds) in [
+        (v4(1), SHORTEST_CACHED),
+        (v4(2), 1000 * second),
+        (v4(3), LONGEST_CACHED),
+    ] {
         assert!(knows(address, holds - second) && !knows(address, holds));
     }
-    let (left, _) = cache.since(0, now + SHORTEST);
+    let (left, _) = cache.since(0, now + SHORTEST_CACHED);
     assert_eq!(left.len(), 2, "what is over is not told");
 }
 
@@ -218,7 +222,7 @@ fn whoever_is_answered_with_more_than_there_is_room_for_pushes_out_his_own_and_t
     for last in 0..1000 {
         cache.learn(&answered("flood.example", &[(v4(last), 60)]), now);
     }
-    assert_eq!(cache.len(), 1 + MOST_OF_A_NAME);
+    assert_eq!(cache.len(), 1 + MOST_CACHED_OF_A_NAME);
     assert!(cache.name_of(v4(60_000), now).is_some());
     for last in 0..10_000 {
         cache.learn(
@@ -226,7 +230,7 @@ fn whoever_is_answered_with_more_than_there_is_room_for_pushes_out_his_own_and_t
             now,
         );
     }
-    assert_eq!(cache.len(), MOST);
+    assert_eq!(cache.len(), MOST_CACHED);
     assert!(cache.name_of(v4(60_000), now).is_none(), "the oldest went");
     assert!(cache.name_of(v4(9_999), now).is_some());
 }
@@ -253,7 +257,7 @@ proptest! {
         }
         if let Ok(answered) = read(&bytes) {
             let shown = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.\\".contains(c);
-            prop_assert!(answered.name.len() <= LONGEST_NAME && answered.name.chars().all(shown));
+            prop_assert!(answered.name.len() <= LONGEST_DNS_NAME && answered.name.chars().all(shown));
         }
     }
 }
@@ -315,16 +319,22 @@ fn what_a_name_has_holds_for_its_time_and_is_bounded_for_each_name_and_in_all() 
     };
     let mut remembered = Remembered::default();
     let holds = remembered.learn(&answered("a.example", &[(v4(7), 5)]), resolver, now);
-    assert_eq!(holds[0].until, now + GRACE + Duration::from_secs(5));
+    assert_eq!(holds[0].until, now + HOLD_GRACE + Duration::from_secs(5));
     let long = answered("a.example", &[(v4(8), u32::MAX)]);
     let holds = remembered.learn(&long, resolver, now);
     assert_eq!(holds[0].until, now + LONGEST_HOLD);
     assert_eq!(remembered.all(after(19)).count(), 2);
     assert_eq!(remembered.all(after(20)).count(), 1);
-    let many: Vec<_> = (0..=MOST_OF_ONE as u16).map(|n| (v4(n), 60)).collect();
+    let many: Vec<_> = (0..=MOST_REMEMBERED_OF_ONE as u16)
+        .map(|n| (v4(n), 60))
+        .collect();
     let holds = remembered.learn(&answered("b.example", &many), resolver, now);
-    assert_eq!(holds.len(), MOST_OF_ONE + 1, "they hold all the same");
-    assert_eq!(remembered.all(now).count(), 2 + MOST_OF_ONE);
+    assert_eq!(
+        holds.len(),
+        MOST_REMEMBERED_OF_ONE + 1,
+        "they hold all the same"
+    );
+    assert_eq!(remembered.all(now).count(), 2 + MOST_REMEMBERED_OF_ONE);
     for n in 0..MOST_REMEMBERED as u16 {
         let one = answered(&format!("{n}.example"), &[(v4(n), 60)]);
         remembered.learn(&one, resolver, now);

@@ -3,7 +3,7 @@
 use simple_dns::Name;
 
 /// Longest name that is shown, in characters: as long as DNS has them.
-pub const LONGEST_NAME: usize = 253;
+pub const LONGEST_DNS_NAME: usize = 253;
 
 /// Writes a name for display: in lower case, without the last dot. Bytes that are neither letter, digit, hyphen nor
 /// underscore are written by their number, as in zone files (`\007`). Returns `None` for the root's name, or one that
@@ -21,7 +21,7 @@ pub fn text(name: &Name<'_>) -> Option<String> {
                 text.push_str(&format!("\\{byte:03}"));
             }
         }
-        if text.len() > LONGEST_NAME {
+        if text.len() > LONGEST_DNS_NAME {
             return None;
         }
     }

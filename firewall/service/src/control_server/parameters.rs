@@ -15,7 +15,7 @@ use std::time::Duration;
 /// Maximum length of a lease, in seconds.
 const LONGEST_LEASE: u64 = 24 * 60 * 60;
 /// Maximum length of a rule file's name, and of a change's description, in bytes.
-const LONGEST_NAME: usize = 4096;
+const LONGEST_TEXT: usize = 4096;
 /// Maximum time that an answer may hold, but for always, in seconds: a year.
 const LONGEST_ANSWER: u64 = 366 * 24 * 60 * 60;
 /// Maximum number of answers that may be named at once: more than there are.
@@ -151,10 +151,10 @@ fn apply(
             parameter, message,
         )))
     };
-    if name.is_empty() || name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
+    if name.is_empty() || name.len() > LONGEST_TEXT || name.chars().any(char::is_control) {
         return range(
             "name",
-            format!("the name has 1 to {LONGEST_NAME} bytes, none of them for control"),
+            format!("the name has 1 to {LONGEST_TEXT} bytes, none of them for control"),
         );
     }
     if lease_seconds.is_some_and(|seconds| !(1..=LONGEST_LEASE).contains(&seconds)) {
@@ -164,11 +164,11 @@ fn apply(
         );
     }
     if let Some(what) = &what
-        && (what.is_empty() || what.len() > LONGEST_NAME || what.chars().any(char::is_control))
+        && (what.is_empty() || what.len() > LONGEST_TEXT || what.chars().any(char::is_control))
     {
         return range(
             "what",
-            format!("what a change is has 1 to {LONGEST_NAME} bytes, none of them for control"),
+            format!("what a change is has 1 to {LONGEST_TEXT} bytes, none of them for control"),
         );
     }
     let note = ChangeNote {
