@@ -4,7 +4,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Source port of DNS answers.
-pub const PORT: u16 = 53;
+pub const DNS_PORT: u16 = 53;
 /// Bytes copied of a packet at most: what DNS puts into a datagram that no network has to fragment (1,232), and the
 /// headers.
 pub const MOST_BYTES: usize = 1280;

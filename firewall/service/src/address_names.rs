@@ -334,7 +334,7 @@ mod tests {
 
     fn question(id: u8, resolver: [u8; 4]) -> Vec<u8> {
         let said = [&[0, id, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0], BANK].concat();
-        record(QUESTION, (CLIENT, resolver), [PORT, dns::PORT], &said)
+        record(QUESTION, (CLIENT, resolver), [PORT, dns::DNS_PORT], &said)
     }
 
     /// An answer that the bank is at this address.
@@ -343,7 +343,7 @@ mod tests {
         let at = [0xc0, 12, 0, 1, 0, 1, 0, 1, 0, 0, 0, 4];
         let said = [&header[..], BANK, &at, &address].concat();
         let bytes = size_of::<AnswerPacket>();
-        record(bytes, (resolver, CLIENT), [dns::PORT, PORT], &said)
+        record(bytes, (resolver, CLIENT), [dns::DNS_PORT, PORT], &said)
     }
 
     #[test]

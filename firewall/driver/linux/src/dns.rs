@@ -14,7 +14,7 @@ use crate::service_ring;
 use aya_ebpf::btf_maps::{Array, RingBuf};
 use aya_ebpf::macros::btf_map;
 use firewall_abi::dns::{
-    AnswerPacket, AnswersSeen, LONG_BYTES, LongPacket, MOST_BYTES, PORT, QUESTION_BYTES,
+    AnswerPacket, AnswersSeen, DNS_PORT, LONG_BYTES, LongPacket, MOST_BYTES, QUESTION_BYTES,
     QuestionPacket, RING_BYTES,
 };
 use firewall_abi::packet::{Decision, Direction, PacketHeaders, Reason, Verdict};
@@ -45,9 +45,9 @@ pub extern "C" fn gatebell_is_of_dns(flow: *const PacketHeaders, decision: *cons
     let decision = unsafe { &*decision };
     let passes = matches!(flow.protocol, UDP | TCP) && decision.verdict == Verdict::Allow as u8;
     let is_of_dns = if flow.direction == Direction::Outbound as u8 {
-        flow.destination_port == PORT
+        flow.destination_port == DNS_PORT
     } else {
-        flow.source_port == PORT && decision.reason == Reason::Reply as u8
+        flow.source_port == DNS_PORT && decision.reason == Reason::Reply as u8
     };
     (passes && is_of_dns).into()
 }
