@@ -20,7 +20,7 @@ use crate::toolchain::{self, Toolchain};
 
 /// Thing to build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum What {
+pub enum BuildGoal {
     /// The drivers for Linux: eBPF objects
     Ebpf,
     /// The driver and the programs for Windows
@@ -139,14 +139,14 @@ static PROMISES: [Foreign; 1] = [Foreign {
 }];
 
 /// Builds, and says where each result is.
-pub fn build(what: What) -> Result<()> {
+pub fn build(what: BuildGoal) -> Result<()> {
     match what {
-        What::Ebpf => ebpf_drivers(),
-        What::Windows => windows(),
-        What::Wine => wine(),
-        What::C => c_library(),
-        What::Host => host(&[]).map(drop),
-        What::All => {
+        BuildGoal::Ebpf => ebpf_drivers(),
+        BuildGoal::Windows => windows(),
+        BuildGoal::Wine => wine(),
+        BuildGoal::C => c_library(),
+        BuildGoal::Host => host(&[]).map(drop),
+        BuildGoal::All => {
             ebpf_drivers()?;
             windows()?;
             wine()?;

@@ -34,7 +34,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 
-use crate::build::What;
+use crate::build::BuildGoal;
 use crate::setup::Need;
 
 #[derive(Parser)]
@@ -101,7 +101,7 @@ enum Task {
     Build {
         /// Things to build
         #[arg(default_value = "all")]
-        what: What,
+        what: BuildGoal,
     },
     /// Check deny.toml everywhere, and formatting and lints of what cargo in the clone's root does not see
     Lint {

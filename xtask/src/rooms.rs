@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use crate::build::What;
+use crate::build::BuildGoal;
 use crate::setup::Need;
 use crate::vm::kernel::{KernelLine, LINES};
 
@@ -15,7 +15,7 @@ pub struct Room {
     /// Needs of the machine beside Rust.
     pub needs: &'static [Need],
     /// Things to build first, beside the room's tests.
-    pub built: &'static [What],
+    pub built: &'static [BuildGoal],
     /// `true` if the room's tests make namespaces, control groups and BPF programs.
     pub root: bool,
     /// Steps of the room, in their order.
@@ -230,7 +230,7 @@ const LISTED: [Room; 27] = [
         name: "linux",
         promise: "the channel and the sample's driver keep their promises on this machine's kernel",
         needs: &[Need::Ebpf, Need::Lab, Need::C],
-        built: &[What::Ebpf, What::C, What::Host],
+        built: &[BuildGoal::Ebpf, BuildGoal::C, BuildGoal::Host],
         root: true,
         steps: &[
             Step::Kernel("linux"),
@@ -247,7 +247,7 @@ const LISTED: [Room; 27] = [
         name: "firewall",
         promise: "every packet of a zone is judged by the rules, as nftables counts beside",
         needs: &[Need::Ebpf, Need::Lab, Need::Scan],
-        built: &[What::Ebpf, What::Host],
+        built: &[BuildGoal::Ebpf, BuildGoal::Host],
         root: true,
         steps: &[
             Step::Kernel("firewall"),
@@ -263,7 +263,7 @@ const LISTED: [Room; 27] = [
         name: "carriers",
         promise: "whatever carries a packet in, out or through, it is judged once, as far as this machine's kernel has it",
         needs: &[Need::Ebpf, Need::Lab],
-        built: &[What::Ebpf],
+        built: &[BuildGoal::Ebpf],
         root: true,
         steps: &[Step::Kernel("carriers")],
         ..BARE
@@ -272,7 +272,7 @@ const LISTED: [Room; 27] = [
         name: "flood",
         promise: "under load, and while rules change, every packet is judged and every record accounted for",
         needs: &[Need::Ebpf, Need::Lab],
-        built: &[What::Ebpf],
+        built: &[BuildGoal::Ebpf],
         root: true,
         steps: &[Step::Kernel("flood")],
         ..BARE
@@ -281,7 +281,7 @@ const LISTED: [Room; 27] = [
         name: "control",
         promise: "what can be asked of the running service, by whom, and what the command line makes of it",
         needs: &[Need::Ebpf, Need::Lab, Need::Polkit, Need::Resolver],
-        built: &[What::Ebpf],
+        built: &[BuildGoal::Ebpf],
         root: true,
         steps: &[
             Step::Kernel("control"),
@@ -299,7 +299,7 @@ const LISTED: [Room; 27] = [
         name: "window",
         promise: "the window on a display, as a screen reader has it, in front of a real kernel",
         needs: &[Need::Ebpf, Need::Lab, Need::Desktop, Need::ScreenReader],
-        built: &[What::Ebpf, What::Host],
+        built: &[BuildGoal::Ebpf, BuildGoal::Host],
         root: true,
         steps: &[Step::Kernel("window")],
         ..BARE
@@ -308,7 +308,7 @@ const LISTED: [Room; 27] = [
         name: "outlives",
         promise: "what the service leaves in the kernel is taken over, and taken out",
         needs: &[Need::Ebpf, Need::Lab],
-        built: &[What::Ebpf],
+        built: &[BuildGoal::Ebpf],
         root: true,
         steps: &[Step::Kernel("service"), Step::Kernel("states")],
         ..BARE
@@ -317,7 +317,7 @@ const LISTED: [Room; 27] = [
         name: "windows",
         promise: "the driver for Windows keeps its promises, as far as Wine 8 shows",
         needs: &[Need::Windows, Need::Wine],
-        built: &[What::Windows, What::Wine],
+        built: &[BuildGoal::Windows, BuildGoal::Wine],
         steps: &[
             Step::Kernel("windows_headers"),
             Step::Kernel("windows"),
@@ -368,7 +368,7 @@ const LISTED: [Room; 27] = [
         name: "vm",
         promise: "sample and main job run in the emulated machine as they do here",
         needs: &[Need::Ebpf, Need::Lab, Need::Vm],
-        built: &[What::Ebpf],
+        built: &[BuildGoal::Ebpf],
         steps: &[
             Step::Machine(
                 "the sample, each operation once",
@@ -385,7 +385,7 @@ const LISTED: [Room; 27] = [
         name: "package",
         promise: "the package protects a machine under systemd, survives, and leaves nothing",
         needs: &[Need::Ebpf, Need::Vm, Need::Systemd, Need::Package],
-        built: &[What::Ebpf],
+        built: &[BuildGoal::Ebpf],
         computed: &[Step::Ourselves(
             "the package itself",
             &["package", "--without-window"],
@@ -407,7 +407,7 @@ fn emulated(line: &'static KernelLine) -> Room {
         name: line.name,
         promise: line.promise,
         needs: &[Need::Ebpf, Need::Lab, Need::Vm],
-        built: &[What::Ebpf],
+        built: &[BuildGoal::Ebpf],
         steps: vec![Step::Emulated(line)].leak(),
         ..BARE
     }

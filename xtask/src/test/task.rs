@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use super::names;
 use super::programs::{Program, Programs};
-use crate::build::{self, What};
+use crate::build::{self, BuildGoal};
 use crate::interrupt::{self, Interrupt};
 use crate::place;
 use crate::rooms::{Room, Step};
@@ -68,7 +68,7 @@ pub enum Turn {
 }
 
 enum Work {
-    Build(What),
+    Build(BuildGoal),
     Compile(Vec<String>),
     Step(&'static Step),
 }
@@ -85,7 +85,12 @@ pub fn plan(rooms: &[&'static Room], all: bool, everywhere: bool) -> Vec<Task> {
             work,
         });
     };
-    for what in [What::Ebpf, What::Windows, What::Wine, What::C] {
+    for what in [
+        BuildGoal::Ebpf,
+        BuildGoal::Windows,
+        BuildGoal::Wine,
+        BuildGoal::C,
+    ] {
         if rooms.iter().any(|room| room.built.contains(&what)) {
             build(Work::Build(what));
         }
@@ -132,7 +137,10 @@ fn selection(rooms: &[&Room], all: bool) -> Vec<String> {
         })
         .collect();
     let mut programs = Vec::new();
-    if rooms.iter().any(|room| room.built.contains(&What::Host)) {
+    if rooms
+        .iter()
+        .any(|room| room.built.contains(&BuildGoal::Host))
+    {
         packages.extend(build::PROGRAMS.map(|(package, _)| package));
         programs.extend(build::PROGRAMS.map(|(_, program)| format!("--bin={program}")));
     }
@@ -159,10 +167,10 @@ impl Task {
     /// Returns the title of the task, in a few words.
     pub fn title(&self) -> String {
         match &self.work {
-            Work::Build(What::Ebpf) => "the drivers for Linux".to_owned(),
-            Work::Build(What::Windows) => "the driver and the programs for Windows".to_owned(),
-            Work::Build(What::Wine) => "what stands in for Windows under Wine".to_owned(),
-            Work::Build(What::C) => "the channel for C".to_owned(),
+            Work::Build(BuildGoal::Ebpf) => "the drivers for Linux".to_owned(),
+            Work::Build(BuildGoal::Windows) => "the driver and the programs for Windows".to_owned(),
+            Work::Build(BuildGoal::Wine) => "what stands in for Windows under Wine".to_owned(),
+            Work::Build(BuildGoal::C) => "the channel for C".to_owned(),
             Work::Build(_) => "the programs".to_owned(),
             Work::Compile(_) => "the tests".to_owned(),
             Work::Step(Step::Package(name)) => (*name).to_owned(),
@@ -233,14 +241,14 @@ impl Task {
     }
 }
 
-fn name(what: What) -> &'static str {
+fn name(what: BuildGoal) -> &'static str {
     match what {
-        What::Ebpf => "ebpf",
-        What::Windows => "windows",
-        What::Wine => "wine",
-        What::C => "c",
-        What::Host => "host",
-        What::All => "all",
+        BuildGoal::Ebpf => "ebpf",
+        BuildGoal::Windows => "windows",
+        BuildGoal::Wine => "wine",
+        BuildGoal::C => "c",
+        BuildGoal::Host => "host",
+        BuildGoal::All => "all",
     }
 }
 
