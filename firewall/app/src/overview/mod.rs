@@ -57,7 +57,7 @@ pub enum Part {
 
 /// Answers of the service to the last look.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Seen {
+pub struct OverviewSeen {
     /// State of the firewall.
     pub status: Status,
     /// Counters of the driver.
@@ -84,7 +84,7 @@ pub type Overview = Followed<OverviewState>;
 /// State of the service as it is known now.
 #[derive(Debug, Default)]
 pub struct OverviewState {
-    seen: Option<Result<Arc<Seen>, String>>,
+    seen: Option<Result<Arc<OverviewSeen>, String>>,
     wanted: Option<Part>,
     at_once: bool,
 }
@@ -92,7 +92,7 @@ pub struct OverviewState {
 impl OverviewState {
     /// Returns the answers of the service to the last look, or the reason for which it gives none; `None` if it was not
     /// asked yet.
-    pub fn seen(&self) -> Option<&Result<Arc<Seen>, String>> {
+    pub fn seen(&self) -> Option<&Result<Arc<OverviewSeen>, String>> {
         self.seen.as_ref()
     }
 
@@ -150,7 +150,7 @@ impl Overview {
     }
 }
 
-impl Seen {
+impl OverviewSeen {
     /// Returns whether the two look the same: that time passes is nothing else to show.
     fn looks_like(&self, other: &Self) -> bool {
         let timeless = |seen: &Self| {
@@ -168,8 +168,8 @@ impl Seen {
 fn ask(
     service: &mut dyn OverviewService,
     part: Part,
-    before: Option<&Seen>,
-) -> Result<Seen, String> {
+    before: Option<&OverviewSeen>,
+) -> Result<OverviewSeen, String> {
     let status = service.status()?;
     let lease = status.lease.as_ref();
     let lease_until =
@@ -191,7 +191,7 @@ fn ask(
         Part::Sets => members = Some(service.members()?),
         Part::Networks => networks = Some(service.networks()?),
     }
-    Ok(Seen {
+    Ok(OverviewSeen {
         answers,
         members,
         networks,
@@ -369,7 +369,7 @@ mod tests {
         protocol = 'tcp'\n\n[[rule]]\nid = 'covered'\naction = 'allow'\nprotocol = 'tcp'\nports = 22\n\n[[rule]]\nid = 'off'\n\
         action = 'allow'\nenabled = false\n";
 
-    fn seen(overview: &Overview) -> Arc<Seen> {
+    fn seen(overview: &Overview) -> Arc<OverviewSeen> {
         overview.look().seen().unwrap().clone().unwrap()
     }
 

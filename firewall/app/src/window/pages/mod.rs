@@ -19,7 +19,7 @@ mod titled_table;
 
 use super::{Shown, colours};
 use crate::changes::{Changes, Order};
-use crate::overview::{Part, Seen};
+use crate::overview::{OverviewSeen, Part};
 use crate::past::Wanted;
 use eframe::egui::{self, Key, Modifiers, RichText, Ui, accesskit};
 use std::sync::Arc;
@@ -163,7 +163,7 @@ impl Pages {
 }
 
 /// Shows the service's last answers, with the lease that runs; or why there is nothing to show.
-fn of_the_service(ui: &mut Ui, around: &Around<'_>, show: impl FnOnce(&mut Ui, &Seen)) {
+fn of_the_service(ui: &mut Ui, around: &Around<'_>, show: impl FnOnce(&mut Ui, &OverviewSeen)) {
     let state = around.shown.overview.look();
     let (seen, followed) = (state.seen().cloned(), state.is_followed());
     drop(state);
@@ -247,7 +247,7 @@ fn until_it_is_back(ui: &mut Ui, why: &str) {
 }
 
 /// Shows the lease that runs, its countdown, and the buttons that end it.
-fn lease(ui: &mut Ui, seen: &Seen, changes: &Changes) {
+fn lease(ui: &mut Ui, seen: &OverviewSeen, changes: &Changes) {
     let (Some(lease), Some(until)) = (&seen.status.lease, seen.lease_until) else {
         return;
     };

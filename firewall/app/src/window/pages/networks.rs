@@ -4,7 +4,7 @@
 use super::selection::{self, Selection};
 use super::titled_table::TitledTable;
 use super::{Around, Page, PageSource, instead, of_the_service, wide};
-use crate::overview::{Part, Seen};
+use crate::overview::{OverviewSeen, Part};
 use crate::window::{colours, table_row};
 use control::{NetworkStatus, RouteStatus};
 use eframe::egui::{self, RichText, Ui};
@@ -55,7 +55,7 @@ impl Page for NetworksPage {
 }
 
 impl NetworksPage {
-    fn networks(&mut self, ui: &mut Ui, seen: &Seen, asked: bool) {
+    fn networks(&mut self, ui: &mut Ui, seen: &OverviewSeen, asked: bool) {
         let networks = &seen.rules.networks.networks;
         let name = |row: usize| {
             let others = NO_NETWORKS.get(row.wrapping_sub(networks.len()));
@@ -92,7 +92,7 @@ impl NetworksPage {
     fn row(
         &mut self,
         row: &mut TableRow<'_, '_>,
-        seen: &Seen,
+        seen: &OverviewSeen,
         name: &impl Fn(usize) -> Option<String>,
     ) {
         let Some(id) = name(row.index()) else {
@@ -110,14 +110,14 @@ impl NetworksPage {
 }
 
 /// Returns the service's state of a network.
-fn status_of<'a>(seen: &'a Seen, id: &str) -> Option<&'a NetworkStatus> {
+fn status_of<'a>(seen: &'a OverviewSeen, id: &str) -> Option<&'a NetworkStatus> {
     let told = seen.networks.iter().flat_map(|all| &all.networks);
     let mut told = told.chain(&seen.status.networks);
     told.find(|network| network.name == id)
 }
 
 /// Shows what is to be known where no network is named, and the network that could be written.
-fn no_networks(ui: &mut Ui, seen: &Seen) {
+fn no_networks(ui: &mut Ui, seen: &OverviewSeen) {
     colours::bright(ui);
     ui.add_space(16.0);
     let words = text!("networks-none", file = &seen.rules.file);
@@ -138,7 +138,7 @@ fn no_networks(ui: &mut Ui, seen: &Seen) {
 }
 
 /// Shows the default routes as they are now, each with what has a network be known by it.
-fn routes(ui: &mut Ui, seen: &Seen) {
+fn routes(ui: &mut Ui, seen: &OverviewSeen) {
     let scrolled = egui::ScrollArea::vertical()
         .id_salt("routes")
         .max_height(ROUTES);
@@ -154,7 +154,7 @@ fn routes(ui: &mut Ui, seen: &Seen) {
     });
 }
 
-fn no_route(ui: &mut Ui, seen: &Seen) {
+fn no_route(ui: &mut Ui, seen: &OverviewSeen) {
     if let Some(networks) = &seen.networks
         && networks.routes.is_empty()
     {
@@ -177,7 +177,7 @@ fn copy(ui: &mut Ui, route: &RouteStatus, text: String) {
 }
 
 /// Returns the text of the network out of which this route leads, under a name that none has.
-fn network_text(route: &RouteStatus, seen: &Seen) -> String {
+fn network_text(route: &RouteStatus, seen: &OverviewSeen) -> String {
     let networks = seen.rules.networks.networks.iter();
     let taken: Vec<_> = networks.map(|network| network.id.as_str()).collect();
     view::network::text(route, &taken)
@@ -277,7 +277,7 @@ fn remarks(network: &Network, status: &NetworkStatus) -> String {
 }
 
 /// Shows a network's details, and what the rules would be in it. Returns `true` if they are to be closed.
-fn details(ui: &mut Ui, id: &str, seen: &Seen) -> bool {
+fn details(ui: &mut Ui, id: &str, seen: &OverviewSeen) -> bool {
     let all = &seen.rules.networks;
     let network = all.networks.iter().find(|network| network.id == *id);
     let status = network.and_then(|_| status_of(seen, id));
@@ -311,7 +311,7 @@ fn details(ui: &mut Ui, id: &str, seen: &Seen) -> bool {
 }
 
 /// Shows what the rules that ask for networks would be in this one.
-fn as_if(ui: &mut Ui, id: &str, is_network: bool, seen: &Seen) {
+fn as_if(ui: &mut Ui, id: &str, is_network: bool, seen: &OverviewSeen) {
     let all = &seen.rules.networks;
     let Ok(then) = rules::as_if(&[id.to_owned()], &all.networks) else {
         return;

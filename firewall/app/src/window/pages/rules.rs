@@ -7,7 +7,7 @@ use super::{Around, Page, PageSource, instead, of_the_service, wide};
 use crate::changes::{
     Changes, Compared, DraftLine, Edit, EditDraft, EditKind, Order, Otherwise, TRIAL,
 };
-use crate::overview::{DefaultRow, Part, RuleRow, Seen};
+use crate::overview::{DefaultRow, OverviewSeen, Part, RuleRow};
 use crate::past::{PastSeen, Since, Wanted};
 use crate::window::{colours, table_row};
 use eframe::egui::{self, Color32, RichText, Ui};
@@ -129,7 +129,7 @@ impl Page for RulesPage {
 
 /// State that is shown: the service's answers, and its history.
 struct Shown<'a> {
-    seen: &'a Seen,
+    seen: &'a OverviewSeen,
     past: Option<&'a PastSeen>,
 }
 

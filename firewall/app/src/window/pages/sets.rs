@@ -5,7 +5,7 @@ use super::selection::{self, Selection};
 use super::titled_table::TitledTable;
 use super::{Around, Page, PageSource, instead, of_the_service, wide};
 use crate::changes::{Changes, Joining, Order};
-use crate::overview::{Part, Seen, SetRow};
+use crate::overview::{OverviewSeen, Part, SetRow};
 use crate::window::{colours, table_row};
 use control::SetMember;
 use eframe::egui::{self, RichText, Ui};
@@ -95,7 +95,7 @@ impl Page for Sets {
 }
 
 /// Shows what is to be known where there is no set.
-fn no_sets(ui: &mut Ui, seen: &Seen) {
+fn no_sets(ui: &mut Ui, seen: &OverviewSeen) {
     colours::bright(ui);
     ui.add_space(16.0);
     let words = text!("sets-none", file = &seen.rules.file);
@@ -103,7 +103,7 @@ fn no_sets(ui: &mut Ui, seen: &Seen) {
 }
 
 impl Sets {
-    fn sets(&mut self, ui: &mut Ui, seen: &Seen, around: &Around<'_>) {
+    fn sets(&mut self, ui: &mut Ui, seen: &OverviewSeen, around: &Around<'_>) {
         let sets = &seen.rules.sets;
         self.focus |= self.selection.keys(
             ui,
@@ -129,7 +129,7 @@ impl Sets {
         egui::CentralPanel::default().show(ui, |ui| wide(ui, NEEDED, |ui| self.table(ui, seen)));
     }
 
-    fn table(&mut self, ui: &mut Ui, seen: &Seen) {
+    fn table(&mut self, ui: &mut Ui, seen: &OverviewSeen) {
         let sets = &seen.rules.sets;
         let sought = self.selection.sought();
         TABLE.with_titles(ui, sets.len(), sought, &titles(), |mut row| {
@@ -146,7 +146,13 @@ impl Sets {
     }
 
     /// Shows what a set holds, and has addresses join and leave it by a click. Returns `true` if this is to be closed.
-    fn details(&mut self, ui: &mut Ui, set: &SetRow, seen: &Seen, changes: &Changes) -> bool {
+    fn details(
+        &mut self,
+        ui: &mut Ui,
+        set: &SetRow,
+        seen: &OverviewSeen,
+        changes: &Changes,
+    ) -> bool {
         let close = selection::head(ui, |ui| facts(ui, set));
         let state = changes.look();
         let possible = state.is_followed() && state.on_its_way().is_none();

@@ -1,7 +1,7 @@
 //! Page of the firewall's state: what `gatebell status`, `stats` and `audit` say.
 
 use super::{Around, Page, PageSource, of_the_service};
-use crate::overview::{Part, Seen};
+use crate::overview::{OverviewSeen, Part};
 use crate::window::colours;
 use control::{Counted, Stats};
 use eframe::egui::{self, RichText, Ui};
@@ -31,7 +31,7 @@ impl Page for StatusPage {
     }
 }
 
-fn show(ui: &mut Ui, seen: &Seen) {
+fn show(ui: &mut Ui, seen: &OverviewSeen) {
     egui::CentralPanel::default().show(ui, |ui| {
         colours::bright(ui);
         egui::ScrollArea::vertical()
@@ -40,7 +40,7 @@ fn show(ui: &mut Ui, seen: &Seen) {
     });
 }
 
-fn all(ui: &mut Ui, seen: &Seen) {
+fn all(ui: &mut Ui, seen: &OverviewSeen) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     heading(ui, &text!("status-how"));
     if seen.status.trouble.is_empty() {
