@@ -20,7 +20,7 @@ mod page;
 pub use batch::{Batch, MOST_OF_ONE};
 pub use contact::{Change, Contact, Contacts, Glances, KnownFile, Look};
 pub use database::{Bounds, Database, FILE, Failed, Opened};
-pub use page::{Page, PageRequest, Program, Row, page};
+pub use page::{Page, PageRequest, RequestedProgram, Row, page};
 
 use firewall_abi::packet::{Direction, Reason, Verdict};
 use std::net::IpAddr;

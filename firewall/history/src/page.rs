@@ -57,18 +57,18 @@ pub struct PageRequest {
     /// User whose programs' rows are read; `None` for all rows.
     pub user: Option<u32>,
     /// Program whose rows are read, by its path or by the kernel's name of it; `None` for all rows.
-    pub program: Option<Program>,
+    pub program: Option<RequestedProgram>,
 }
 
 /// Program in a request, whose rows have its path or the kernel's name of it. All that a user may mean by it are among
 /// them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Program {
+pub struct RequestedProgram {
     path: String,
     process: String,
 }
 
-impl Program {
+impl RequestedProgram {
     /// Makes the request for a program by its path, or by the kernel's name of the process, which is the first 15 bytes
     /// of the path's last part.
     #[must_use]

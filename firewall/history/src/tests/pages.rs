@@ -169,7 +169,7 @@ fn of_a_program_its_own_rows_are_read_by_its_path_or_by_its_name() {
     ];
     database.write(&rows).unwrap();
     let asked = PageRequest {
-        program: Some(Program::asked("/usr/bin/curl".to_owned())),
+        program: Some(RequestedProgram::asked("/usr/bin/curl".to_owned())),
         ..of_user(1000)
     };
     let ports = |asked| -> Vec<_> {
@@ -187,7 +187,7 @@ fn of_a_program_its_own_rows_are_read_by_its_path_or_by_its_name() {
         []
     );
     let by_name = PageRequest {
-        program: Some(Program::asked("wget".to_owned())),
+        program: Some(RequestedProgram::asked("wget".to_owned())),
         ..PageRequest::default()
     };
     assert_eq!(ports(by_name), [Some(2)]);
@@ -195,7 +195,9 @@ fn of_a_program_its_own_rows_are_read_by_its_path_or_by_its_name() {
     let long = of(7, None, "a-long-name-of-");
     database.write(&[long]).unwrap();
     let long = PageRequest {
-        program: Some(Program::asked("/bin/a-long-name-of-a-program".to_owned())),
+        program: Some(RequestedProgram::asked(
+            "/bin/a-long-name-of-a-program".to_owned(),
+        )),
         ..PageRequest::default()
     };
     assert_eq!(ports(long), [Some(7)]);
@@ -218,7 +220,7 @@ fn of_a_rare_program_or_a_recent_time_a_page_looks_through_a_part_and_the_pages_
     database.write(&[one(curl(2), NOW)]).unwrap();
     let look = LOOKED_AT as u64;
     let of_curl = PageRequest {
-        program: Some(Program::asked("curl".to_owned())),
+        program: Some(RequestedProgram::asked("curl".to_owned())),
         ..PageRequest::default()
     };
     let recent = PageRequest {

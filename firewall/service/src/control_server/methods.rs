@@ -8,7 +8,7 @@ use super::peer::Requester;
 use crate::firewall::{Firewall, Mailbox};
 use crate::recorder::HistoryReader;
 use control::{Accounts, ChangeNote, Forgotten, Given};
-use history::{PageRequest, Program};
+use history::{PageRequest, RequestedProgram};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -249,7 +249,7 @@ pub fn answer(
                 since,
                 after,
                 user: requester.sees(),
-                program: program.map(Program::asked),
+                program: program.map(RequestedProgram::asked),
             };
             page(history, asked)
         }

@@ -224,7 +224,7 @@ fn shown_row(row: history::Row) -> HistoryRow {
 #[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
-    use history::Program;
+    use history::RequestedProgram;
     use std::time::Instant;
 
     #[test]
@@ -304,7 +304,7 @@ mod tests {
         let theirs = of(Some(1000), 0, 0);
         assert!(note(&theirs, 0, None), "others' rows are not theirs");
         let one_program = PageRequest {
-            program: Some(Program::asked("curl".to_owned())),
+            program: Some(RequestedProgram::asked("curl".to_owned())),
             ..PageRequest::default()
         };
         assert!(note(&one_program, 0, None), "others' rows are not its");
