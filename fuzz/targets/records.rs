@@ -62,7 +62,7 @@ fn any_bytes_are_a_record_or_none(bytes: &[u8]) {
                 return;
             };
             assert!(bytes.len() >= size_of::<Packet>() && packet.header == *record.header());
-            let _direction = Direction::try_from(packet.flow.direction);
+            let _direction = Direction::try_from(packet.headers.direction);
             let _verdict = Verdict::try_from(packet.decision.verdict);
             let _reason = Reason::try_from(packet.decision.reason);
         }

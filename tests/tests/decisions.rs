@@ -163,7 +163,7 @@ impl Told<Packet> {
     fn refused(&mut self, protocol: u8, port: u16) -> Packet {
         self.wait_for(kind::PACKET, |packet| {
             packet.decision.verdict == Verdict::Block as u8
-                && (packet.flow.protocol, packet.flow.destination_port) == (protocol, port)
+                && (packet.headers.protocol, packet.headers.destination_port) == (protocol, port)
         })
     }
 }

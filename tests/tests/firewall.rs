@@ -82,7 +82,7 @@ fn a_refused_packet_names_its_rule_its_process_and_its_user_and_the_program_is_t
     zone.inside(&format!("timeout 20 busybox nc {OUTSIDE} 23"));
     let record = packet(&mut app, |packet| blocked_by(packet, NO_TELNET));
     assert_eq!(
-        (name(&record), record.flow.destination_port),
+        (name(&record), record.headers.destination_port),
         ("busybox", 23)
     );
     // It hears nothing.
@@ -90,7 +90,7 @@ fn a_refused_packet_names_its_rule_its_process_and_its_user_and_the_program_is_t
     let record = packet(&mut app, |packet| blocked_by(packet, NO_RULE));
     ends(knocks.unwrap());
     assert_eq!(
-        (record.flow.direction, record.flow.destination_port),
+        (record.headers.direction, record.headers.destination_port),
         (Direction::Inbound as u8, 2222)
     );
 }
@@ -346,8 +346,8 @@ fn a_published_port_is_closed_until_a_rule_opens_the_machines_own() {
             assert_eq!(hits[1], 2, "a connection of each version");
             // It is told as what it is by then: forwarded, to where it goes.
             let told = packet(&mut app, |packet| packet.decision.rule == 1);
-            assert_eq!(told.flow.direction, Direction::Forward as u8);
-            assert_eq!(told.flow.destination_port, 80);
+            assert_eq!(told.headers.direction, Direction::Forward as u8);
+            assert_eq!(told.headers.destination_port, 80);
             assert!(told.interface != 0 && told.out_interface != 0);
         }
     }

@@ -118,7 +118,7 @@ fn ours(setting: &Setting<'_>, pace: Pace, times: &mut Times) -> Result<()> {
             let now = now_ns();
             let port = record
                 .read::<Packet>()
-                .map_or(0, |packet| packet.flow.destination_port);
+                .map_or(0, |packet| packet.headers.destination_port);
             if port >= BEAT_PORT {
                 heard
                     .delays

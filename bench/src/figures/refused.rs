@@ -171,7 +171,7 @@ fn told(
 fn count(refused: &mut u64, record: &Record<'_>) {
     if record
         .read::<Packet>()
-        .is_ok_and(|packet| packet.flow.destination_port == PORT)
+        .is_ok_and(|packet| packet.headers.destination_port == PORT)
     {
         *refused += 1;
     }

@@ -311,7 +311,7 @@ pub struct Packet {
     /// Header of every record; stands first.
     pub header: Header,
     /// Headers of the packet.
-    pub flow: PacketHeaders,
+    pub headers: PacketHeaders,
     /// Decision on the packet.
     pub decision: Decision,
     /// Length of the packet, in bytes from its IP header on.

@@ -186,15 +186,15 @@ mod tests {
             "in tcp 10.0.0.1:40000 -> 10.0.0.2:23"
         );
         let icmp = printed(|packet| {
-            packet.flow.protocol = 1;
-            (packet.flow.source_port, packet.flow.destination_port) = (8, 0);
+            packet.headers.protocol = 1;
+            (packet.headers.source_port, packet.headers.destination_port) = (8, 0);
         });
         assert_eq!(
             asked(&icmp),
             "in icmp 10.0.0.1 -> 10.0.0.2 type echo-request"
         );
         assert_eq!(
-            asked(&printed(|packet| packet.flow.protocol = 47)),
+            asked(&printed(|packet| packet.headers.protocol = 47)),
             "in 47 10.0.0.1 -> 10.0.0.2"
         );
         assert_eq!(

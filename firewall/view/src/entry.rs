@@ -82,7 +82,7 @@ pub struct PacketSeen {
     /// Generation of the rules that decided.
     pub generation: u32,
     /// Headers of the packet.
-    pub flow: PacketHeaders,
+    pub headers: PacketHeaders,
     /// Length of the packet in bytes, from the IP header on.
     pub length: u32,
     /// Name of the device that the packet came in or went out by, if known; of what is forwarded, the one that it came
@@ -168,16 +168,16 @@ impl Entry {
             file,
         };
         let seen = PacketSeen {
-            direction: packet.flow.direction.try_into()?,
+            direction: packet.headers.direction.try_into()?,
             verdict: decision.verdict.try_into()?,
             reason: decision.reason.try_into()?,
             rule_number: number,
             rule,
             generation: decision.generation,
-            flow: packet.flow,
+            headers: packet.headers,
             length: packet.length,
-            source_name: names.address(address(packet.flow.source)),
-            destination_name: names.address(address(packet.flow.destination)),
+            source_name: names.address(address(packet.headers.source)),
+            destination_name: names.address(address(packet.headers.destination)),
             device: names.device(packet.interface),
             out_device: names.device(packet.out_interface),
             program,
@@ -399,7 +399,7 @@ impl PacketSeen {
     /// Returns the protocol's name, or its number.
     #[must_use]
     pub fn protocol(&self) -> String {
-        Protocol(self.flow.protocol).to_string()
+        Protocol(self.headers.protocol).to_string()
     }
 
     /// Returns source and destination, with the names that are known: `10.0.0.1:40000 -> 192.0.2.7:443 (example.org)`.
@@ -409,14 +409,17 @@ impl PacketSeen {
             Some(name) => format!("{end} ({})", clean(name)),
             None => end,
         };
-        let flow = &self.flow;
-        let (from, to) = (address(flow.source), address(flow.destination));
-        let protocol = Protocol(flow.protocol);
+        let headers = &self.headers;
+        let (from, to) = (address(headers.source), address(headers.destination));
+        let protocol = Protocol(headers.protocol);
         let (from, to) = match protocol.has_ports() {
             true if self.is_before_any_packet() => {
-                (text!("ends-connect"), end(to, flow.destination_port))
+                (text!("ends-connect"), end(to, headers.destination_port))
             }
-            true => (end(from, flow.source_port), end(to, flow.destination_port)),
+            true => (
+                end(from, headers.source_port),
+                end(to, headers.destination_port),
+            ),
             false => (from.to_string(), to.to_string()),
         };
         let ends = format!(
@@ -428,8 +431,8 @@ impl PacketSeen {
             return text!(
                 "ends-icmp",
                 ends = ends,
-                type = flow.source_port,
-                code = flow.destination_port,
+                type = headers.source_port,
+                code = headers.destination_port,
             );
         }
         ends
@@ -439,11 +442,11 @@ impl PacketSeen {
     /// own.
     fn is_before_any_packet(&self) -> bool {
         let Self {
-            flow, direction, ..
+            headers, direction, ..
         } = self;
         *direction == Direction::Outbound
-            && flow.source_port == 0
-            && address(flow.source).is_unspecified()
+            && headers.source_port == 0
+            && address(headers.source).is_unspecified()
     }
 
     /// Returns the rule with its line, or the reason if no rule decided.
@@ -569,16 +572,16 @@ mod tests {
     #[test]
     fn a_refused_connect_shows_where_to_and_no_address_that_nobody_has() {
         let mut packet = packet();
-        packet.flow.direction = Direction::Outbound as u8;
-        packet.flow.source = std::net::Ipv4Addr::UNSPECIFIED.to_ipv6_mapped().octets();
-        packet.flow.source_port = 0;
+        packet.headers.direction = Direction::Outbound as u8;
+        packet.headers.source = std::net::Ipv4Addr::UNSPECIFIED.to_ipv6_mapped().octets();
+        packet.headers.source_port = 0;
         let shown = |packet: &Packet| {
             let entry = Entry::from_packet(UNIX_EPOCH, packet, &mut Named).unwrap();
             entry.cells()[4].to_string()
         };
         assert_eq!(shown(&packet), "connect -> 10.0.0.2:23");
         // A machine that asks for an address of its own has none either, and sends.
-        packet.flow.source_port = 68;
+        packet.headers.source_port = 68;
         assert_eq!(shown(&packet), "0.0.0.0:68 -> 10.0.0.2:23");
     }
 

@@ -18,7 +18,7 @@ pub fn packet() -> Packet {
             .to_ipv6_mapped()
             .octets()
     };
-    packet.flow = PacketHeaders {
+    packet.headers = PacketHeaders {
         source: mapped(1),
         destination: mapped(2),
         source_port: 40_000,

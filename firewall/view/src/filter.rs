@@ -227,9 +227,9 @@ impl Filter {
             since: _,
             words: _,
         } = self;
-        let flow = &packet.flow;
-        let ports = || [flow.source_port, flow.destination_port];
-        let shows_ports = Protocol(flow.protocol).has_ports();
+        let headers = &packet.headers;
+        let ports = || [headers.source_port, headers.destination_port];
+        let shows_ports = Protocol(headers.protocol).has_ports();
         let rule_asked = || {
             let decided = packet.rule.as_ref();
             decided.is_some_and(|decided| rule.contains(&decided.id))
@@ -239,7 +239,7 @@ impl Filter {
         let mut names = names.into_iter().flatten();
         direction.is_none_or(|asked| asked == packet.direction)
             && verdict.is_none_or(|asked| asked == packet.verdict)
-            && (address.is_empty() || at_an_end(address, &packet.flow))
+            && (address.is_empty() || at_an_end(address, &packet.headers))
             && (rule.is_empty() || rule_asked())
             && (program.is_empty() || program.iter().any(|asked| is(asked, &packet.program)))
             && (name.is_empty() || names.any(|known| is_any_of(name, known)))
@@ -358,8 +358,8 @@ fn is_user(asked: &[u32], user: Option<u32>) -> bool {
     user.is_some_and(|user| asked.contains(&user))
 }
 
-fn at_an_end(asked: &[Addresses], flow: &PacketHeaders) -> bool {
-    let ends = [address(flow.source), address(flow.destination)];
+fn at_an_end(asked: &[Addresses], headers: &PacketHeaders) -> bool {
+    let ends = [address(headers.source), address(headers.destination)];
     let mut asked = asked.iter();
     asked.any(|addresses| ends.iter().any(|end| addresses.contains(*end)))
 }

@@ -60,7 +60,7 @@ fn packet(seen: &PacketSeen) -> Value {
         destination_port,
         protocol,
         ..
-    } = seen.flow;
+    } = seen.headers;
     let rule = seen.rule.as_ref();
     json!({
         "kind": "packet", "verdict": seen.verdict.name(), "direction": seen.direction.name(),

@@ -78,11 +78,11 @@ fn entry(n: usize, programs: usize, places: usize) -> Entry {
     let mut packet = Packet::new_zeroed();
     packet.decision.verdict = Verdict::Block as u8;
     packet.decision.reason = Reason::Rule as u8;
-    packet.flow.direction = Direction::Outbound as u8;
-    packet.flow.protocol = Protocol::TCP.0;
+    packet.headers.direction = Direction::Outbound as u8;
+    packet.headers.protocol = Protocol::TCP.0;
     let place = u32::try_from(n % places).unwrap();
-    packet.flow.destination[12..].copy_from_slice(&place.to_be_bytes());
-    packet.flow.source_port = (n % 50_000) as u16;
+    packet.headers.destination[12..].copy_from_slice(&place.to_be_bytes());
+    packet.headers.source_port = (n % 50_000) as u16;
     let mut entry = Entry::from_packet(UNIX_EPOCH, &packet, &mut NoNames).unwrap();
     if let EntryContent::Packet(seen) = &mut entry.what {
         seen.rule = Some(RuleName {

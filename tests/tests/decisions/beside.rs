@@ -216,13 +216,19 @@ fn a_scan_from_outside_finds_what_is_allowed_and_each_other_probe_is_reported() 
     }
     while app.hear(Duration::from_millis(300)) {}
     let mut probes = BTreeSet::new();
-    for (_, Packet { flow, decision, .. }) in app.kept {
+    for (
+        _,
+        Packet {
+            headers, decision, ..
+        },
+    ) in app.kept
+    {
         assert_eq!(
             (decision.rule, decision.verdict),
             (NO_RULE, Verdict::Block as u8),
-            "{flow:?}"
+            "{headers:?}"
         );
-        probes.insert((flow.protocol, flow.destination_port));
+        probes.insert((headers.protocol, headers.destination_port));
     }
     assert_eq!(
         probes,

@@ -51,7 +51,7 @@ fn a_refused_connection_fails_at_once_and_is_counted_and_told_once() {
         assert_eq!((packet.user, packet.decision.rule), (USER, 1), "{to}");
         assert_eq!(text(&packet.name), "somebody::acts", "{to}");
         assert_eq!(
-            packet.flow.ip_version,
+            packet.headers.ip_version,
             if number == 1 { 6 } else { 4 },
             "{to}"
         );
@@ -78,7 +78,7 @@ fn a_refused_connection_fails_at_once_and_is_counted_and_told_once() {
     let again = told
         .kept
         .iter()
-        .filter(|(_, packet)| packet.flow.destination_port == 23);
+        .filter(|(_, packet)| packet.headers.destination_port == 23);
     assert_eq!(again.count(), 0, "told once");
     let hits = zone.ask().hits().unwrap().hits;
     assert_eq!(hits[1], 3, "{hits:?}");

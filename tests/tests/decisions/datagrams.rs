@@ -197,8 +197,10 @@ fn a_rule_about_the_kernel_says_nothing_of_what_goes_through_the_machine() {
 fn told(app: &mut Told<Packet>) -> usize {
     while app.hear(patience(false)) {}
     let told = app.kept.drain(..);
-    told.filter(|(_, packet)| (packet.flow.protocol, packet.flow.destination_port) == (UDP, 7001))
-        .count()
+    told.filter(|(_, packet)| {
+        (packet.headers.protocol, packet.headers.destination_port) == (UDP, 7001)
+    })
+    .count()
 }
 
 /// Returns the counts of inbound packets since then: allowed, blocked, left to the socket.

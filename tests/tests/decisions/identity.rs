@@ -122,7 +122,7 @@ fn a_packet_refused_on_its_way_in_names_who_listens_if_rules_ask_for_that() {
             Some(&ourselves),
             "{address}"
         );
-        assert_eq!(packet.flow.direction, Direction::Inbound as u8);
+        assert_eq!(packet.headers.direction, Direction::Inbound as u8);
     }
 }
 

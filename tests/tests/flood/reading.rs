@@ -32,11 +32,11 @@ pub fn tally(app: &mut Attachment<Linux>, got: &mut Tally) {
             let user = if record.kind() == kind::PACKET {
                 let Packet {
                     decision,
-                    flow,
+                    headers,
                     user,
                     ..
                 } = *record.read::<Packet>().unwrap();
-                let decided = (decision.generation, decision.rule, flow.destination_port);
+                let decided = (decision.generation, decision.rule, headers.destination_port);
                 *got.decided.entry(decided).or_default() += 1;
                 user
             } else {

@@ -21,7 +21,7 @@ const RULES: &str = "# ours\n[default]\ninbound = 'block'\noutbound = 'allow'\n\
 
 fn seen(change: impl FnOnce(&mut PacketHeaders)) -> PacketSeen {
     let mut packet = packet();
-    change(&mut packet.flow);
+    change(&mut packet.headers);
     let entry = Entry::from_packet(std::time::UNIX_EPOCH, &packet, &mut Named).unwrap();
     let EntryContent::Packet(mut seen) = entry.what else {
         panic!("{entry}");
@@ -44,26 +44,36 @@ fn file(text: &str) -> InForce {
 }
 
 fn packets() -> Vec<PacketSeen> {
-    let six = |flow: &mut PacketHeaders, protocol, kind| {
-        flow.source = std::net::Ipv6Addr::LOCALHOST.octets();
-        flow.destination = [0x20; 16];
-        (flow.ip_version, flow.protocol, flow.source_port) = (6, protocol, kind);
+    let six = |headers: &mut PacketHeaders, protocol, kind| {
+        headers.source = std::net::Ipv6Addr::LOCALHOST.octets();
+        headers.destination = [0x20; 16];
+        (headers.ip_version, headers.protocol, headers.source_port) = (6, protocol, kind);
     };
-    let mut fragment = seen(|flow| (flow.source_port, flow.destination_port) = (0, 0));
+    let mut fragment = seen(|headers| (headers.source_port, headers.destination_port) = (0, 0));
     fragment.reason = Reason::Fragment;
     let mut all = vec![
         seen(|_| {}),
         fragment,
-        seen(|flow| flow.protocol = Protocol::UDP.0),
-        seen(|flow| {
-            (flow.protocol, flow.source_port, flow.destination_port) = (Protocol::ICMP.0, 8, 0)
+        seen(|headers| headers.protocol = Protocol::UDP.0),
+        seen(|headers| {
+            (
+                headers.protocol,
+                headers.source_port,
+                headers.destination_port,
+            ) = (Protocol::ICMP.0, 8, 0)
         }),
-        seen(|flow| (flow.protocol, flow.source_port, flow.destination_port) = (132, 0, 0)),
-        seen(|flow| six(flow, 6, 40_000)),
-        seen(|flow| six(flow, 58, 128)),
+        seen(|headers| {
+            (
+                headers.protocol,
+                headers.source_port,
+                headers.destination_port,
+            ) = (132, 0, 0)
+        }),
+        seen(|headers| six(headers, 6, 40_000)),
+        seen(|headers| six(headers, 58, 128)),
     ];
     for direction in [Direction::Outbound, Direction::Forward] {
-        let mut other = seen(|flow| flow.direction = direction as u8);
+        let mut other = seen(|headers| headers.direction = direction as u8);
         other.direction = direction;
         all.push(other);
     }

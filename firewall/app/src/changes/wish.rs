@@ -65,7 +65,7 @@ impl Wish {
             } else {
                 Verdict::Block
             },
-            headers: &self.packet.flow,
+            headers: &self.packet.headers,
             shows_ports: self.packet.reason != Reason::Fragment,
             reach: Reach::Other(self.width),
             user: user.as_deref().filter(|_| self.who == Who::User),
@@ -91,7 +91,7 @@ impl Wish {
 pub(super) fn decide(packet: &PacketSeen, rules: &Judged, resolver: &dyn Resolver) -> Decision {
     let PacketSeen {
         program,
-        flow,
+        headers,
         reason,
         ..
     } = packet;
@@ -114,7 +114,10 @@ pub(super) fn decide(packet: &PacketSeen, rules: &Judged, resolver: &dyn Resolve
     } else {
         engine::Shape::Whole
     };
-    let packet = engine::Parsed { flow: *flow, shape };
+    let packet = engine::Parsed {
+        flow: *headers,
+        shape,
+    };
     engine::classify(&packet, &local, &rules.tables())
 }
 

@@ -167,7 +167,7 @@ pub fn packet(row: &HistoryRow) -> Result<PacketSeen, String> {
         rule_number: None,
         rule: None,
         generation: 0,
-        flow: PacketHeaders {
+        headers: PacketHeaders {
             source: bytes(source),
             destination: bytes(destination),
             source_port: 0,
@@ -307,10 +307,10 @@ pub mod tests {
         );
         let inward = packet(&ssh(1)).unwrap();
         assert_eq!(
-            (inward.direction, inward.flow.ip_version),
+            (inward.direction, inward.headers.ip_version),
             (Direction::Inbound, 6)
         );
-        assert_eq!(inward.flow.destination_port, 22);
+        assert_eq!(inward.headers.destination_port, 22);
         let many = HistoryRow {
             remote: None,
             ..curl(1)

@@ -142,7 +142,7 @@ mod tests {
         let shape = Shape::Whole;
         engine::classify(
             &Parsed {
-                flow: packet.flow,
+                flow: packet.headers,
                 shape,
             },
             &PacketMeta::UNKNOWN,
@@ -153,13 +153,13 @@ mod tests {
     #[test]
     fn advice_that_is_followed_allows_the_packet() {
         let tcp = packet();
-        let flow = |protocol, source_port| PacketHeaders {
+        let headers = |protocol, source_port| PacketHeaders {
             protocol,
             source_port,
             destination_port: 0,
-            ..tcp.flow
+            ..tcp.headers
         };
-        let mut six = tcp.flow;
+        let mut six = tcp.headers;
         six.source = std::net::Ipv6Addr::LOCALHOST.octets();
         six.destination = "2001:db8::1"
             .parse::<std::net::Ipv6Addr>()
@@ -172,20 +172,20 @@ mod tests {
             destination_port: 0,
             ..six
         };
-        for flow in [
-            tcp.flow,
-            flow(Protocol::UDP.0, 9),
-            flow(Protocol::ICMP.0, 8),
-            flow(132, 0),
+        for headers in [
+            tcp.headers,
+            headers(Protocol::UDP.0, 9),
+            headers(Protocol::ICMP.0, 8),
+            headers(132, 0),
             six,
             icmp6,
         ] {
-            let packet = Packet { flow, ..tcp };
+            let packet = Packet { headers, ..tcp };
             let named = entry(&packet);
             let unnamed = Entry::from_packet(UNIX_EPOCH, &packet, &mut NoNames).unwrap();
             for entry in [named, unnamed] {
                 let decision = followed(&packet, &entry);
-                assert_eq!(decision.verdict, Verdict::Allow as u8, "{flow:?}");
+                assert_eq!(decision.verdict, Verdict::Allow as u8, "{headers:?}");
             }
         }
     }

@@ -185,15 +185,15 @@ fn who_words(who: Who, packet: &PacketSeen) -> String {
 /// Describes how far a rule reaches, with this packet's own words.
 fn reach(wish: &Wish) -> String {
     let packet = &wish.packet;
-    let what = match (packet.flow.protocol, packet.protocol()) {
+    let what = match (packet.headers.protocol, packet.protocol()) {
         (protocol, name) if rules::Protocol(protocol).has_ports() => {
-            let port = packet.flow.destination_port;
+            let port = packet.headers.destination_port;
             text!("reach-port", protocol = name, port = port)
         }
         (_, name) => name,
     };
-    let from = || view::entry::address(packet.flow.source).to_string();
-    let to = || view::entry::address(packet.flow.destination).to_string();
+    let from = || view::entry::address(packet.headers.source).to_string();
+    let to = || view::entry::address(packet.headers.destination).to_string();
     use Direction::{Forward, Inbound, Outbound};
     match (packet.direction, wish.width) {
         (Inbound, Width::Endpoint) => text!("reach-from", address = from(), what = what),

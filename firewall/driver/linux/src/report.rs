@@ -82,7 +82,7 @@ extern "C" fn tell(slot: u32, seen: *mut Seen<'_>) -> i64 {
         owner.user,
         stamp,
         |packet: &mut Packet| {
-            packet.flow = **flow;
+            packet.headers = **flow;
             packet.decision = **decision;
             packet.length = *length;
             packet.interface = *interface;

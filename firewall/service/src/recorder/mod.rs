@@ -152,8 +152,8 @@ mod example {
     /// One that the rules refused on its way to this port.
     pub fn refused(port: u16) -> Packet {
         let mut packet = Packet::new_zeroed();
-        (packet.flow.direction, packet.flow.protocol) = (Direction::Outbound as u8, 6);
-        packet.flow.destination_port = port;
+        (packet.headers.direction, packet.headers.protocol) = (Direction::Outbound as u8, 6);
+        packet.headers.destination_port = port;
         (packet.decision.verdict, packet.decision.reason) = (2, 2);
         (packet.decision.rule, packet.user) = (NO_RULE, 1000);
         packet

@@ -31,23 +31,23 @@ pub struct Unnamed {
 impl Unnamed {
     /// Returns the key of a packet that was reported.
     pub fn of(packet: &Packet) -> Result<Self, UnknownNumber> {
-        let (flow, decision) = (&packet.flow, &packet.decision);
-        let direction = Direction::try_from(flow.direction)?;
+        let (headers, decision) = (&packet.headers, &packet.decision);
+        let direction = Direction::try_from(headers.direction)?;
         let (remote, source) = match direction {
-            Direction::Inbound => (flow.source, None),
-            Direction::Outbound => (flow.destination, None),
-            Direction::Forward => (flow.destination, Some(flow.source)),
+            Direction::Inbound => (headers.source, None),
+            Direction::Outbound => (headers.destination, None),
+            Direction::Forward => (headers.destination, Some(headers.source)),
         };
         // Of ICMP it is a code.
-        let has_ports = !matches!(flow.protocol, 1 | 58) && flow.destination_port != 0;
+        let has_ports = !matches!(headers.protocol, 1 | 58) && headers.destination_port != 0;
         Ok(Self {
             direction,
             verdict: decision.verdict,
             reason: decision.reason,
-            protocol: flow.protocol,
+            protocol: headers.protocol,
             remote,
             source,
-            port: has_ports.then_some(flow.destination_port),
+            port: has_ports.then_some(headers.destination_port),
             program: packet.program,
             process: packet.name,
             user: packet.user,
@@ -156,14 +156,14 @@ mod tests {
     #[test]
     fn the_port_that_is_kept_is_the_one_that_was_asked_for_and_of_what_has_none_there_is_none() {
         let mut packet = refused(443);
-        packet.flow.source_port = 50_000;
+        packet.headers.source_port = 50_000;
         let kept = |packet: &Packet| Unnamed::of(packet).unwrap().port;
         assert_eq!(kept(&packet), Some(443));
         for protocol in [1, 58] {
-            packet.flow.protocol = protocol;
+            packet.headers.protocol = protocol;
             assert_eq!(kept(&packet), None);
         }
-        packet.flow.direction = 9;
+        packet.headers.direction = 9;
         assert!(Unnamed::of(&packet).is_err(), "no number is guessed at");
     }
 

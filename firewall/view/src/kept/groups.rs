@@ -82,20 +82,20 @@ impl Key {
     }
 
     fn of_packet(packet: &PackedPacket, context: &PacketContext) -> Self {
-        let flow = &packet.flow;
+        let headers = &packet.headers;
         let ends = match context.direction {
-            Direction::Inbound => [flow.source, [0; 16]],
-            Direction::Outbound => [[0; 16], flow.destination],
-            Direction::Forward => [flow.source, flow.destination],
+            Direction::Inbound => [headers.source, [0; 16]],
+            Direction::Outbound => [[0; 16], headers.destination],
+            Direction::Forward => [headers.source, headers.destination],
         };
         Self::Packet {
             ends,
-            port: if Protocol(flow.protocol).has_types() {
-                flow.source_port
+            port: if Protocol(headers.protocol).has_types() {
+                headers.source_port
             } else {
-                flow.destination_port
+                headers.destination_port
             },
-            protocol: flow.protocol,
+            protocol: headers.protocol,
             direction: context.direction,
             verdict: packet.verdict,
             program: context.program.called(),

@@ -361,29 +361,29 @@ fn called(program: &crate::entry::ProgramSeen) -> String {
 /// `from 192.0.2.7, icmp`; of what is forwarded both ends.
 #[must_use]
 pub fn endpoint(packet: &PacketSeen) -> String {
-    let flow = &packet.flow;
+    let headers = &packet.headers;
     let end = |bytes, name: &Option<std::sync::Arc<str>>| match name {
         Some(name) => format!("{} ({})", address(bytes), crate::entry::clean(name)),
         None => address(bytes).to_string(),
     };
-    let from = || end(flow.source, &packet.source_name);
-    let to = || end(flow.destination, &packet.destination_name);
+    let from = || end(headers.source, &packet.source_name);
+    let to = || end(headers.destination, &packet.destination_name);
     let ends = match packet.direction {
         Direction::Inbound => text!("end-from", end = from()),
         Direction::Outbound => to(),
         Direction::Forward => text!("end-from-to", from = from(), to = to()),
     };
     let name = packet.protocol();
-    let protocol = Protocol(flow.protocol);
+    let protocol = Protocol(headers.protocol);
     if protocol.has_ports() {
-        return format!("{ends}, {name} {}", flow.destination_port);
+        return format!("{ends}, {name} {}", headers.destination_port);
     }
     if protocol.has_types() {
         return text!(
             "endpoint-icmp",
             ends = ends,
             protocol = name,
-            type = flow.source_port,
+            type = headers.source_port,
         );
     }
     format!("{ends}, {name}")

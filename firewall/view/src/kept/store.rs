@@ -73,7 +73,7 @@ pub enum PackedContent {
 
 #[derive(Clone, Copy, Debug)]
 pub struct PackedPacket {
-    pub flow: PacketHeaders,
+    pub headers: PacketHeaders,
     pub length: u32,
     pub pid: u32,
     /// Number of its [`PacketContext`].
@@ -162,7 +162,7 @@ impl Shared {
     fn packet(&mut self, packet: &PacketSeen) -> PackedPacket {
         let context = self.context(packet);
         PackedPacket {
-            flow: packet.flow,
+            headers: packet.headers,
             length: packet.length,
             pid: packet.program.pid,
             context: self.shared_context(context),
@@ -274,7 +274,7 @@ impl Shared {
             rule_number: (context.rule_number != NO_RULE).then_some(context.rule_number),
             rule: self.rules.get(context.rule).map(|rule| (**rule).clone()),
             generation: context.generation,
-            flow: packet.flow,
+            headers: packet.headers,
             length: packet.length,
             device: self.text(context.device),
             out_device: self.text(context.out_device),

@@ -29,12 +29,12 @@ fn count(entry: &Entry) -> u64 {
 /// Returns a packet that a program sends to this port of 10.0.0.2.
 fn sent(program: &str, port: u16) -> Entry {
     let packet = packet();
-    let flow = firewall_abi::packet::PacketHeaders {
+    let headers = firewall_abi::packet::PacketHeaders {
         direction: Direction::Outbound as u8,
         destination_port: port,
-        ..packet.flow
+        ..packet.headers
     };
-    let packet = Packet { flow, ..packet };
+    let packet = Packet { headers, ..packet };
     let mut entry = Entry::from_packet(UNIX_EPOCH, &packet, &mut Named).unwrap();
     if let EntryContent::Packet(packet) = &mut entry.what {
         packet.program.path = Some(program.into());
@@ -74,7 +74,7 @@ fn what_is_kept_is_what_was_seen() {
     let mut without = process;
     without.arguments_length = 0;
     let mut forwarded = packet();
-    forwarded.flow.direction = Direction::Forward as u8;
+    forwarded.headers.direction = Direction::Forward as u8;
     forwarded.program = [1, 2];
     let at = UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_700);
     let mut named = sent("/usr/bin/curl", 443);
@@ -201,7 +201,7 @@ fn there_is_a_line_for_each_program_and_endpoint_with_how_often_and_its_entries_
 fn an_endpoint_has_its_port_whatever_protocol_has_ports() {
     let endpoint_of = |protocol, direction| match sent("/usr/bin/x", 5000).what {
         EntryContent::Packet(mut packet) => {
-            packet.flow.protocol = protocol;
+            packet.headers.protocol = protocol;
             packet.direction = direction;
             endpoint(&packet)
         }

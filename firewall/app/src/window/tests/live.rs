@@ -425,7 +425,7 @@ fn sent(program: &str, port: u16) -> Update {
     if let EntryContent::Packet(packet) = &mut entry.what {
         packet.program.path = Some(program.into());
         packet.direction = firewall_abi::packet::Direction::Outbound;
-        packet.flow.destination_port = port;
+        packet.headers.destination_port = port;
     }
     Update::Entry(entry)
 }
