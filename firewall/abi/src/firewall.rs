@@ -132,7 +132,7 @@ pub struct FlowEntry {
     pub direction: u8,
     /// [`crate::packet::Reason`] of the verdict on its first packet.
     pub reason: u8,
-    /// State of the connection: bits [`FlowEntry::INITIATOR_DONE`] and following.
+    /// State of the connection: bits [`FlowEntry::ORIGINATOR_DONE`] and following.
     pub state: u8,
     /// 1 if the key's local end is the originator; of a forwarded connection the direction does not say so.
     pub local_is_originator: u8,
@@ -222,7 +222,7 @@ impl FlowEntry {
     }
 
     /// State bit: the originator sends no more (TCP: FIN).
-    pub const INITIATOR_DONE: u8 = 1;
+    pub const ORIGINATOR_DONE: u8 = 1;
     /// State bit: the responder sends no more.
     pub const RESPONDER_DONE: u8 = 2;
     /// State bit: one end has aborted the connection (TCP: RST).
@@ -239,7 +239,7 @@ impl FlowEntry {
     /// State bit: the socket owner at the local end was looked up.
     pub const OWNED: u8 = 128;
     /// State bits of a connection that both ends have closed.
-    pub const DONE: u8 = Self::INITIATOR_DONE | Self::RESPONDER_DONE;
+    pub const DONE: u8 = Self::ORIGINATOR_DONE | Self::RESPONDER_DONE;
     /// State bits of which one is set once an end has closed or aborted the connection.
     pub const ENDING: u8 = Self::DONE | Self::BROKEN_OFF;
 }

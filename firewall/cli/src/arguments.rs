@@ -79,7 +79,7 @@ pub enum Command {
     /// Judge the packets of a capture by a rule file, with the engine that the kernel runs
     ///
     /// Prints each packet's verdict and the rule and reason for it, then how often each rule decided. Replies to what
-    /// was allowed pass, as in the driver: the initiator's packets are judged by the rules, the other end's pass as
+    /// was allowed pass, as in the driver: the originator's packets are judged by the rules, the other end's pass as
     /// replies. A capture does not show users, programs and devices: rules that ask for them match nothing.
     /// Nothing of this machine is changed.
     #[command(after_help = dry_run::HELP)]

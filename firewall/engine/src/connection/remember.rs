@@ -14,7 +14,7 @@ use firewall_abi::packet::{Decision, Direction, PacketHeaders, Verdict};
 /// Notes what the rules say now of the beginning of the reply's connection, and makes it the verdict on the reply. What
 /// came by another device than the connection is no word on that: the rules were asked about the way that the reply has
 /// taken, and whoever can write by that device would have said by which rule the connection goes on.
-/// It moves with what its initiator sends.
+/// It moves with what its originator sends.
 #[inline(never)]
 pub(super) fn renew<T: Tables, E: PacketContext<T>, C: Connections>(
     reply: &PacketHeaders,

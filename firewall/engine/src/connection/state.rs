@@ -50,7 +50,7 @@ pub(super) fn follow_to_its_end(
         entry.state |= FlowEntry::BROKEN_OFF;
     } else if flow.tcp_flags & FIN != 0 {
         entry.state |= if initiates {
-            FlowEntry::INITIATOR_DONE
+            FlowEntry::ORIGINATOR_DONE
         } else {
             FlowEntry::RESPONDER_DONE
         };

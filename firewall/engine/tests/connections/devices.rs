@@ -30,7 +30,7 @@ fn by_one(key: &str, direction: &str) -> String {
 }
 
 #[test]
-fn where_no_rule_asks_for_a_device_a_connection_moves_with_its_initiator_alone() {
+fn where_no_rule_asks_for_a_device_a_connection_moves_with_its_originator_alone() {
     for direction in Direction::ALL {
         let mut zone = Zone::under(ASKING_PASSES);
         let asked = asks(direction, UDP);

@@ -58,7 +58,7 @@ fn a_reply_is_refused_under_new_rules_that_refuse_what_it_answers_and_it_is_forg
 }
 
 #[test]
-fn what_its_initiator_sends_is_judged_by_new_rules() {
+fn what_its_originator_sends_is_judged_by_new_rules() {
     for direction in Direction::ALL {
         let mut zone = Zone::under(ASKING_PASSES);
         let asked = asks(direction, TCP);

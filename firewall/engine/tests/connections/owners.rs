@@ -157,7 +157,7 @@ fn an_answer_that_comes_to_anothers_socket_is_judged_there_as_a_packet_of_its_ow
             is_heard_by_another(flow, receiver, |_| is_anothers, &mut zone.remembered)
         };
         assert_eq!(heard(&reply), !expected, "{protocol} {receiver}");
-        assert!(!heard(&asked), "its initiator");
+        assert!(!heard(&asked), "its originator");
         assert!(
             !heard(&answers(&asks(Direction::Forward, protocol))),
             "another"
@@ -188,7 +188,7 @@ fn whose_a_connection_is_is_looked_for_once_unless_it_may_have_become_anothers()
     assert_eq!(looks(&mut zone, asked), 1, "it begins anew");
     zone.seen.socket = 6;
     assert_eq!(looks(&mut zone, goes_on(&asked)), 1, "another socket");
-    // An answer shows it where the beginning did not; what its initiator sends does not.
+    // An answer shows it where the beginning did not; what its originator sends does not.
     forget_owner(&mut zone, &asked);
     assert_eq!(looks(&mut zone, goes_on(&asked)), 0);
     assert_eq!(looks(&mut zone, answers(&asked)), 1);

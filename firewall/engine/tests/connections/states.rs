@@ -9,24 +9,24 @@ use firewall_abi::packet::{Direction, PacketHeaders, Verdict};
 
 const ANSWERED: u8 = FlowEntry::ANSWERED;
 const LASTING: u8 = ANSWERED | FlowEntry::CONFIRMED | FlowEntry::ASSURED;
-const INITIATOR_DONE: u8 = FlowEntry::INITIATOR_DONE;
+const ORIGINATOR_DONE: u8 = FlowEntry::ORIGINATOR_DONE;
 const RESPONDER_DONE: u8 = FlowEntry::RESPONDER_DONE;
 const DONE: u8 = FlowEntry::DONE;
 const BROKEN_OFF: u8 = FlowEntry::BROKEN_OFF;
 
 #[derive(Clone, Copy, Debug)]
 enum Sender {
-    Initiator,
+    Originator,
     Responder,
 }
-use Sender::{Initiator, Responder};
+use Sender::{Originator, Responder};
 
 /// Packets of a connection, each with the state that it leaves; none: it is no connection any more.
 type Course = &'static [(Sender, u8, Option<u8>)];
 
-const BEGUN: (Sender, u8, Option<u8>) = (Initiator, SYN, Some(0));
+const BEGUN: (Sender, u8, Option<u8>) = (Originator, SYN, Some(0));
 const ACCEPTED: (Sender, u8, Option<u8>) = (Responder, SYN | ACK, Some(ANSWERED));
-const GOES_ON: (Sender, u8, Option<u8>) = (Initiator, ACK, Some(LASTING));
+const GOES_ON: (Sender, u8, Option<u8>) = (Originator, ACK, Some(LASTING));
 
 const COURSES: [Course; 15] = [
     &[
@@ -39,46 +39,50 @@ const COURSES: [Course; 15] = [
     // Whoever answers, and answers again, confirms nothing.
     &[BEGUN, ACCEPTED, ACCEPTED, (Responder, ACK, Some(ANSWERED))],
     // Nor does who goes on without an answer.
-    &[BEGUN, (Initiator, ACK, Some(0)), (Initiator, ACK, Some(0))],
+    &[
+        BEGUN,
+        (Originator, ACK, Some(0)),
+        (Originator, ACK, Some(0)),
+    ],
     // What breaks off is no answer, and confirms none.
     &[BEGUN, (Responder, RST | ACK, Some(BROKEN_OFF))],
     &[
         BEGUN,
-        (Initiator, RST, Some(BROKEN_OFF)),
-        (Initiator, RST, Some(BROKEN_OFF)),
+        (Originator, RST, Some(BROKEN_OFF)),
+        (Originator, RST, Some(BROKEN_OFF)),
     ],
     &[
         BEGUN,
         ACCEPTED,
-        (Initiator, RST, Some(ANSWERED | BROKEN_OFF)),
+        (Originator, RST, Some(ANSWERED | BROKEN_OFF)),
     ],
     // It still goes on where that was forged.
     &[
         BEGUN,
         (Responder, RST, Some(BROKEN_OFF)),
         (Responder, SYN | ACK, Some(ANSWERED | BROKEN_OFF)),
-        (Initiator, ACK, Some(LASTING | BROKEN_OFF)),
+        (Originator, ACK, Some(LASTING | BROKEN_OFF)),
     ],
     // Whatever begins anew confirms nothing, and has been answered by nobody yet.
-    &[BEGUN, ACCEPTED, (Initiator, SYN | ACK, Some(ANSWERED))],
+    &[BEGUN, ACCEPTED, (Originator, SYN | ACK, Some(ANSWERED))],
     &[BEGUN, ACCEPTED, BEGUN],
     &[
         BEGUN,
         ACCEPTED,
         GOES_ON,
-        (Initiator, SYN, Some(FlowEntry::ASSURED)),
+        (Originator, SYN, Some(FlowEntry::ASSURED)),
     ],
     // One end sends no more, then the other; the packet after that is the last.
     &[
         BEGUN,
         ACCEPTED,
         GOES_ON,
-        (Initiator, FIN | ACK, Some(LASTING | INITIATOR_DONE)),
-        (Initiator, FIN | ACK, Some(LASTING | INITIATOR_DONE)),
-        (Responder, ACK, Some(LASTING | INITIATOR_DONE)),
+        (Originator, FIN | ACK, Some(LASTING | ORIGINATOR_DONE)),
+        (Originator, FIN | ACK, Some(LASTING | ORIGINATOR_DONE)),
+        (Responder, ACK, Some(LASTING | ORIGINATOR_DONE)),
         (Responder, FIN | ACK, Some(LASTING | DONE)),
         (Responder, FIN | ACK, Some(LASTING | DONE)),
-        (Initiator, ACK, None),
+        (Originator, ACK, None),
     ],
     &[
         BEGUN,
@@ -86,22 +90,22 @@ const COURSES: [Course; 15] = [
         GOES_ON,
         (Responder, FIN | ACK, Some(LASTING | RESPONDER_DONE)),
         (Responder, FIN | ACK, Some(LASTING | RESPONDER_DONE)),
-        (Initiator, ACK, Some(LASTING | RESPONDER_DONE)),
-        (Initiator, FIN | ACK, Some(LASTING | DONE)),
+        (Originator, ACK, Some(LASTING | RESPONDER_DONE)),
+        (Originator, FIN | ACK, Some(LASTING | DONE)),
         (Responder, ACK, None),
     ],
     // A FIN says that its sender goes on.
     &[
         BEGUN,
         ACCEPTED,
-        (Initiator, FIN | ACK, Some(LASTING | INITIATOR_DONE)),
+        (Originator, FIN | ACK, Some(LASTING | ORIGINATOR_DONE)),
     ],
     // What breaks off ends nothing in order.
     &[
         BEGUN,
         ACCEPTED,
         GOES_ON,
-        (Initiator, RST | FIN, Some(LASTING | BROKEN_OFF)),
+        (Originator, RST | FIN, Some(LASTING | BROKEN_OFF)),
     ],
     // One end alone ends nothing.
     &[
@@ -123,7 +127,7 @@ fn each_packet_moves_a_connection_as_its_sender_and_its_flags_say() {
             let asked = asks(direction, TCP);
             for (at, (sender, flags, state)) in course.iter().enumerate() {
                 let packet = match sender {
-                    Initiator => asked,
+                    Originator => asked,
                     Responder => answers(&asked),
                 };
                 zone.judge(flagged(packet, *flags));
@@ -201,11 +205,11 @@ fn what_either_end_sends_is_counted_once_and_a_look_at_the_socket_counts_nothing
         }
         // Of what is forwarded the lower address is the one that is called local.
         let is_local = direction != Direction::Inbound;
-        let (by_initiator, by_responder) = (carried(2, 100), carried(3, 1057));
+        let (by_originator, by_responder) = (carried(2, 100), carried(3, 1057));
         let expected = if is_local {
-            (by_initiator, by_responder)
+            (by_originator, by_responder)
         } else {
-            (by_responder, by_initiator)
+            (by_responder, by_originator)
         };
         let counted =
             |zone: &mut Zone| zone.entry(&asked).map(|entry| (entry.sent, entry.received));

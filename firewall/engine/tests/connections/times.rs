@@ -10,7 +10,7 @@ use firewall_abi::packet::Direction;
 
 const ANSWERED: u8 = FlowEntry::ANSWERED;
 const CONFIRMED: u8 = ANSWERED | FlowEntry::CONFIRMED;
-const INITIATOR_DONE: u8 = FlowEntry::INITIATOR_DONE;
+const ORIGINATOR_DONE: u8 = FlowEntry::ORIGINATOR_DONE;
 const RESPONDER_DONE: u8 = FlowEntry::RESPONDER_DONE;
 const DONE: u8 = FlowEntry::DONE;
 const BROKEN_OFF: u8 = FlowEntry::BROKEN_OFF;
@@ -18,13 +18,13 @@ const BROKEN_OFF: u8 = FlowEntry::BROKEN_OFF;
 const TCP_LASTS: [(u8, u64); 18] = [
     (0, 120),
     (FlowEntry::CONFIRMED, 120),
-    (INITIATOR_DONE, 120),
+    (ORIGINATOR_DONE, 120),
     (RESPONDER_DONE, 120),
     (ANSWERED, 60),
-    (ANSWERED | INITIATOR_DONE, 60),
+    (ANSWERED | ORIGINATOR_DONE, 60),
     (ANSWERED | RESPONDER_DONE, 60),
     (CONFIRMED, 7200),
-    (CONFIRMED | INITIATOR_DONE, 120),
+    (CONFIRMED | ORIGINATOR_DONE, 120),
     (CONFIRMED | RESPONDER_DONE, 120),
     (DONE, 10),
     (ANSWERED | DONE, 10),
@@ -32,7 +32,7 @@ const TCP_LASTS: [(u8, u64); 18] = [
     (BROKEN_OFF, 10),
     (ANSWERED | BROKEN_OFF, 10),
     (CONFIRMED | BROKEN_OFF, 10),
-    (CONFIRMED | BROKEN_OFF | INITIATOR_DONE, 10),
+    (CONFIRMED | BROKEN_OFF | ORIGINATOR_DONE, 10),
     (CONFIRMED | BROKEN_OFF | DONE, 10),
 ];
 

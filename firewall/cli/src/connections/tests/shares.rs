@@ -31,7 +31,7 @@ fn a_flood_of_beginnings_makes_nothing_fail_that_begins_beside_it() {
         MAX_UNCONFIRMED_ARRIVALS
     );
     assert_eq!(run.at(1, ANSWERED), REPLY, "what began inside");
-    // What began before the flood is served by the rules, and takes part again as soon as its initiator goes on.
+    // What began before the flood is served by the rules, and takes part again as soon as its originator goes on.
     let (comes, goes) = (
         "in tcp 0.0.0.0:5000 -> 10.0.0.2:22",
         "out tcp 10.0.0.2:22 -> 0.0.0.0:5000",
