@@ -8,10 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 use serde_json::Value;
 
+use crate::command;
 use crate::interrupt;
 use crate::place;
 use crate::setup::{self, Need};
@@ -429,15 +430,7 @@ fn libraries(messages: &[Value]) -> Vec<PathBuf> {
 /// Runs cargo and returns what it says of each artifact; its progress and errors go to standard error.
 fn messages(cargo: &mut Command) -> Result<Vec<Value>> {
     let _interrupt = interrupt::Interrupt::watch()?;
-    let output = cargo
-        .arg("--message-format=json-render-diagnostics")
-        .stderr(std::process::Stdio::inherit())
-        .output()
-        .context("starting cargo")?;
-    if !output.status.success() {
-        bail!("cargo failed ({}): its message is above", output.status);
-    }
-    let text = String::from_utf8_lossy(&output.stdout);
+    let text = command::output(cargo.arg("--message-format=json-render-diagnostics"))?;
     Ok(text
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok())

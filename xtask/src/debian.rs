@@ -1,13 +1,14 @@
 //! Debian's packages, unpacked into a folder and not installed: no service of theirs starts,
 //! no file of the system changes.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+
+use crate::command;
 
 /// Keys that Debian signs its suites with. Where apt keeps them elsewhere, apt's own choice of keys counts.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -28,7 +29,7 @@ impl Suite {
             fs::create_dir_all(suite.folder.join(part))?;
         }
         fs::write(suite.folder.join("sources.list"), source(name)?)?;
-        done(suite.apt("apt-get").arg("update"))
+        command::run(suite.apt("apt-get").arg("update"))
             .with_context(|| format!("fetching the list of Debian's packages in {name}"))?;
         Ok(suite)
     }
@@ -37,11 +38,7 @@ impl Suite {
     pub fn closure(&self, package: &str) -> Result<Vec<String>> {
         let mut command = self.apt("apt-cache");
         command.args(["depends", "--recurse", "--important", package]);
-        let output = command.output().context("running apt-cache")?;
-        if !output.status.success() {
-            bail!("apt-cache depends {package} failed: {}", output.status);
-        }
-        let text = String::from_utf8_lossy(&output.stdout);
+        let text = command::output(&mut command)?;
         Ok(text
             .lines()
             .filter(|line| !line.starts_with([' ', '|', '<']))
@@ -108,7 +105,7 @@ pub fn unpack(package: &str, folder: &Path) -> Result<()> {
 }
 
 fn unpack_with(mut download: Command, folder: &Path) -> Result<()> {
-    done(download.current_dir(folder))?;
+    command::run(download.current_dir(folder))?;
     let archives: Vec<PathBuf> = folder
         .read_dir()?
         .flatten()
@@ -119,23 +116,8 @@ fn unpack_with(mut download: Command, folder: &Path) -> Result<()> {
         bail!("apt-get left no package");
     }
     for archive in archives {
-        done(Command::new("dpkg-deb").arg("-x").arg(&archive).arg(folder))?;
+        command::run(Command::new("dpkg-deb").arg("-x").arg(&archive).arg(folder))?;
         fs::remove_file(archive)?;
-    }
-    Ok(())
-}
-
-/// Runs a program; that it failed is an error. What it writes goes to standard error.
-pub fn done(command: &mut Command) -> Result<()> {
-    let name = command.get_program().to_owned();
-    let status = command
-        .stdin(Stdio::null())
-        .stdout(io::stderr())
-        .status()
-        .with_context(|| format!("starting {}", name.display()))?;
-    if !status.success() {
-        let words: Vec<&OsStr> = command.get_args().collect();
-        bail!("{} {words:?} failed: {status}", name.display());
     }
     Ok(())
 }

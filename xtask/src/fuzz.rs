@@ -11,9 +11,10 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 use std::{fs, io};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 
+use crate::command;
 use crate::interrupt::Interrupt;
 use crate::place;
 use crate::run::seconds;
@@ -131,14 +132,7 @@ fn build(targets: &[Target]) -> Result<()> {
     if !io::stderr().is_terminal() {
         cargo.arg("--quiet");
     }
-    let status = cargo
-        .stdout(io::stderr())
-        .status()
-        .context("running cargo")?;
-    if !status.success() {
-        bail!("building the fuzz targets failed: {status}");
-    }
-    Ok(())
+    command::run(&mut cargo).context("building the fuzz targets")
 }
 
 /// A command of cargo's on all targets.

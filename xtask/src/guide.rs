@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use self::page::Step;
+use crate::command;
 use crate::interrupt::{self, Interrupt};
 use crate::place;
 use crate::toolchain;
@@ -98,7 +99,7 @@ impl Reader {
             git.args(["clone", "--quiet"])
                 .arg(place::root())
                 .arg(&clone);
-            ensure!(git.status()?.success(), "cloning failed");
+            command::run(&mut git)?;
         } else {
             symlink(place::root(), &clone)?;
         }

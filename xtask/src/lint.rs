@@ -8,10 +8,11 @@
 use std::ffi::OsStr;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use crate::build::{self, BPF, Target, WDM, WINDOWS};
+use crate::command;
 use crate::fuzz;
 use crate::place;
 use crate::setup::{self, Need};
@@ -79,7 +80,7 @@ fn deny() -> Result<()> {
             .arg(place::root().join(&manifest))
             .args(["check", "licenses", "bans", "sources"])
             .current_dir(place::root());
-        done(&mut deny).with_context(|| format!("checking {manifest} by deny.toml"))?;
+        command::run(&mut deny).with_context(|| format!("checking {manifest} by deny.toml"))?;
     }
     Ok(())
 }
@@ -89,18 +90,18 @@ fn foreign() -> Result<()> {
     for manifest in manifests() {
         let mut format = toolchain::cargo();
         format.args(["fmt", "--check", "--manifest-path"]);
-        done(format.arg(place::root().join(&manifest)))
+        command::run(format.arg(place::root().join(&manifest)))
             .with_context(|| format!("the formatting of {manifest}"))?;
     }
     for (target, selection) in PARTS {
-        done(&mut clippy(target, ".", selection)?)
+        command::run(&mut clippy(target, ".", selection)?)
             .with_context(|| format!("linting the workspace for {}", target.name))?;
     }
     for krate in build::foreign_crates() {
-        done(&mut clippy(krate.target, krate.folder, &[])?)
+        command::run(&mut clippy(krate.target, krate.folder, &[])?)
             .with_context(|| format!("linting {}", krate.folder))?;
     }
-    done(&mut lint_built(fuzz::cargo("build"), "clippy-driver")).context("linting fuzz")
+    command::run(&mut lint_built(fuzz::cargo("build"), "clippy-driver")).context("linting fuzz")
 }
 
 /// Has what cargo builds linted on the way, by the linter as the compiler of what is ours: what lies below is not
@@ -146,14 +147,6 @@ fn clippy(target: &Target, folder: &str, selection: &[&str]) -> Result<Command> 
         cargo.args(["--", WARNINGS]);
     }
     Ok(cargo)
-}
-
-fn done(command: &mut Command) -> Result<()> {
-    let status = command.status().context("starting cargo")?;
-    if !status.success() {
-        bail!("cargo failed ({status}): its message is above");
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 #[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod architecture;
 mod build;
+mod command;
 mod debian;
 mod emulated;
 mod evening;

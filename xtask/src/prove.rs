@@ -10,9 +10,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::command;
 use crate::place;
 use crate::rooms::{ROOMS, Step};
-use crate::test::names::said;
 use crate::test::programs::{Program, Programs};
 use crate::test::task::cargo;
 
@@ -92,7 +92,7 @@ fn models() -> Result<Vec<Program>> {
             "--message-format=json-render-diagnostics",
         ],
     );
-    let programs = Programs::read(&said(&mut compile)?).of_package(package)?;
+    let programs = Programs::read(&command::output(&mut compile)?).of_package(package)?;
     let of_loom = |program: &Program| program.target.starts_with("loom_");
     Ok(programs.into_iter().filter(of_loom).collect())
 }

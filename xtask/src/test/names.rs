@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
 use super::programs::Programs;
 use super::task::{KERNEL_TESTS, cargo, compilation};
+use crate::command;
 use crate::rooms::{ROOMS, Room, Step};
 
 /// Compiles all tests and prints one a line: room, package, target, name, and `runs` or `ignored`, with tabs between.
@@ -27,7 +28,7 @@ pub fn print() -> Result<i32> {
 
 fn compiled() -> Result<Programs> {
     let mut cargo = compilation(&["--workspace".to_owned()]);
-    Ok(Programs::read(&said(cargo.arg("--quiet"))?))
+    Ok(Programs::read(&command::output(cargo.arg("--quiet"))?))
 }
 
 fn of_step(
@@ -45,7 +46,7 @@ fn of_step(
             let list = |more: &[&str]| {
                 let mut cargo = cargo(flags, arguments);
                 cargo.args(["--quiet", "--", "--list"]).args(more);
-                said(&mut cargo)
+                command::output(&mut cargo)
             };
             add(room, "", "", &list(&[])?, &list(&["--ignored"])?, lines);
             return Ok(());
@@ -56,7 +57,7 @@ fn of_step(
         let list = |more: &[&str]| {
             let mut command = Command::new(&program.file);
             command.arg("--list").args(more);
-            said(command.current_dir(&program.folder))
+            command::output(command.current_dir(&program.folder))
         };
         let (all, ignored) = (list(&[])?, list(&["--ignored"])?);
         add(
@@ -94,22 +95,6 @@ fn add(
 /// The names in what a program lists: `module::name: test`.
 pub fn names(list: &str) -> impl Iterator<Item = &str> {
     list.lines().filter_map(|line| line.strip_suffix(": test"))
-}
-
-/// Returns a command's output, or an error if it fails.
-pub fn said(command: &mut Command) -> Result<String> {
-    let output = command
-        .stderr(std::process::Stdio::inherit())
-        .output()
-        .with_context(|| format!("starting {}", command.get_program().display()))?;
-    if !output.status.success() {
-        bail!(
-            "{} failed: {}",
-            command.get_program().display(),
-            output.status
-        );
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[cfg(test)]

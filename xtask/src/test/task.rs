@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use super::names;
 use super::programs::{Program, Programs};
 use crate::build::{self, BuildGoal};
+use crate::command;
 use crate::interrupt::{self, Interrupt};
 use crate::place;
 use crate::rooms::{Room, Step};
@@ -288,7 +289,7 @@ fn compile(
 /// Fails if a test is not among those of the program: of a name that is no test's a test program makes nothing, and
 /// passes.
 fn ensure_are_there(program: &Program, tests: &[&str]) -> Result<()> {
-    let list = names::said(Command::new(&program.file).arg("--list"))?;
+    let list = command::output(Command::new(&program.file).arg("--list"))?;
     let listed: Vec<&str> = names::names(&list).collect();
     match tests.iter().find(|test| !listed.contains(test)) {
         Some(missing) => bail!("tests/{}.rs has no test {missing}", program.target),

@@ -8,7 +8,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::debian::{self, done};
+use crate::command;
+use crate::debian;
 use crate::place;
 
 /// The stable release: what people have.
@@ -85,7 +86,7 @@ pub fn prepare(disk: &Disk) -> Result<PathBuf> {
 /// A copy of the disk that one machine may write to.
 pub fn copy(image: &Path, to: &Path) -> Result<()> {
     // Most of it are holes; cp keeps them.
-    done(Command::new("cp").arg("--sparse=always").arg(image).arg(to))
+    command::run(Command::new("cp").arg("--sparse=always").arg(image).arg(to))
 }
 
 /// Returns a number for the disk: another list of packages makes another one.
@@ -113,7 +114,7 @@ mke2fs -q -t ext4 -L gatebell -d root -E root_owner=0:0,lazy_itable_init=1,lazy_
 fn make(disk: &Disk, sources: &str, folder: &Path) -> Result<PathBuf> {
     fs::write(folder.join("sources.list"), sources)?;
     let packages = format!("--include={}", disk.packages.concat().join(","));
-    done(
+    command::run(
         Command::new("mmdebstrap")
             .args([
                 "--quiet",
@@ -139,7 +140,7 @@ fn make(disk: &Disk, sources: &str, folder: &Path) -> Result<PathBuf> {
         .args(["-c", SCRIPT, "sh", disk.size])
         .env("PATH", path_of_root())
         .current_dir(folder);
-    done(&mut shell)?;
+    command::run(&mut shell)?;
     Ok(folder.join("disk"))
 }
 

@@ -7,7 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::debian::{self, Suite};
+use crate::command;
+use crate::debian::Suite;
 use crate::place;
 
 /// A line of kernels that the programs are tried on.
@@ -141,7 +142,7 @@ fn decompress(root: &Path) -> Result<()> {
     if files.is_empty() {
         return Ok(());
     }
-    debian::done(
+    command::run(
         Command::new("xz")
             .args(["--decompress", "--threads=0", "--"])
             .args(files),
@@ -231,7 +232,7 @@ mod tests {
         fs::create_dir_all(folder.join("kernel net"))?;
         let module = folder.join("kernel net/vëth.ko");
         fs::write(&module, b"a module")?;
-        debian::done(Command::new("xz").arg(&module))?;
+        command::run(Command::new("xz").arg(&module))?;
         assert!(!module.exists());
         decompress(&folder)?;
         assert_eq!(fs::read(&module)?, b"a module");
