@@ -23,6 +23,7 @@ impl Ring {
     /// Puts it there, instead of whoever makes room for it.
     pub fn put(&mut self, key: &FlowKey, entry: &FlowEntry) {
         let slot = self.next_slot(entry.quota_owner);
+        self.give_way(slot, entry.quota_owner);
         if let Some(oldest) = self.slot_keys.insert(slot, *key)
             && self.at(slot, &oldest).is_some()
         {
@@ -38,20 +39,47 @@ impl Ring {
     }
 
     fn next_slot(&mut self, quota_owner: u32) -> u32 {
-        let (cursor, first, slots) = match parts(quota_owner) {
-            None => (&mut self.cursor, 0, RING as u32),
-            Some([one, other]) => {
-                let part = if self.oldest_ns(other) < self.oldest_ns(one) {
-                    other
-                } else {
-                    one
-                };
-                (&mut self.part_cursors[part as usize], part * PART, PART)
-            }
+        let Some([one, other]) = parts(quota_owner) else {
+            let taken = self.cursor;
+            self.cursor = taken.wrapping_add(1);
+            return taken % RING as u32;
         };
+        self.next_slot_of(if self.oldest_ns(other) < self.oldest_ns(one) {
+            other
+        } else {
+            one
+        })
+    }
+
+    fn next_slot_of(&mut self, part: u32) -> u32 {
+        let cursor = &mut self.part_cursors[part as usize];
         let taken = *cursor;
         *cursor = taken.wrapping_add(1);
-        first + taken % slots
+        part * PART + taken % PART
+    }
+
+    /// Moves the connection in this slot to the other part that its own sender may stand in, if that has room.
+    fn give_way(&mut self, slot: u32, taker: u32) {
+        let Some(key) = self.slot_keys.get(&slot).copied() else {
+            return;
+        };
+        let Some(entry) = self.at(slot, &key).copied() else {
+            return;
+        };
+        let Some([one, other]) = parts(entry.quota_owner) else {
+            return;
+        };
+        let refuge = if slot / PART == one { other } else { one };
+        if entry.quota_owner == taker || self.oldest_ns(refuge) != 0 {
+            return;
+        }
+        let pending_slot = self.next_slot_of(refuge);
+        self.slot_keys.insert(pending_slot, key);
+        let entry = FlowEntry {
+            pending_slot,
+            ..entry
+        };
+        self.entries.insert(key, entry);
     }
 
     /// Returns the time of the last packet of the connection that this part evicts next, or 0 if there is room.
