@@ -3,6 +3,10 @@
 //!
 //! It touches nothing that it did not make itself.
 
+mod left;
+
+pub use left::sweep;
+
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -109,7 +113,7 @@ impl Lab {
             BUILT.fetch_add(1, Ordering::Relaxed)
         );
         let cgroups = cgroup_root()?.join(&name);
-        let folder = std::env::temp_dir().join(format!("gatebell-{name}"));
+        let folder = std::env::temp_dir().join(format!("{}{name}", left::FOLDER));
         // From here on whatever was made is taken away again.
         let lab = Self {
             name,
@@ -191,7 +195,7 @@ impl Lab {
     }
 
     fn bpffs(&self) -> PathBuf {
-        self.folder.join("bpf")
+        self.folder.join(BPFFS)
     }
 
     fn mount_bpffs(&self) -> Result<()> {
@@ -326,21 +330,11 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        for group in [
-            self.cgroup(),
-            self.cgroups.join("outside"),
-            self.cgroups.clone(),
-        ] {
-            empty(&group);
-            let _not_made = fs::remove_dir(&group);
-        }
+        remove_groups(&self.cgroups);
         for side in ["i", "o"] {
-            let _not_made =
-                quietly(Command::new("ip").args(["netns", "del", &format!("{}{side}", self.name)]));
+            remove_netns(&format!("{}{side}", self.name));
         }
-        // With it goes all that is pinned there.
-        let _not_mounted = quietly(Command::new("umount").arg("-l").arg(self.bpffs()));
-        let _not_made = fs::remove_dir_all(&self.folder);
+        remove_folder(&self.folder);
     }
 }
 
@@ -429,6 +423,29 @@ fn within_net(netns: &Path) -> Command {
     command.arg(format!("--net={}", netns.display()));
     command
 }
+
+/// Ends whatever still runs in a control group of a lab, and removes it with those below it.
+fn remove_groups(group: &Path) {
+    let below = fs::read_dir(group).into_iter().flatten().flatten();
+    for entry in below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        remove_groups(&entry.path());
+    }
+    empty(group);
+    let _not_made = fs::remove_dir(group);
+}
+
+fn remove_netns(name: &str) {
+    let _not_made = quietly(Command::new("ip").args(["netns", "del", name]));
+}
+
+/// Removes a lab's folder, and with its bpffs all that is pinned there.
+fn remove_folder(folder: &Path) {
+    let _not_mounted = quietly(Command::new("umount").arg("-l").arg(folder.join(BPFFS)));
+    let _not_made = fs::remove_dir_all(folder);
+}
+
+/// Name of the mount point of a bpffs in a lab's folder.
+const BPFFS: &str = "bpf";
 
 /// Ends whatever still runs in a control group.
 fn empty(group: &Path) {

@@ -19,7 +19,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Stdio};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use zone::Protected;
 use zone::probe::{self, Namespace, end_all_of, ip, outside, reaches, wait_for_listener, within};
@@ -498,6 +500,38 @@ const LARGEST: [&str; 6] = [
     "connects4",
     "connects6",
 ];
+
+/// Checks what a test leaves that is killed: it is this process's number that keeps a lab.
+#[test]
+fn what_a_process_has_left_of_its_lab_is_taken_away_once_it_is_gone_and_nobody_elses() {
+    let lives = Protected::start();
+    let mut ended = Command::new("true").spawn().unwrap();
+    ended.wait().unwrap();
+    let groups = lives.lab.cgroup().parent().unwrap().to_owned();
+    let left = format!("gb{}x0", ended.id());
+    let folder = std::env::temp_dir().join(format!("gatebell-{left}"));
+    let bpffs = folder.join("bpf");
+    let group = groups.with_file_name(&left);
+    let netns = format!("{left}i");
+    ip(&["netns", "add", &netns]);
+    fs::create_dir_all(&bpffs).unwrap();
+    let mounted = Command::new("mount")
+        .args(["-t", "bpf", "bpf"])
+        .arg(&bpffs)
+        .status();
+    assert!(mounted.unwrap().success());
+    fs::create_dir_all(group.join("zone")).unwrap();
+    let mut runs = Command::new("sleep").arg("600").spawn().unwrap();
+    fs::write(group.join("zone/cgroup.procs"), runs.id().to_string()).unwrap();
+
+    lab::sweep();
+    assert_eq!(runs.wait().unwrap().signal(), Some(libc::SIGKILL));
+    for gone in [&folder, &group, &Path::new("/run/netns").join(&netns)] {
+        assert!(!gone.exists(), "{}", gone.display());
+    }
+    assert!(lives.lab.netns().exists() && lives.lab.folder().exists() && groups.exists());
+    lives.ask().stats().unwrap();
+}
 
 #[test]
 fn no_program_of_the_driver_takes_a_third_of_what_the_verifier_allows() {

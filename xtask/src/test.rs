@@ -48,7 +48,7 @@ pub fn run(names: &[String], everywhere: bool) -> Result<i32> {
     }
     setup::ensure(&needs(&rooms))?;
     fs::create_dir_all(place::logs())?;
-    wine::sweep();
+    sweep();
     let tasks = task::plan(&rooms, all, everywhere);
     let runner = Runner {
         everywhere,
@@ -57,9 +57,16 @@ pub fn run(names: &[String], everywhere: bool) -> Result<i32> {
         interrupt: Interrupt::watch()?,
         account: Mutex::default(),
     };
-    runner.run(&tasks)?;
-    wine::sweep();
+    let ran = runner.run(&tasks);
+    sweep();
+    ran?;
     Ok(runner.account().close())
+}
+
+/// Takes away what tests have left that were ended: they hung, or somebody pressed Ctrl-C.
+fn sweep() {
+    wine::sweep();
+    lab::sweep();
 }
 
 /// Goes through the tasks, and says how each ended.
