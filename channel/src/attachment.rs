@@ -146,7 +146,8 @@ impl<S: System> fmt::Debug for Attachment<S> {
 impl<S: System> Attachment<S> {
     pub(crate) fn new(device: Device<S>, event: Event<S>, mask: Mask) -> Result<Self, Error> {
         let source = S::attach(&device.0, &event.0, mask)?;
-        let (stream, pace, gathering) = (Stream::default(), Pace::default(), Gathering::default());
+        let gathering = Gathering::new(S::ring_bytes(&event.0));
+        let (stream, pace) = (Stream::default(), Pace::default());
         Ok(Self {
             source,
             event,
@@ -278,7 +279,7 @@ impl<S: System> Attachment<S> {
         let drained = S::drain(&device.0, source, &mut |bytes| {
             let record = Record::check(bytes)?;
             *delivered += 1;
-            gathering.note(record.header().stamp_ns);
+            gathering.note(record.header().stamp_ns, bytes.len());
             last = stream.take(record, &mut |item| each(item));
             if last == Step::Back {
                 *delivered -= 1;

@@ -31,6 +31,8 @@ pub trait System: Sized + 'static {
     fn open(name: &Self::Name) -> Result<Self::Device, Error>;
     /// Makes an auto-reset event, not signalled, whose ring or queue shall have `ring_bytes`.
     fn create_event(device: &Self::Device, ring_bytes: u32) -> Result<Self::Event, Error>;
+    /// Returns the bytes of the event's ring or queue.
+    fn ring_bytes(event: &Self::Event) -> u32;
     /// Signals the app's own event.
     fn set(event: &Self::Event) -> Result<(), Error>;
     /// Takes the signal of the app's event back. Linux: only the app's own; what the driver signalled is cleared by

@@ -524,6 +524,10 @@ impl System for Model {
         })
     }
 
+    fn ring_bytes(event: &AppEvent) -> u32 {
+        event.ring_bytes
+    }
+
     fn set(event: &AppEvent) -> Result<(), Error> {
         event.kernel_event().map(|event| event.signal())
     }

@@ -223,6 +223,10 @@ impl System for Linux {
         })
     }
 
+    fn ring_bytes(event: &OwnEvent) -> u32 {
+        event.bytes
+    }
+
     fn set(event: &OwnEvent) -> Result<(), Error> {
         signal(&event.own)
     }

@@ -199,6 +199,10 @@ impl System for Windows {
         OwnEvent::create(ring_bytes)
     }
 
+    fn ring_bytes(event: &OwnEvent) -> u32 {
+        event.ring_bytes
+    }
+
     fn set(event: &OwnEvent) -> Result<(), Error> {
         // SAFETY: an open handle.
         check(unsafe { SetEvent(raw(&event.handle)) }, "set the event")
