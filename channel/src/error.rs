@@ -1,6 +1,6 @@
 //! Errors of the app's half of the channel: each says whose fault it is.
 
-use channel_abi::{AnyCommand, Refusal};
+use channel_abi::{AnyCommand, Refusal, UnknownRefusal};
 use std::io;
 
 /// Error of a call of the app's half.
@@ -25,7 +25,16 @@ pub enum Error {
         /// Rule that was broken.
         refusal: Refusal,
     },
-    /// The machine's kernel refused something that the app's half needs for itself.
+    /// The driver, or the device server before it, refused the request by a rule that only a later release knows.
+    #[error("{command} was refused: {refusal}")]
+    UnknownRefusal {
+        /// Command of the request.
+        command: AnyCommand,
+        /// Number of the rule.
+        refusal: UnknownRefusal,
+    },
+    /// The machine's kernel refused something that the app's half needs for itself, or the driver, or the device server
+    /// before it, is gone.
     #[error("can't {what}: {source}")]
     System {
         /// Action that failed, as a sentence's second half: "can't …".
@@ -58,6 +67,18 @@ impl Error {
         }
     }
 
+    /// Makes the error of a request that was answered by this number of a refusal.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn refused_by(command: impl Into<AnyCommand>, number: u32) -> Self {
+        match Refusal::try_from(number) {
+            Ok(refusal) => Self::refused(command, refusal),
+            Err(refusal) => Self::UnknownRefusal {
+                command: command.into(),
+                refusal,
+            },
+        }
+    }
+
     pub(crate) fn refused(command: impl Into<AnyCommand>, refusal: Refusal) -> Self {
         Self::Refused {
             command: command.into(),
@@ -65,7 +86,7 @@ impl Error {
         }
     }
 
-    /// Returns the refusal, or `None` if the error is another one.
+    /// Returns the refusal, or `None` if the error is another one, a refusal that this version does not know among them.
     #[must_use]
     pub const fn refusal(&self) -> Option<Refusal> {
         match self {

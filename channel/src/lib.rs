@@ -73,5 +73,6 @@ pub use awaited::AwaitedAttachment;
 pub use device::open;
 
 pub use channel_abi::{
-    Cause, DriverCommand, DriverRequest, Ending, Header, Kind, Mask, Refusal, RequestHeader, Totals,
+    Cause, DriverCommand, DriverRequest, Ending, Header, Kind, Mask, Refusal, RequestHeader,
+    Totals, UnknownRefusal,
 };

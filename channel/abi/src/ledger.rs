@@ -96,6 +96,20 @@ impl TryFrom<u64> for Ending {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownEnding(pub u64);
 
+impl core::fmt::Display for UnknownEnding {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.0 {
+            0 => f.write_str("the reference has not ended"),
+            n => write!(
+                f,
+                "{n} is no ending that this version knows; install the same release of driver and app"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for UnknownEnding {}
+
 /// Sum of a ledger over its processors, or of several apps' ledgers.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,

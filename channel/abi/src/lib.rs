@@ -28,7 +28,7 @@ pub use command::{
 };
 pub use ledger::{Cause, Counters, Ending, Ledger, Totals};
 pub use record::{Header, Kind, Mask};
-pub use refusal::Refusal;
+pub use refusal::{Refusal, UnknownRefusal};
 
 /// Version of everything in this crate. Each side states its own; sides with unequal versions refuse each other.
 pub const VERSION: u32 = 3;

@@ -67,6 +67,14 @@ impl TryFrom<u32> for Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownKind(pub u32);
 
+impl core::fmt::Display for UnknownKind {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{} is no kind of records: they go from 0 to 63", self.0)
+    }
+}
+
+impl core::error::Error for UnknownKind {}
+
 /// A set of kinds of records that an app wants: one bit per [`Kind`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mask(pub u64);

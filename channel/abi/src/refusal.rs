@@ -51,7 +51,7 @@ refusals! {
     Closing = 9, "closing";
     /// The driver is stopping and takes no new references.
     Stopping = 10, "stopping";
-    /// Every slot for an app is taken.
+    /// Every slot for an app is taken, or as many apps have the device open as the device server serves (Linux).
     NoSlot = 11, "no_slot";
     /// The ring or queue is smaller or larger than the driver allows, or not a power of two.
     Size = 12, "size";
@@ -79,6 +79,27 @@ refusals! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownRefusal(pub u32);
 
+impl UnknownRefusal {
+    /// Returns the unknown refusal of an error code that a Windows app sees, or `None` if the code is not a refusal's,
+    /// or is that of one that this version knows: [`Refusal::from_ntstatus`].
+    #[must_use]
+    pub fn from_ntstatus(status: i32) -> Option<Self> {
+        Refusal::try_from(number_in(status)?).err()
+    }
+}
+
+impl core::fmt::Display for UnknownRefusal {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(
+            f,
+            "rule {}, which this version does not know; install the same release of driver and app",
+            self.0
+        )
+    }
+}
+
+impl core::error::Error for UnknownRefusal {}
+
 /// Base of the refusals' NTSTATUS, `0xE06B____`: an error (top two bits), defined by a customer (bit 29), so that
 /// Windows hands it to the app unchanged instead of mapping it to one of its own error codes.
 const NTSTATUS_BASE: u32 = 0xE06B_0000;
@@ -96,14 +117,11 @@ impl Refusal {
         (NTSTATUS_BASE | self.number()).cast_signed()
     }
 
-    /// Returns the refusal of an error code that a Windows app sees, or `None` if the code is not a refusal's.
+    /// Returns the refusal of an error code that a Windows app sees, or `None` if the code is not a refusal's, or is that
+    /// of one that this version does not know: [`UnknownRefusal::from_ntstatus`].
     #[must_use]
     pub fn from_ntstatus(status: i32) -> Option<Self> {
-        let status = status.cast_unsigned();
-        (status & 0xFFFF_0000 == NTSTATUS_BASE)
-            .then_some(status & 0xFFFF)?
-            .try_into()
-            .ok()
+        Self::try_from(number_in(status)?).ok()
     }
 
     /// Returns the broken rule in words, as the second half of a sentence: "the driver refused: …".
@@ -124,13 +142,13 @@ impl Refusal {
             Self::NotReferenced => "this open device has no event referenced",
             Self::Closing => "the device is being closed",
             Self::Stopping => "the driver is stopping; open it again once it is started",
-            Self::NoSlot => "as many apps as the driver can serve are attached; close one",
+            Self::NoSlot => "the driver serves as many apps as it can; close one",
             Self::Size => "the ring's size is not allowed: a power of two from 4 KiB to 8 MiB",
             Self::NotPermitted => "the caller may not ask for this",
             Self::Memory => {
                 "the kernel has no memory for it, or its share of the memory budget is taken; close another app"
             }
-            Self::Quota => "the user has as many rings as one may have; close one",
+            Self::Quota => "the user has as much of this device as one may have; close an app",
             Self::ReaderOwnsState => {
                 "only the reader's own position clears the event; drain it instead"
             }
@@ -141,6 +159,12 @@ impl Refusal {
             Self::Busy => "the driver is already doing this for the app",
         }
     }
+}
+
+/// Returns the number of the refusal in an error code that a Windows app sees, or `None` if the code is not a refusal's.
+fn number_in(status: i32) -> Option<u32> {
+    let status = status.cast_unsigned();
+    (status & 0xFFFF_0000 == NTSTATUS_BASE).then_some(status & 0xFFFF)
 }
 
 impl core::fmt::Display for Refusal {

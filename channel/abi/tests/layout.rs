@@ -6,7 +6,8 @@
 
 use channel_abi::command::{AnyCommand, Drained, Reference, Referenced, References, RequestHeader};
 use channel_abi::{
-    Cause, Command, Counters, Ending, Header, Kind, Ledger, Mask, Refusal, Totals, VERSION,
+    Cause, Command, Counters, Ending, Header, Kind, Ledger, Mask, Refusal, Totals, UnknownRefusal,
+    VERSION,
 };
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -207,6 +208,18 @@ fn numbers_that_cross_come_back_as_they_went() {
         assert_eq!(Refusal::from_ntstatus(refusal.ntstatus()), Some(*refusal));
     }
     assert!(Refusal::try_from(0).is_err() && Refusal::from_ntstatus(0).is_none());
+    let later = Refusal::ALL.len() as u32 + 1;
+    let status = Refusal::Busy.ntstatus() - Refusal::Busy as i32 + later as i32;
+    assert_eq!(Refusal::from_ntstatus(status), None);
+    assert_eq!(
+        UnknownRefusal::from_ntstatus(status),
+        Some(UnknownRefusal(later))
+    );
+    assert!(
+        [0, -1, Refusal::Busy.ntstatus()]
+            .iter()
+            .all(|none| UnknownRefusal::from_ntstatus(*none).is_none())
+    );
     for n in 0..=u16::MAX.into() {
         if let Ok(command) = AnyCommand::try_from(n) {
             assert_eq!(command.number(), n);

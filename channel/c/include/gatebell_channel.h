@@ -2,8 +2,9 @@
  *
  * Written from the library's source: change channel/c/src/lib.rs, not this file.
  *
- * Each call that can fail returns a GbStatus; gb_error_text() then says in words what went wrong in this thread and what
- * to do about it. A pointer that comes from here is freed here, by the call that its type names, once.
+ * Each call that can fail returns a GbStatus; gb_error_text() then says in words what went wrong in this thread and,
+ * where that is known, what to do about it. A pointer that comes from here is freed here, by the call that its type
+ * names, once.
  */
 
 #ifndef GATEBELL_CHANNEL_H
@@ -31,11 +32,12 @@ typedef enum GbStatus {
    */
   GB_STATUS_OPEN = 1,
   /**
-   * The driver, or the device server before it, refused the request: gb_error_refusal() says which rule was broken.
+   * The driver, or the device server before it, refused the request: gb_error_refusal() says by which GbRefusal.
    */
   GB_STATUS_REFUSED = 2,
   /**
-   * The machine's kernel refused something that the library needs for itself.
+   * The machine's kernel refused something that the library needs for itself, or the driver, or the device server
+   * before it, is gone.
    */
   GB_STATUS_SYSTEM = 3,
   /**
@@ -113,6 +115,96 @@ typedef enum GbCause {
    */
   GB_CAUSE_TOO_LARGE = 2,
 } GbCause;
+
+/**
+ * Rule by which a request was refused. A driver of a later release may name one that is not here.
+ */
+typedef enum GbRefusal {
+  /**
+   * The app speaks another version of the channel than the driver.
+   */
+  GB_REFUSAL_VERSION = 1,
+  /**
+   * The request's length is not the one that its command requires.
+   */
+  GB_REFUSAL_LENGTH = 2,
+  /**
+   * The driver knows no such command.
+   */
+  GB_REFUSAL_COMMAND = 3,
+  /**
+   * The handle or descriptor in the request is missing, or is not open in the app.
+   */
+  GB_REFUSAL_HANDLE = 4,
+  /**
+   * The handle or descriptor is something else than an event.
+   */
+  GB_REFUSAL_TYPE = 5,
+  /**
+   * The handle was opened without the right to signal it.
+   */
+  GB_REFUSAL_ACCESS = 6,
+  /**
+   * The open device already has an event attached.
+   */
+  GB_REFUSAL_ALREADY_REFERENCED = 7,
+  /**
+   * The open device has no event attached.
+   */
+  GB_REFUSAL_NOT_REFERENCED = 8,
+  /**
+   * The open device is being closed.
+   */
+  GB_REFUSAL_CLOSING = 9,
+  /**
+   * The driver is stopping and takes no new attachments.
+   */
+  GB_REFUSAL_STOPPING = 10,
+  /**
+   * Every slot for an app is taken, or as many apps have the device open as the device server serves (Linux).
+   */
+  GB_REFUSAL_NO_SLOT = 11,
+  /**
+   * The ring or queue is smaller or larger than the driver allows, or not a power of two.
+   */
+  GB_REFUSAL_SIZE = 12,
+  /**
+   * The caller lacks the right for this request.
+   */
+  GB_REFUSAL_NOT_PERMITTED = 13,
+  /**
+   * The kernel gave no memory.
+   */
+  GB_REFUSAL_MEMORY = 14,
+  /**
+   * The caller has as much as one user may have.
+   */
+  GB_REFUSAL_QUOTA = 15,
+  /**
+   * The event can't be cleared by a driver: only the reader's own position says what is read (Linux).
+   */
+  GB_REFUSAL_READER_OWNS_STATE = 16,
+  /**
+   * A number in the request is outside what the command allows.
+   */
+  GB_REFUSAL_RANGE = 17,
+  /**
+   * The answer does not fit into the room that the app gave for it.
+   */
+  GB_REFUSAL_ROOM = 18,
+  /**
+   * A wait in the driver ended because its time ran out.
+   */
+  GB_REFUSAL_TIMED_OUT = 19,
+  /**
+   * The driver's kernel lacks what the request needs.
+   */
+  GB_REFUSAL_UNSUPPORTED = 20,
+  /**
+   * The driver is already working on such a request of the app.
+   */
+  GB_REFUSAL_BUSY = 21,
+} GbRefusal;
 
 /**
  * An event of this app's own, attached to a driver. Freed by gb_release().
@@ -277,8 +369,8 @@ enum GbStatus gb_set_pace(const struct GbAttachment *attachment,
                           uint64_t spin_us);
 
 /**
- * Sleeps until the driver signals, or for `timeout_ms` milliseconds; a negative number waits for ever. `ending` gets
- * the reason of GB_WAKE_ENDED, otherwise GB_ENDING_NONE.
+ * Sleeps until the driver signals, or for `timeout_ms` milliseconds; a negative number waits for ever. `ending`, if it
+ * is not NULL, gets the reason of GB_WAKE_ENDED, otherwise GB_ENDING_NONE. After the end each wait says so again.
  *
  * # Safety
  * `attachment` is NULL, or came from gb_attach() and is not released;
@@ -331,8 +423,8 @@ enum GbStatus gb_account(const struct GbAttachment *attachment,
 
 /**
  * Sends the driver a request of its own, by its number (64 to 2047): `length` bytes, of which the first 24 are the
- * request's header, which the library fills in. The driver's answer takes their place. On Linux something has to be
- * attached first.
+ * request's header, which the library fills in. The driver's answer takes their place. Fewer than 24 are refused
+ * (GB_REFUSAL_LENGTH). On Linux something has to be attached through this device first (GB_REFUSAL_NOT_REFERENCED).
  *
  * # Safety
  * `device` is NULL, or came from gb_open() and is not closed; `bytes` is NULL,
@@ -366,14 +458,15 @@ void *gb_handle(const struct GbAttachment *attachment);
 #endif
 
 /**
- * Returns what went wrong in this thread's last call that failed, and what to do about it: a terminated text in UTF-8,
- * owned by the library, which stays until this thread's next call that fails. Never NULL.
+ * Returns what went wrong in this thread's last call that failed, and what to do about it where that is known: a
+ * terminated text in UTF-8, owned by the library, which stays until this thread's next call that fails. Never NULL:
+ * before the first such call it is empty.
  */
 const char *gb_error_text(void);
 
 /**
- * Returns the number of the rule by which this thread's last call that failed was refused, or 0 if it failed
- * otherwise.
+ * Returns the GbRefusal by which this thread's last call that failed was refused, as a number: a driver of a later
+ * release may name one that is not there. 0 if the call failed otherwise.
  */
 uint32_t gb_error_refusal(void);
 

@@ -30,9 +30,10 @@ pub enum GbStatus {
     Ok = 0,
     /// The device does not exist, or this user may not open it.
     Open = 1,
-    /// The driver, or the device server before it, refused the request: gb_error_refusal() says which rule was broken.
+    /// The driver, or the device server before it, refused the request: gb_error_refusal() says by which GbRefusal.
     Refused = 2,
-    /// The machine's kernel refused something that the library needs for itself.
+    /// The machine's kernel refused something that the library needs for itself, or the driver, or the device server
+    /// before it, is gone.
     System = 3,
     /// The driver broke the contract; its records can't be trusted any further.
     Contract = 4,
@@ -42,6 +43,54 @@ pub enum GbStatus {
     Busy = 6,
     /// A fault of this library's own: a panic, whose message is on standard error.
     Bug = 7,
+}
+
+/// Rule by which a request was refused. A driver of a later release may name one that is not here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub enum GbRefusal {
+    /// The app speaks another version of the channel than the driver.
+    Version = 1,
+    /// The request's length is not the one that its command requires.
+    Length = 2,
+    /// The driver knows no such command.
+    Command = 3,
+    /// The handle or descriptor in the request is missing, or is not open in the app.
+    Handle = 4,
+    /// The handle or descriptor is something else than an event.
+    Type = 5,
+    /// The handle was opened without the right to signal it.
+    Access = 6,
+    /// The open device already has an event attached.
+    AlreadyReferenced = 7,
+    /// The open device has no event attached.
+    NotReferenced = 8,
+    /// The open device is being closed.
+    Closing = 9,
+    /// The driver is stopping and takes no new attachments.
+    Stopping = 10,
+    /// Every slot for an app is taken, or as many apps have the device open as the device server serves (Linux).
+    NoSlot = 11,
+    /// The ring or queue is smaller or larger than the driver allows, or not a power of two.
+    Size = 12,
+    /// The caller lacks the right for this request.
+    NotPermitted = 13,
+    /// The kernel gave no memory.
+    Memory = 14,
+    /// The caller has as much as one user may have.
+    Quota = 15,
+    /// The event can't be cleared by a driver: only the reader's own position says what is read (Linux).
+    ReaderOwnsState = 16,
+    /// A number in the request is outside what the command allows.
+    Range = 17,
+    /// The answer does not fit into the room that the app gave for it.
+    Room = 18,
+    /// A wait in the driver ended because its time ran out.
+    TimedOut = 19,
+    /// The driver's kernel lacks what the request needs.
+    Unsupported = 20,
+    /// The driver is already working on such a request of the app.
+    Busy = 21,
 }
 
 /// Result of a wait.
@@ -271,8 +320,8 @@ pub unsafe extern "C" fn gb_set_pace(
     })
 }
 
-/// Sleeps until the driver signals, or for `timeout_ms` milliseconds; a negative number waits for ever. `ending` gets
-/// the reason of GB_WAKE_ENDED, otherwise GB_ENDING_NONE.
+/// Sleeps until the driver signals, or for `timeout_ms` milliseconds; a negative number waits for ever. `ending`, if it
+/// is not NULL, gets the reason of GB_WAKE_ENDED, otherwise GB_ENDING_NONE. After the end each wait says so again.
 ///
 /// # Safety
 /// `attachment` is NULL, or came from gb_attach() and is not released;
@@ -396,8 +445,8 @@ pub unsafe extern "C" fn gb_account(
 }
 
 /// Sends the driver a request of its own, by its number (64 to 2047): `length` bytes, of which the first 24 are the
-/// request's header, which the library fills in. The driver's answer takes their place. On Linux something has to be
-/// attached first.
+/// request's header, which the library fills in. The driver's answer takes their place. Fewer than 24 are refused
+/// (GB_REFUSAL_LENGTH). On Linux something has to be attached through this device first (GB_REFUSAL_NOT_REFERENCED).
 ///
 /// # Safety
 /// `device` is NULL, or came from gb_open() and is not closed; `bytes` is NULL,
@@ -460,15 +509,16 @@ pub unsafe extern "C" fn gb_handle(attachment: *const GbAttachment) -> *mut c_vo
     handle
 }
 
-/// Returns what went wrong in this thread's last call that failed, and what to do about it: a terminated text in UTF-8,
-/// owned by the library, which stays until this thread's next call that fails. Never NULL.
+/// Returns what went wrong in this thread's last call that failed, and what to do about it where that is known: a
+/// terminated text in UTF-8, owned by the library, which stays until this thread's next call that fails. Never NULL:
+/// before the first such call it is empty.
 #[unsafe(no_mangle)]
 pub extern "C" fn gb_error_text() -> *const c_char {
     LAST.with_borrow(|last| last.text.as_ptr())
 }
 
-/// Returns the number of the rule by which this thread's last call that failed was refused, or 0 if it failed
-/// otherwise.
+/// Returns the GbRefusal by which this thread's last call that failed was refused, as a number: a driver of a later
+/// release may name one that is not there. 0 if the call failed otherwise.
 #[unsafe(no_mangle)]
 pub extern "C" fn gb_error_refusal() -> u32 {
     LAST.with_borrow(|last| last.refusal)
@@ -502,14 +552,14 @@ thread_local! {
 fn call(body: impl FnOnce() -> Result<(), Failure>) -> GbStatus {
     let (status, text, refusal) = match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => return GbStatus::Ok,
-        Ok(Err(Failure::Argument(why))) => (GbStatus::Argument, why.to_owned(), None),
-        Ok(Err(Failure::Busy)) => (GbStatus::Busy, BUSY.to_owned(), None),
-        Ok(Err(Failure::Channel(error))) => (status(&error), error.to_string(), error.refusal()),
-        Err(_) => (GbStatus::Bug, BUG.to_owned(), None),
+        Ok(Err(Failure::Argument(why))) => (GbStatus::Argument, why.to_owned(), 0),
+        Ok(Err(Failure::Busy)) => (GbStatus::Busy, BUSY.to_owned(), 0),
+        Ok(Err(Failure::Channel(error))) => (status(&error), error.to_string(), rule(&error)),
+        Err(_) => (GbStatus::Bug, BUG.to_owned(), 0),
     };
     LAST.with_borrow_mut(|last| {
         last.text = CString::new(text.replace('\0', "?")).unwrap_or_default();
-        last.refusal = refusal.map_or(0, |refusal| refusal as u32);
+        last.refusal = refusal;
     });
     status
 }
@@ -521,9 +571,18 @@ const BUG: &str = "a fault in the library: its message is on standard error";
 fn status(error: &Error) -> GbStatus {
     match error {
         Error::Open { .. } => GbStatus::Open,
-        Error::Refused { .. } => GbStatus::Refused,
+        Error::Refused { .. } | Error::UnknownRefusal { .. } => GbStatus::Refused,
         Error::Contract(_) => GbStatus::Contract,
         _ => GbStatus::System,
+    }
+}
+
+/// Returns the number of the rule by which a request was refused, or 0 if the error is another one.
+fn rule(error: &Error) -> u32 {
+    match error {
+        Error::Refused { refusal, .. } => refusal.number(),
+        Error::UnknownRefusal { refusal, .. } => refusal.0,
+        _ => 0,
     }
 }
 

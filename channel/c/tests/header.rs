@@ -1,6 +1,7 @@
 //! Tests that the header which C programs include is what the library offers.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
 
+use channel_abi::Refusal;
 use std::path::Path;
 
 #[test]
@@ -24,4 +25,17 @@ fn the_header_says_what_the_library_offers() {
         "{} is not what src/lib.rs says: write it with `GOLDEN=write cargo test -p gatebell-channel-c`",
         file.display()
     );
+}
+
+#[test]
+fn every_refusal_has_its_name_and_number_in_c() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("include/gatebell_channel.h");
+    let header = std::fs::read_to_string(file).unwrap();
+    for refusal in Refusal::ALL {
+        let name = refusal.name().to_uppercase();
+        let line = format!("  GB_REFUSAL_{name} = {},\n", refusal.number());
+        assert!(header.contains(&line), "{line}");
+    }
+    let names = header.matches("  GB_REFUSAL_").count();
+    assert_eq!(names, Refusal::ALL.len());
 }

@@ -320,7 +320,9 @@ impl DeviceServer {
                 return;
             }
         };
-        if !self.has_room_for(&client) {
+        if let Err(refusal) = self.check_room_for(&client) {
+            // It is hung up on, whether it hears of it or not.
+            let _unheard = client.tell(refusal.number(), 0, &[], &[]);
             if self.listener.comes_alone {
                 client.socket.close_here();
             }
@@ -344,7 +346,7 @@ impl DeviceServer {
         }
     }
 
-    fn has_room_for(&self, new: &Client) -> bool {
+    fn check_room_for(&self, new: &Client) -> Result<(), Refusal> {
         let of_share = self
             .clients
             .iter()
@@ -355,8 +357,14 @@ impl DeviceServer {
         } else {
             MOST_CLIENTS - FOR_ROOT
         };
-        let may_have_more = of_share < MOST_OF_A_USER && !self.closer.is_behind(new.share);
-        self.clients.len() < most && (new.share == 0 || may_have_more)
+        let has_enough = of_share >= MOST_OF_A_USER || self.closer.is_behind(new.share);
+        if new.share != 0 && has_enough {
+            Err(Refusal::Quota)
+        } else if self.clients.len() >= most {
+            Err(Refusal::NoSlot)
+        } else {
+            Ok(())
+        }
     }
 
     /// Receives one request of an app and answers it. Returns `false` if the app hung up, or does not take its answers.

@@ -123,6 +123,17 @@ fn no_foreign_descriptor_holds_the_door_up() {
     drop(app);
 }
 
+#[test]
+fn who_opens_the_device_once_too_often_hears_why() {
+    let host = Host::start(None);
+    let all: Vec<_> = (0..64).map(|_| host.open()).collect();
+    let refused = channel::open(&host.socket).unwrap_err();
+    assert_eq!(refused.refusal(), Some(Refusal::NoSlot), "{refused}");
+    drop(all);
+    // The server hears of it in its next turn.
+    within(PATIENCE, || channel::open(&host.socket).is_ok());
+}
+
 /// Tests a peer that connects again and again while nobody can be accepted: the server is not to try again and again.
 #[test]
 fn a_process_that_may_open_nothing_more_rests_and_lets_in_who_waits_once_it_may() {

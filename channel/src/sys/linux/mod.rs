@@ -117,12 +117,15 @@ impl OpenDevice {
         most: usize,
     ) -> Result<Message, Error> {
         let _one = lock(&self.asking);
-        socket::ask(self.socket.as_fd(), command, body, beside, most)
-            .map_err(|source| Error::System {
-                what: "talk to the device server",
-                source,
-            })?
-            .map_err(|refusal| Error::refused(command, refusal))
+        let answer = socket::ask(self.socket.as_fd(), command, body, beside, most);
+        let answer = answer.map_err(|source| Error::System {
+            what: "talk to the device server",
+            source,
+        })?;
+        match answer.prelude.number {
+            0 => Ok(answer),
+            n => Err(Error::refused_by(command, n)),
+        }
     }
 
     fn ask_for<T: FromBytes>(&self, command: Command, body: &[u8]) -> Result<T, Error> {
@@ -135,6 +138,31 @@ impl OpenDevice {
         // An answer that waits there is somebody else's.
         poll_for(0, &[self.socket.as_fd()], Some(Duration::ZERO)).map(|ready| ready.any())
     }
+}
+
+/// Makes the device of a connection, once the device server has greeted.
+fn greeted(socket: OwnedFd) -> Result<OpenDevice, Error> {
+    let heard = socket::receive(socket.as_fd(), 0, 0)
+        .and_then(|greeting| greeting.ok_or(io::ErrorKind::ConnectionAborted.into()));
+    let greeting = heard.map_err(|source| Error::System {
+        what: "hear the device server greet",
+        source,
+    })?;
+    if greeting.prelude.number != 0 {
+        return Err(Error::refused_by(
+            Command::Reference,
+            greeting.prelude.number,
+        ));
+    }
+    let mut given = Given::new(greeting);
+    let (program, named) = (given.take(PROGRAM), given.take(NAMED));
+    Ok(OpenDevice {
+        socket,
+        asking: Mutex::new(()),
+        program,
+        named,
+        referenced: Mutex::new(None),
+    })
 }
 
 /// Makes the source of an event that the driver has just attached, from the device server's answer.
@@ -181,21 +209,7 @@ impl System for Linux {
             hint: hint(&source),
             source,
         })?;
-        let greeting = socket::receive(socket.as_fd(), 0, 0);
-        let greeting = greeting.map_err(|source| Error::System {
-            what: "hear the device server greet",
-            source,
-        })?;
-        let greeting = greeting.ok_or(Error::refused(Command::Reference, Refusal::Quota))?;
-        let mut given = Given::new(greeting);
-        let (program, named) = (given.take(PROGRAM), given.take(NAMED));
-        Ok(OpenDevice {
-            socket,
-            asking: Mutex::new(()),
-            program,
-            named,
-            referenced: Mutex::new(None),
-        })
+        greeted(socket)
     }
 
     fn create_event(_: &OpenDevice, ring_bytes: u32) -> Result<OwnEvent, Error> {
@@ -335,7 +349,7 @@ impl System for Linux {
         let (answer, _) = RequestHeader::read_from_prefix(bytes).map_err(|_| MISFIT)?;
         match answer.refusal {
             0 => Ok(()),
-            n => Err(refused(Refusal::try_from(n).map_err(|_| MISFIT)?)),
+            n => Err(Error::refused_by(command, n)),
         }
     }
 
@@ -751,6 +765,61 @@ mod tests {
         .unwrap()
     }
 
+    /// Makes the device of an app that a device server has greeted, with nothing beside.
+    fn opened(socket: OwnedFd) -> OpenDevice {
+        OpenDevice {
+            socket,
+            asking: Mutex::new(()),
+            program: None,
+            named: None,
+            referenced: Mutex::new(None),
+        }
+    }
+
+    #[test]
+    fn a_refusal_that_only_a_later_release_knows_is_an_error_that_names_it() {
+        let [ours, theirs] = connection();
+        let device = opened(ours);
+        let prelude = Prelude {
+            number: 1000,
+            descriptors: 0,
+        };
+        socket::send(theirs.as_fd(), prelude, &[], &[], 0).unwrap();
+        let refused = Linux::references(&device).unwrap_err();
+        assert!(
+            matches!(refused, Error::UnknownRefusal { refusal, .. } if refusal.0 == 1000),
+            "{refused:?}"
+        );
+        let said = refused.to_string();
+        assert!(
+            said.contains("References was refused") && said.contains("rule 1000"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn who_is_not_let_in_hears_why_and_a_server_that_is_gone_is_no_refusal() {
+        let [ours, theirs] = connection();
+        let prelude = Prelude {
+            number: Refusal::NoSlot.number(),
+            descriptors: 0,
+        };
+        socket::send(theirs.as_fd(), prelude, &[], &[], 0).unwrap();
+        let refused = greeted(ours).unwrap_err();
+        assert_eq!(refused.refusal(), Some(Refusal::NoSlot));
+        let [ours, _] = connection();
+        let gone = greeted(ours).unwrap_err();
+        assert!(matches!(gone, Error::System { .. }), "{gone:?}");
+    }
+
+    #[test]
+    fn a_driver_without_commands_of_its_own_knows_none() {
+        let [ours, _theirs] = connection();
+        let any = DriverCommand::new::<64>();
+        let refused = Linux::request(&opened(ours), any, &mut [0; 24]).unwrap_err();
+        assert_eq!(refused.refusal(), Some(Refusal::Command));
+    }
+
     #[test]
     fn an_attach_that_fails_after_the_driver_has_the_event_lets_go_of_it() {
         let [ours, theirs] = connection();
@@ -775,13 +844,7 @@ mod tests {
             let first = answer(LEDGER, referenced.as_bytes(), &beside);
             [first, answer(0, &[], &[])]
         });
-        let device = OpenDevice {
-            socket: ours,
-            asking: Mutex::new(()),
-            program: None,
-            named: None,
-            referenced: Mutex::new(None),
-        };
+        let device = opened(ours);
         let event = OwnEvent {
             bytes: 4096,
             ring: OnceLock::from(Arc::new(eventfd())),

@@ -12,7 +12,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 )]
 #[repr(C)]
 pub struct Prelude {
-    /// Number of a request's [`channel_abi::Command`], or of an answer's [`Refusal`]; 0 in an answer that is none.
+    /// Number of a request's [`channel_abi::Command`], or of the [`Refusal`] in an answer or a greeting; 0 in one that is none.
     pub number: u32,
     /// Bits of the descriptors that come beside a message of the device server's, in the order of the bits: [`LEDGER`],
     /// [`RING`], ….
@@ -254,7 +254,7 @@ fn detach(control: &Control, length: usize) -> Vec<OwnedFd> {
         .collect()
 }
 
-/// Sends a request, and waits for the answer. A refusal in it becomes `Ok(Err)`.
+/// Sends a request, and waits for the answer: one whose number is not 0 is that of a [`Refusal`].
 ///
 /// # Errors
 /// What the kernel says; `ConnectionAborted` if the other side hung up. After any error the connection is over: an
@@ -265,18 +265,14 @@ pub fn ask(
     body: &[u8],
     beside: Option<BorrowedFd<'_>>,
     most: usize,
-) -> io::Result<Result<Message, Refusal>> {
+) -> io::Result<Message> {
     let prelude = Prelude {
         number: command as u32,
         descriptors: 0,
     };
-    let answer = send(socket.as_fd(), prelude, body, beside.as_slice(), 0)
+    send(socket.as_fd(), prelude, body, beside.as_slice(), 0)
         .and_then(|()| receive(socket, most, 0)?.ok_or(io::ErrorKind::ConnectionAborted.into()))
-        .inspect_err(|_| hang_up(socket))?;
-    Ok(match answer.prelude.number {
-        0 => Ok(answer),
-        n => Err(Refusal::try_from(n).unwrap_or(Refusal::Unsupported)),
-    })
+        .inspect_err(|_| hang_up(socket))
 }
 
 /// Ends the connection, whoever has a descriptor of it.

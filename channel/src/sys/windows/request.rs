@@ -2,7 +2,7 @@
 
 use super::{TOO_SHORT, own, raw};
 use crate::Error;
-use channel_abi::{AnyCommand, Refusal};
+use channel_abi::{AnyCommand, Refusal, UnknownRefusal};
 use std::os::windows::io::OwnedHandle;
 use windows_sys::Win32::Foundation::{
     ERROR_ACCESS_DENIED, ERROR_INSUFFICIENT_BUFFER, ERROR_INVALID_HANDLE, ERROR_IO_PENDING,
@@ -78,9 +78,12 @@ fn send_code(
     Ok((used as usize).min(output.len()))
 }
 
-/// Turns an error of the system's into a refusal where its code is one's, else into [`Error::System`].
+/// Turns an error of the system's into a refusal where its code is one's, known or not, else into [`Error::System`].
 fn error(command: AnyCommand, source: std::io::Error) -> Error {
     let code = source.raw_os_error().unwrap_or(0);
+    if let Some(refusal) = UnknownRefusal::from_ntstatus(code) {
+        return Error::UnknownRefusal { command, refusal };
+    }
     let refusal = Refusal::from_ntstatus(code).or(match code.cast_unsigned() {
         ERROR_ACCESS_DENIED => Some(Refusal::NotPermitted),
         ERROR_INVALID_HANDLE => Some(Refusal::Closing),
