@@ -315,7 +315,7 @@ impl<S: System> Attachment<S> {
     /// [`Error::Refused`] if the event is detached already, [`Error::System`] if the driver, or the device server before
     /// it, is gone.
     pub fn detach(&mut self) -> Result<(), Error> {
-        S::detach(&self.device.0)?;
+        S::detach(&self.device.0, &self.source)?;
         self.detached = true;
         Ok(())
     }
@@ -341,13 +341,12 @@ impl<S: System> Attachment<S> {
 
 impl<S: System> Drop for Attachment<S> {
     fn drop(&mut self) {
-        // The device may have been attached anew since this one ended: that is not ours to end.
         let ended = self.detached
             || self.ended.is_some()
             || S::ledger(&self.device.0, &self.source).is_ok_and(|ledger| ledger.ended != 0);
         if !ended {
             // One that refuses, or is not there any more, holds nothing.
-            let _ = S::detach(&self.device.0);
+            let _ = S::detach(&self.device.0, &self.source);
         }
     }
 }

@@ -47,8 +47,9 @@ pub trait System: Sized + 'static {
         event: &Self::Event,
         mask: Mask,
     ) -> Result<Self::Source, Error>;
-    /// Detaches the event from the driver. Records already committed can still be drained.
-    fn detach(device: &Self::Device) -> Result<(), Error>;
+    /// Detaches the event from the driver, if it is still attached: a later one of the same open device stays so. Records
+    /// already committed can still be drained.
+    fn detach(device: &Self::Device, source: &Self::Source) -> Result<(), Error>;
     /// Blocks until the event is signalled (which the wait takes) or the attachment ended, or, and then returns
     /// `false`, until `timeout` is over. Whatever else interrupts it, it goes on with the time that is left.
     fn wait(

@@ -4,11 +4,37 @@
 use crate::Error;
 use crate::ring::{Drained as End, Step};
 use channel_abi::command::Drained;
-use channel_abi::{Ending, Header};
+use channel_abi::{Command, Ending, Header, Refusal};
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use zerocopy::{FromBytes, IntoBytes};
 
 const TOO_SHORT: Error = Error::Contract("an answer is shorter than its command's");
+
+/// Number of attachments that an open device has had. Its queue and its ledger are the newest one's: who was attached
+/// before asks for neither.
+#[derive(Debug, Default)]
+pub(super) struct Attached(AtomicU64);
+
+impl Attached {
+    /// Makes the buffer of one more attachment: see [`Fetched::with_room`].
+    pub fn one_more(&self, bytes: usize, ring: usize) -> Fetched {
+        let before = self.0.fetch_add(1, Ordering::Relaxed);
+        Fetched {
+            number: before + 1,
+            ..Fetched::with_room(bytes, ring)
+        }
+    }
+
+    /// Checks that this is the number of the newest attachment, before the driver is asked for something of it.
+    pub fn check(&self, number: u64, command: Command) -> Result<(), Error> {
+        if self.0.load(Ordering::Relaxed) == number {
+            Ok(())
+        } else {
+            Err(Error::refused(command, Refusal::NotReferenced))
+        }
+    }
+}
 
 /// Buffer that drain requests fetch into, used again and again.
 #[derive(Debug)]
@@ -19,6 +45,8 @@ pub struct Fetched {
     ring: usize,
     /// Range of the buffer with the records that were not handed over yet.
     left: Range<usize>,
+    /// Number of the attachment among those of its open device, from 1; 0 where nobody counts them.
+    number: u64,
 }
 
 impl Fetched {
@@ -29,6 +57,7 @@ impl Fetched {
             room: vec![0; bytes / 8],
             ring,
             left: 0..0,
+            number: 0,
         }
     }
 
@@ -66,6 +95,11 @@ impl Fetched {
                 End::All | End::More => ending(head.ended),
             };
         }
+    }
+
+    /// Returns the number of the attachment among those of its open device.
+    pub(super) const fn number(&self) -> u64 {
+        self.number
     }
 
     /// Returns the number of records that are left.

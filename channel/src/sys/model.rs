@@ -5,7 +5,8 @@
 //! CLEANUP before CLOSE; it does not unload a driver that has open files; and it panics on what would stop a real
 //! machine: waiting, allocating or releasing an object with a spin lock held.
 //!
-//! Its limits: it has one driver, no interrupt that breaks into a lock's holder, and no memory limits.
+//! Its limits: it has one driver, no interrupt that breaks into a lock's holder, and no memory limits. It has one processor,
+//! number 0, and a clock that stands at 0: so do the records' stamps.
 
 mod irql;
 
@@ -14,6 +15,7 @@ use crate::ring::Step;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
 use crate::sys::Fetched;
+use crate::sys::fetched::Attached;
 use crate::{Device, Error, System};
 use channel_abi::command::{ALL_USERS, Drained, References};
 use channel_abi::record::MAX_RECORD;
@@ -66,7 +68,8 @@ impl Kernel {
         }))
     }
 
-    /// Starts a process. `admin`: it may change the driver for others.
+    /// Starts a process of user 0 or, if it is no administrator's, of user 1000. `admin`: it may change the driver for
+    /// others.
     #[must_use]
     pub fn process(&self, admin: bool) -> Process {
         self.process_of(if admin { 0 } else { 1000 }, admin)
@@ -346,6 +349,7 @@ impl Platform for Model {
 pub struct OpenDevice {
     process: Process,
     file: Arc<OpenFile>,
+    attached: Attached,
 }
 
 struct OpenFile {
@@ -443,10 +447,10 @@ impl Request<'_> {
             .offer_to(&self.0.driver, kind, record)
     }
 
-    /// Returns the number of records that wait for the app.
+    /// Returns the number of records that wait for the app, also of a reference that has ended.
     ///
     /// # Errors
-    /// [`Refusal::NotReferenced`] if the app has no event attached.
+    /// [`Refusal::NotReferenced`] if the app never had an event attached.
     pub fn waiting(&self) -> Result<u64, Refusal> {
         self.0.kernel.0.driver.waiting(&self.0.driver)
     }
@@ -507,6 +511,7 @@ impl System for Model {
         Ok(OpenDevice {
             process: process.clone(),
             file,
+            attached: Attached::default(),
         })
     }
 
@@ -555,13 +560,16 @@ impl System for Model {
         )?;
         Referenced::read_from_bytes(&answer)
             .map_err(|_| Error::Contract("an answer of the wrong length"))?;
-        Ok(Fetched::with_room(
+        Ok(device.attached.one_more(
             size_of::<Drained>() + RECORDS_AT_ONCE * MAX_RECORD,
             event.ring_bytes as usize,
         ))
     }
 
-    fn detach(device: &OpenDevice) -> Result<(), Error> {
+    fn detach(device: &OpenDevice, fetched: &Fetched) -> Result<(), Error> {
+        device
+            .attached
+            .check(fetched.number(), Command::Dereference)?;
         device.call(Command::Dereference, &[], 0).map(drop)
     }
 
@@ -582,7 +590,9 @@ impl System for Model {
         fetched: &mut Fetched,
         each: &mut dyn FnMut(&[u8]) -> Result<Step, Error>,
     ) -> Result<Option<Ending>, Error> {
+        let number = fetched.number();
         let fetch = |room: &mut [u8]| {
+            device.attached.check(number, Command::Drain)?;
             let answer = device.call(Command::Drain, &[], room.len())?;
             room[..answer.len()].copy_from_slice(&answer);
             Ok(answer.len())
@@ -590,13 +600,15 @@ impl System for Model {
         fetched.drain(fetch, each)
     }
 
-    fn ledger(device: &OpenDevice, _: &Fetched) -> Result<Ledger, Error> {
+    fn ledger(device: &OpenDevice, fetched: &Fetched) -> Result<Ledger, Error> {
+        device.attached.check(fetched.number(), Command::Account)?;
         let answer = device.call(Command::Account, &[], size_of::<Ledger>())?;
         Ledger::read_from_bytes(&answer)
             .map_err(|_| Error::Contract("an answer of the wrong length"))
     }
 
     fn in_ring(device: &OpenDevice, fetched: &Fetched) -> Result<u64, Error> {
+        device.attached.check(fetched.number(), Command::Drain)?;
         let answer = device.call(Command::Drain, &[], size_of::<Drained>())?;
         let drained = Drained::read_from_bytes(&answer);
         drained

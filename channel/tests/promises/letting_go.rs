@@ -138,3 +138,30 @@ fn an_attachment_that_ended_takes_no_later_one_along() {
     drop(first);
     assert_eq!(device.references().unwrap().attached, 1);
 }
+
+#[test]
+fn an_attachment_that_ended_leaves_the_next_one_of_the_same_device_alone() {
+    let kernel = Kernel::default();
+    let admin = kernel.process(true).open().unwrap();
+    let device = kernel.process(false).open().unwrap();
+    let attach = || device.attach(RING, Mask::of(NUMBER)).unwrap();
+    // One ended by the driver, each time, and another attached in its place.
+    let [mut first, second, mut third] = [(); 3].map(|()| {
+        let attached = attach();
+        admin.detach_all().unwrap();
+        admin.resume().unwrap();
+        attached
+    });
+    let mut last = attach();
+    kernel.offer(NUMBER, &Number::new(1));
+
+    let refused = |refusal: Option<Refusal>| assert_eq!(refusal, Some(Refusal::NotReferenced));
+    refused(first.detach().unwrap_err().refusal());
+    refused(first.account().unwrap_err().refusal());
+    refused(third.drain(|_| {}).unwrap_err().refusal());
+    drop((first, second, third));
+    assert_eq!(drain_numbers(&mut last), [1]);
+    kernel.offer(NUMBER, &Number::new(2));
+    assert_eq!(drain_numbers(&mut last), [2], "it is attached still");
+    assert!(last.account().unwrap().balances());
+}

@@ -134,6 +134,12 @@ impl OpenDevice {
             .map_err(|_| MISFIT)
     }
 
+    fn detach(&self) -> Result<(), Error> {
+        self.ask(Command::Dereference, &[], None, 0)?;
+        *lock(&self.referenced) = None;
+        Ok(())
+    }
+
     fn hung_up(&self) -> Result<bool, Error> {
         // An answer that waits there is somebody else's.
         poll_for(0, &[self.socket.as_fd()], Some(Duration::ZERO)).map(|ready| ready.any())
@@ -273,14 +279,16 @@ impl System for Linux {
         )?;
         source(device, event, answer).inspect_err(|_| {
             // The driver has the event, and nobody would read it. Should this fail too, the device's end is its end.
-            let _ended_with_the_device = Self::detach(device);
+            let _ended_with_the_device = device.detach();
         })
     }
 
-    fn detach(device: &OpenDevice) -> Result<(), Error> {
-        device.ask(Command::Dereference, &[], None, 0)?;
-        *lock(&device.referenced) = None;
-        Ok(())
+    fn detach(device: &OpenDevice, source: &Source) -> Result<(), Error> {
+        // The device may have been attached anew since: that is another's to end.
+        if source.ledger.ended() != 0 {
+            return Err(Error::refused(Command::Dereference, Refusal::NotReferenced));
+        }
+        device.detach()
     }
 
     fn wait(

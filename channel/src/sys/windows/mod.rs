@@ -14,6 +14,7 @@ pub(crate) use arrival::Arrival;
 
 use crate::ring::Step;
 use crate::sys::Fetched;
+use crate::sys::fetched::Attached;
 use crate::{Attachment, Error, System};
 use channel_abi::command::{ALL_USERS, Drained, References};
 use channel_abi::{
@@ -47,6 +48,7 @@ pub struct Windows;
 pub struct OpenDevice {
     name: String,
     handle: OwnedHandle,
+    attached: Attached,
 }
 
 /// An unnamed auto-reset event of this app.
@@ -83,6 +85,7 @@ impl OpenDevice {
         Ok(Self {
             name: name.to_owned(),
             handle: own(handle),
+            attached: Attached::default(),
         })
     }
 
@@ -97,6 +100,10 @@ impl OpenDevice {
         output: &mut [u8],
     ) -> Result<usize, Error> {
         request::send(&self.handle, command, input, output)
+    }
+
+    fn detach(&self) -> Result<(), Error> {
+        request::send(&self.handle, Command::Dereference, &[], &mut []).map(drop)
     }
 
     /// Changes the driver for others, through a handle that was opened with the right to.
@@ -230,14 +237,19 @@ impl System for Windows {
         let answer: Referenced = request::ask(&device.handle, Command::Reference, &request)?;
         if answer.version != VERSION {
             // The driver has the event. Should this fail too, the device's end is its end.
-            let _ended_with_the_device = Self::detach(device);
+            let _ended_with_the_device = device.detach();
             return Err(Error::refused(Command::Reference, Refusal::Version));
         }
-        Ok(Fetched::with_room(DRAIN_BYTES, event.ring_bytes as usize))
+        Ok(device
+            .attached
+            .one_more(DRAIN_BYTES, event.ring_bytes as usize))
     }
 
-    fn detach(device: &OpenDevice) -> Result<(), Error> {
-        request::send(&device.handle, Command::Dereference, &[], &mut []).map(drop)
+    fn detach(device: &OpenDevice, fetched: &Fetched) -> Result<(), Error> {
+        device
+            .attached
+            .check(fetched.number(), Command::Dereference)?;
+        device.detach()
     }
 
     fn wait(
@@ -254,16 +266,22 @@ impl System for Windows {
         fetched: &mut Fetched,
         each: &mut dyn FnMut(&[u8]) -> Result<Step, Error>,
     ) -> Result<Option<Ending>, Error> {
-        let fetch = |room: &mut [u8]| request::send(&device.handle, Command::Drain, &[], room);
+        let number = fetched.number();
+        let fetch = |room: &mut [u8]| {
+            device.attached.check(number, Command::Drain)?;
+            request::send(&device.handle, Command::Drain, &[], room)
+        };
         fetched.drain(fetch, each)
     }
 
-    fn ledger(device: &OpenDevice, _: &Fetched) -> Result<Ledger, Error> {
+    fn ledger(device: &OpenDevice, fetched: &Fetched) -> Result<Ledger, Error> {
+        device.attached.check(fetched.number(), Command::Account)?;
         request::ask(&device.handle, Command::Account, &())
     }
 
     /// Asks by a drain that has room for no record: its answer says how many wait.
     fn in_ring(device: &OpenDevice, fetched: &Fetched) -> Result<u64, Error> {
+        device.attached.check(fetched.number(), Command::Drain)?;
         let drained: Drained = request::ask(&device.handle, Command::Drain, &())?;
         Ok(drained.waiting + fetched.waiting())
     }
