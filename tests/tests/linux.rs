@@ -11,6 +11,8 @@ mod accounting;
 mod attachments;
 #[path = "linux/hostile.rs"]
 mod hostile;
+#[path = "linux/loaders.rs"]
+mod loaders;
 #[path = "linux/operations.rs"]
 mod operations;
 #[path = "linux/place.rs"]

@@ -3,6 +3,11 @@
 //! The maps are defined here once and linked into every driver's object. `SLOTS` says who is attached and what they
 //! want, `RINGS` holds their rings, `LEDGERS` their ledgers. [`offer`] puts a record into every ring that wants it.
 //!
+//! Commands of the driver's own are answered by one program, a `classifier` that the device server is given the name of
+//! (`server::Parts::command`). Each request is a run of it, in the app's own context (`BPF_PROG_RUN`); [`answer`] does
+//! what each such program has to. It returns 0 when it is done, or n to be run again after n - 1 microseconds with what it
+//! left in the request, at most a million times.
+//!
 //! Rules that hold here:
 //! - Every loop and every size is a constant, no path stops half-way: what is reserved is submitted or discarded.
 //! - Each attempt is counted before it is made, and each outcome after it, by atomic adds: an interrupt that offers a
@@ -20,7 +25,9 @@ use aya_ebpf::macros::{btf_map, classifier};
 use aya_ebpf::programs::TcContext;
 use channel_abi::command::References;
 use channel_abi::ledger::PROCESSORS;
-use channel_abi::{Cause, Counters, Header, Kind, Ledger, Refusal, SLOTS as COUNT};
+use channel_abi::{
+    Cause, Counters, DriverRequest, Header, Kind, Ledger, Refusal, RequestHeader, SLOTS as COUNT,
+};
 use core::ffi::c_void;
 use core::intrinsics::{AtomicOrdering, atomic_xadd, atomic_xchg};
 use zerocopy::{FromBytes, IntoBytes};
@@ -58,8 +65,12 @@ pub enum Offered {
     Lost,
 }
 
-/// Offers a record that is about `user`, or about [`NO_USER`](channel_abi::command::NO_USER), to every app that wants
-/// such. `fill` writes what follows the header; [`offer`] writes the header.
+/// Offers a record that is about `user` to every app that wants its kind and may know of that user: its own apps, and
+/// those of root and of the user that the service runs as. What is about [`NO_USER`](channel_abi::command::NO_USER) every
+/// app gets. `fill` writes what follows the header; [`offer`] writes the header.
+///
+/// A record that is shorter than a header, longer than [`MAX_RECORD`](channel_abi::record::MAX_RECORD), or no multiple of
+/// 8 bytes does not compile.
 #[inline(always)]
 pub fn offer<R: FromBytes + IntoBytes>(kind: Kind, user: u32, fill: impl Fn(&mut R)) {
     if used() == 0 {
@@ -81,7 +92,7 @@ pub fn used() -> u32 {
     }
 }
 
-/// Returns whether any app wants a record of this kind that is about `user`: whether what it says is worth finding out.
+/// Returns whether any app gets a record of this kind that is about `user`: whether what it says is worth finding out.
 #[inline(always)]
 pub fn wanted(kind: Kind, user: u32) -> bool {
     let used = used();
@@ -231,6 +242,9 @@ fn ring(slot: u32) -> Option<*mut c_void> {
 }
 
 /// Checks that `slot` is attached and `token` is its own: both are a caller's untrusted input.
+///
+/// # Errors
+/// [`Refusal::Range`] if there is no such slot, [`Refusal::NotReferenced`] if no app has it, or another one.
 #[inline(always)]
 pub fn check(slot: u32, token: u64) -> Result<(), Refusal> {
     let slot = SLOTS.get(slot).ok_or(Refusal::Range)?;
@@ -243,6 +257,9 @@ pub fn check(slot: u32, token: u64) -> Result<(), Refusal> {
 
 /// Returns the number of bytes that wait in the ring of `slot`, discarded ones too: not 0 is what the event's
 /// "signalled" is here.
+///
+/// # Errors
+/// [`Refusal::NotReferenced`] if no app has the slot.
 #[inline(always)]
 pub fn waiting(slot: u32) -> Result<u64, Refusal> {
     let ring = ring(slot).ok_or(Refusal::NotReferenced)?;
@@ -251,6 +268,9 @@ pub fn waiting(slot: u32) -> Result<u64, Refusal> {
 }
 
 /// Signals the event of `slot` with no record: its reader wakes and finds nothing to deliver.
+///
+/// # Errors
+/// [`Refusal::NotReferenced`] if no app has the slot.
 #[inline(always)]
 pub fn signal(slot: u32) -> Result<(), Refusal> {
     let ring = ring(slot).ok_or(Refusal::NotReferenced)?;
@@ -272,6 +292,45 @@ pub unsafe fn ring_event(ring: *mut c_void) {
         // SAFETY: reserved above, given back once.
         unsafe { bpf_ringbuf_discard(room, BPF_RB_FORCE_WAKEUP.into()) };
     }
+}
+
+/// Answers a request of an app's to the driver: if it is a `T`, and the app's own slot is in its header, `run` makes the
+/// answer in its place. Returns what the program is to return: what `run` does, or 0 if the request is refused.
+#[inline(always)]
+pub fn answer<T: DriverRequest>(
+    ctx: &mut TcContext,
+    run: impl FnOnce(&mut T) -> Result<i32, Refusal>,
+) -> i32 {
+    let (refusal, again) = match answered(ctx, run) {
+        Ok(again) => (0, again),
+        Err(refusal) => (refusal.number(), 0),
+    };
+    // The app's half sends no request without a header: whoever else does hears nothing.
+    if let Some(header) = request::<RequestHeader>(ctx) {
+        header.refusal = refusal;
+    }
+    again
+}
+
+#[inline(always)]
+fn answered<T: DriverRequest>(
+    ctx: &mut TcContext,
+    run: impl FnOnce(&mut T) -> Result<i32, Refusal>,
+) -> Result<i32, Refusal> {
+    let RequestHeader {
+        command,
+        slot,
+        token,
+        ..
+    } = *request(ctx).ok_or(Refusal::Length)?;
+    if command != T::COMMAND.number() {
+        return Err(Refusal::Command);
+    }
+    if ctx.data() + size_of::<T>() != ctx.data_end() {
+        return Err(Refusal::Length);
+    }
+    check(slot, token)?;
+    run(request(ctx).ok_or(Refusal::Length)?)
 }
 
 /// Returns the caller's bytes, which the kernel hands to the program as a packet's, or `None` if they are fewer than a

@@ -1,4 +1,14 @@
-//! The slot of one app in an eBPF driver: written by the device server, read by the programs.
+//! The slot of one app in an eBPF driver: written by the device server, read by the programs; and what else the two share.
+//!
+//! | map | type | values |
+//! | --- | --- | --- |
+//! | [`SLOTS_MAP`] | array of [`SLOTS`](channel_abi::SLOTS) | [`Slot`] |
+//! | [`USED_MAP`] | array of 1 | a `u64` |
+//! | [`RINGS_MAP`] | array of maps, as many | ring buffers of any size |
+//! | [`LEDGERS_MAP`] | array of maps, as many | arrays of 1 that can be mapped: a [`Ledger`](channel_abi::Ledger) |
+//! | [`BOOKS_MAP`] | array of 1 | [`References`](channel_abi::command::References) |
+//!
+//! [`RING_PROGRAM`] and [`PROBE_PROGRAM`] are run by the device server alone, by `BPF_PROG_RUN`.
 
 use channel_abi::Mask;
 use channel_abi::command::ALL_USERS;
@@ -39,7 +49,7 @@ pub struct Slot {
     pub token: u64,
     /// Kinds of records that the app wants: a [`Mask`].
     pub mask: u64,
-    /// User whose records the app gets: a user's number, or [`ALL_USERS`].
+    /// User whose records the app gets beside those about nobody: a user's number, or [`ALL_USERS`].
     pub users: u64,
 }
 
@@ -56,7 +66,8 @@ impl Slot {
         users: 0,
     };
 
-    /// Returns whether the app that has the slot gets a record of this kind, which is about this user.
+    /// Returns whether the app that has the slot gets a record of this kind, which is about this user, or about
+    /// [`NO_USER`]: then every app gets it.
     #[must_use]
     pub const fn wants(&self, kind: channel_abi::Kind, user: u32) -> bool {
         let theirs = self.users == ALL_USERS || self.users == user as u64 || user == NO_USER;

@@ -18,12 +18,11 @@ pub struct Books {
 impl Books {
     /// Reads the counts, and releases what a device server that was killed has left: its apps get their tombstones.
     pub fn open(
-        map: OwnedFd,
+        map: TypedMap<OwnedFd, u32, References>,
         driver: &Driver,
         share_of: fn(u32) -> u32,
         let_go: &mut Orphaned,
     ) -> io::Result<Self> {
-        let map = TypedMap::open(map)?;
         let kept = map.get(&0)?.unwrap_or_default();
         let mut books = Self { map, kept };
         let left: Vec<Registration> = (0..SLOTS as u32)

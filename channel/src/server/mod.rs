@@ -9,8 +9,8 @@
 //! - One thread, which never waits for an app: an app that does not take its answer is hung up on, and what an app has sent
 //!   or had a hand in is closed by others ([`Closer`]).
 //! - A connection is an open device: it has at most one reference, and when it ends, however it ends, so does that.
-//! - Where the kernel lets a lying reader make records overlap (CVE-2024-41009), only root gets in; that is tried, not
-//!   guessed from a version.
+//! - Where the kernel lets a lying reader make records overlap (CVE-2024-41009), only root and the service's own user may
+//!   attach; that is tried, not guessed from a version.
 //! - A ring counts against its user for as long as it lives, also after its reference ended: see `memory`. A device
 //!   server that was killed takes with it what it knew of rings that were released by then.
 
@@ -55,12 +55,14 @@ const BREATH: Duration = Duration::from_millis(100);
 /// Length of the longest request, a [`Reference`], in bytes.
 const LONGEST: usize = size_of::<Reference>();
 
-/// Limits of the device server: who may connect, and how much one may have.
+/// Limits of the device server: who may connect, and how much one may have. Root, and the user that the service runs as,
+/// may also change the driver for others, and are told of all users.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
     /// Mode of the socket: 0o600 lets only the service's own user connect, 0o660 its group too, 0o666 everybody.
     pub mode: u32,
-    /// Largest number of slots that one user (not root) may have at the same time. One slot is always kept for root.
+    /// Largest number of slots that one user (not root) may have at the same time, of the 16 that there are. One slot is
+    /// always kept for root.
     pub slots_per_user: usize,
     /// Largest number of rings that one user (not root) may have alive at the same time, also those that were released
     /// and are still mapped.
@@ -89,21 +91,71 @@ impl Default for Policy {
 /// Parts of the loaded object that the device server hands out besides the rings.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Parts<'a> {
-    /// Name of the program that answers commands of the driver's own.
+    /// Name of the program that answers commands of the driver's own: `driver::ebpf` says how.
     pub command: Option<&'a str>,
     /// Name of the ring that is the driver's own named event.
     pub named: Option<&'a str>,
 }
 
+/// Maps and programs of a loaded driver, by their descriptors, whatever has loaded it: another version of aya, libbpf,
+/// or a loader in another language, which pinned them in a bpffs.
+///
+/// The names are those of the object, [`crate::driver::slot`]. Both programs are of the type `BPF_PROG_TYPE_SCHED_CLS`,
+/// in sections named `classifier`, and attached to nothing.
+#[derive(Debug)]
+pub struct LoadedDriver {
+    /// Map of this name: [`SLOTS_MAP`].
+    pub slots: OwnedFd,
+    /// Map of this name: [`USED_MAP`].
+    pub used: OwnedFd,
+    /// Map of this name: [`RINGS_MAP`].
+    pub rings: OwnedFd,
+    /// Map of this name: [`LEDGERS_MAP`].
+    pub ledgers: OwnedFd,
+    /// Map of this name: [`BOOKS_MAP`].
+    pub books: OwnedFd,
+    /// Program of this name: [`RING_PROGRAM`].
+    pub ring_program: OwnedFd,
+    /// Program of this name: [`PROBE_PROGRAM`].
+    pub probe_program: OwnedFd,
+    /// Program that answers commands of the driver's own, if it has one: of the same type.
+    pub command: Option<OwnedFd>,
+    /// Ring that is the driver's own named event, if it has one.
+    pub named: Option<OwnedFd>,
+}
+
+impl LoadedDriver {
+    /// Finds the maps and programs of an object that aya has loaded, and loads the programs.
+    ///
+    /// # Errors
+    /// [`DeviceServerError`]: a part of the driver that is missing or refused.
+    pub fn of(ebpf: &mut Ebpf, parts: Parts<'_>) -> Result<Self, DeviceServerError> {
+        Ok(Self {
+            slots: map(ebpf, SLOTS_MAP)?,
+            used: map(ebpf, USED_MAP)?,
+            rings: map(ebpf, RINGS_MAP)?,
+            ledgers: map(ebpf, LEDGERS_MAP)?,
+            books: map(ebpf, BOOKS_MAP)?,
+            ring_program: program(ebpf, RING_PROGRAM)?,
+            probe_program: program(ebpf, PROBE_PROGRAM)?,
+            command: parts.command.map(|name| program(ebpf, name)).transpose()?,
+            named: parts.named.map(|name| map(ebpf, name)).transpose()?,
+        })
+    }
+}
+
 /// Error of opening the device server.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum DoorError {
-    /// The object lacks this part: it was built without `channel::driver::ebpf`, or with another release of it.
-    #[error("the driver's object has no usable {0}; build it with the same release of channel")]
+pub enum DeviceServerError {
+    /// The object lacks this part, or has it as something else: it was built without `channel::driver::ebpf`, or with
+    /// another release of it; or it is a part of the driver's own that [`Parts`] names.
+    #[error(
+        "the driver's object has no usable {0}; build it with the same release of channel, and name its own parts as it does"
+    )]
     Part(String),
     /// The kernel's verifier refused a program.
-    #[error("the kernel refused the program {name}")]
+    #[error("the kernel refused the program {name}: {source}")]
     Program {
         /// Name of the program.
         name: String,
@@ -124,6 +176,9 @@ pub enum DoorError {
 }
 
 /// A running device server. Dropped, it ends every reference with a tombstone and a last signal, and takes the socket away.
+///
+/// It has up to 64 connections at the same time, 8 of which are kept for root, and no more than 16 of one user who is not
+/// root; further ones are refused and hung up on.
 #[derive(Debug)]
 pub struct DeviceServer {
     listener: Listener,
@@ -158,39 +213,54 @@ pub struct AppBooks {
 }
 
 impl DeviceServer {
-    /// Opens the device server of a loaded object at `path`.
+    /// Opens the device server of an object that aya has loaded, at `path`.
     ///
     /// # Errors
-    /// [`DoorError`]: a part of the driver that is missing or refused, and a socket that can't be made.
+    /// [`DeviceServerError`]: a part of the driver that is missing or refused, and a socket that can't be made.
     pub fn open(
         ebpf: &mut Ebpf,
         path: &Path,
         policy: Policy,
         parts: Parts<'_>,
-    ) -> Result<Self, DoorError> {
+    ) -> Result<Self, DeviceServerError> {
+        Self::serve(LoadedDriver::of(ebpf, parts)?, path, policy)
+    }
+
+    /// Opens the device server of a loaded driver at `path`, whatever has loaded it.
+    ///
+    /// # Errors
+    /// [`DeviceServerError`]: a map that is another one, a program that does not run, and a socket that can't be made.
+    pub fn serve(
+        loaded: LoadedDriver,
+        path: &Path,
+        policy: Policy,
+    ) -> Result<Self, DeviceServerError> {
         let driver = Driver {
-            slots: TypedMap::open(map(ebpf, SLOTS_MAP)?).map_err(misfit(SLOTS_MAP))?,
-            used: TypedMap::open(map(ebpf, USED_MAP)?).map_err(misfit(USED_MAP))?,
-            rings: ObjectMap::open(map(ebpf, RINGS_MAP)?).map_err(misfit(RINGS_MAP))?,
-            ledgers: ObjectMap::open(map(ebpf, LEDGERS_MAP)?).map_err(misfit(LEDGERS_MAP))?,
-            ring: program(ebpf, RING_PROGRAM)?,
-            command: parts.command.map(|name| program(ebpf, name)).transpose()?,
-            named: parts.named.map(|name| named(ebpf, name)).transpose()?,
+            slots: TypedMap::open(loaded.slots).map_err(misfit(SLOTS_MAP))?,
+            used: TypedMap::open(loaded.used).map_err(misfit(USED_MAP))?,
+            rings: ObjectMap::open(loaded.rings).map_err(misfit(RINGS_MAP))?,
+            ledgers: ObjectMap::open(loaded.ledgers).map_err(misfit(LEDGERS_MAP))?,
+            ring: loaded.ring_program,
+            command: loaded.command,
+            named: loaded.named.map(named).transpose()?,
         };
-        let kept = |source| Error::System {
+        driver.try_to_ring().map_err(|source| Error::System {
+            what: "run the driver's own programs",
+            source,
+        })?;
+        let books = TypedMap::open(loaded.books).map_err(misfit(BOOKS_MAP))?;
+        let mut let_go = Orphaned::default();
+        let books = Books::open(books, &driver, policy.share_of, &mut let_go);
+        let books = books.map_err(|source| Error::System {
             what: "take over the driver's books",
             source,
-        };
-        let mut let_go = Orphaned::default();
-        let books = Books::open(map(ebpf, BOOKS_MAP)?, &driver, policy.share_of, &mut let_go)
-            .map_err(kept)?;
-        let probe = program(ebpf, PROBE_PROGRAM)?;
-        let overlap = driver.records_may_overlap(&probe);
+        })?;
+        let overlap = driver.records_may_overlap(&loaded.probe_program);
         let overlap = overlap.map_err(|source| Error::System {
             what: "try this kernel's rings",
             source,
         })?;
-        let failed = |source| DoorError::Socket {
+        let failed = |source| DeviceServerError::Socket {
             path: path.display().to_string(),
             source,
         };
@@ -295,7 +365,8 @@ impl DeviceServer {
         self.room = room;
     }
 
-    /// Ends every app's reference and takes no new ones: the first step of stopping the driver.
+    /// Ends every app's reference and takes no new ones, until an app that may change the driver asks it to by
+    /// [`Device::resume`](crate::Device::resume): the first step of stopping the driver.
     pub fn detach_all(&mut self) {
         self.stopping = true;
         for n in 0..self.clients.len() {
@@ -532,26 +603,32 @@ impl Answer {
     }
 }
 
-/// Makes the error of a map of this name that is not the one that the channel knows by it.
-fn misfit(name: &str) -> impl Fn(io::Error) -> DoorError {
-    move |_| DoorError::Part(name.to_owned())
+/// Makes the error of a part of the driver that this process can't open for itself.
+fn not_opened(source: io::Error) -> DeviceServerError {
+    let what = "open the driver's maps and programs";
+    Error::System { what, source }.into()
 }
 
-fn map(ebpf: &Ebpf, name: &str) -> Result<OwnedFd, DoorError> {
-    let missing = || DoorError::Part(name.to_owned());
+/// Makes the error of a map of this name that is not the one that the channel knows by it.
+fn misfit(name: &str) -> impl Fn(io::Error) -> DeviceServerError {
+    move |source| match source.kind() {
+        io::ErrorKind::InvalidInput => DeviceServerError::Part(name.to_owned()),
+        _ => not_opened(source),
+    }
+}
+
+fn map(ebpf: &Ebpf, name: &str) -> Result<OwnedFd, DeviceServerError> {
+    let missing = || DeviceServerError::Part(name.to_owned());
     match ebpf.map(name).ok_or_else(missing)? {
-        Map::Array(data) | Map::ArrayOfMaps(data) | Map::RingBuf(data) => data
-            .fd()
-            .as_fd()
-            .try_clone_to_owned()
-            .map_err(|_| missing()),
+        Map::Array(data) | Map::ArrayOfMaps(data) | Map::RingBuf(data) => {
+            data.fd().as_fd().try_clone_to_owned().map_err(not_opened)
+        }
         _ => Err(missing()),
     }
 }
 
 /// Opens the driver's own event for apps: nobody resets it through this descriptor.
-fn named(ebpf: &Ebpf, name: &str) -> Result<OwnedFd, DoorError> {
-    let ring = map(ebpf, name)?;
+fn named(ring: OwnedFd) -> Result<OwnedFd, DeviceServerError> {
     bpf::read_only(ring.as_fd()).map_err(|source| {
         Error::System {
             what: "open the named event read-only",
@@ -561,9 +638,9 @@ fn named(ebpf: &Ebpf, name: &str) -> Result<OwnedFd, DoorError> {
     })
 }
 
-fn program(ebpf: &mut Ebpf, name: &str) -> Result<OwnedFd, DoorError> {
-    let missing = || DoorError::Part(name.to_owned());
-    let refused = |source| DoorError::Program {
+fn program(ebpf: &mut Ebpf, name: &str) -> Result<OwnedFd, DeviceServerError> {
+    let missing = || DeviceServerError::Part(name.to_owned());
+    let refused = |source| DeviceServerError::Program {
         name: name.to_owned(),
         source: Box::new(source),
     };
@@ -577,5 +654,5 @@ fn program(ebpf: &mut Ebpf, name: &str) -> Result<OwnedFd, DoorError> {
         .map_err(refused)?
         .as_fd()
         .try_clone_to_owned()
-        .map_err(|_| missing())
+        .map_err(not_opened)
 }

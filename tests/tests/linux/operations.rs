@@ -3,7 +3,7 @@
 use super::{RING, ask, attach};
 use crate::place::Host;
 use channel::sys::linux::{Linux, bpf};
-use channel::{Attachment, Item, Mask, Record, Refusal, Wake};
+use channel::{Attachment, DriverRequest, Item, Mask, Record, Refusal, Wake};
 use gatebell_tests::PATIENCE;
 use sample_abi::{MAX_INTERVAL_US, Notice, Operate, Operated, Operation, kind};
 use std::os::fd::AsFd;
@@ -55,6 +55,7 @@ fn a_slot_is_operated_by_whoever_knows_its_token_alone() {
     for (slot, token) in [(0, 0), (0, u64::MAX), (1, 1), (16, 0), (u32::MAX, 0)] {
         let mut request = Operate::new(Operation::Set, 0, 0);
         (request.header.slot, request.header.token) = (slot, token);
+        request.header.command = Operate::COMMAND.number();
         assert_eq!(
             bpf::run(program.as_fd(), request.as_mut_bytes()).unwrap(),
             0

@@ -1,11 +1,12 @@
 //! Requests as no honest app sends them.
 
-use super::RING;
+use super::{RING, attach};
 use crate::place::Host;
-use channel::Refusal;
-use channel::sys::linux::{bpf, socket};
+use channel::sys::linux::{Linux, bpf, socket};
+use channel::{DriverCommand, DriverRequest, Error, Mask, Refusal, RequestHeader, System};
 use channel_abi::command::ALL_USERS;
 use channel_abi::{Command, Reference, VERSION};
+use sample_abi::Operate;
 use std::os::fd::{AsFd, BorrowedFd};
 use zerocopy::IntoBytes;
 
@@ -89,4 +90,21 @@ fn every_false_request_is_refused_by_name() {
         );
     }
     assert_eq!(host.open().references().unwrap().taken, 0);
+}
+
+#[test]
+fn a_request_that_is_not_the_drivers_own_is_refused_by_name() {
+    let host = Host::start(None);
+    let device = host.open();
+    let _app = attach(&device, RING, Mask::NONE);
+    let send = |command, bytes: &mut [u8]| Linux::request(device.system(), command, bytes);
+    let refusal = |sent: Result<(), Error>| sent.unwrap_err().refusal();
+    let whole = size_of::<Operate>();
+    for length in [size_of::<RequestHeader>(), whole - 8, whole + 8, 1024] {
+        let refused = refusal(send(Operate::COMMAND, &mut vec![0; length]));
+        assert_eq!(refused, Some(Refusal::Length), "{length}");
+    }
+    let other = DriverCommand::new::<{ DriverCommand::LAST }>();
+    let refused = refusal(send(other, &mut vec![0; whole]));
+    assert_eq!(refused, Some(Refusal::Command));
 }

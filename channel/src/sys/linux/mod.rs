@@ -338,10 +338,7 @@ impl System for Linux {
 
     fn request(device: &OpenDevice, command: DriverCommand, bytes: &mut [u8]) -> Result<(), Error> {
         let refused = |refusal| Error::refused(command, refusal);
-        let program = device
-            .program
-            .as_ref()
-            .ok_or(refused(Refusal::Unsupported))?;
+        let program = device.program.as_ref().ok_or(refused(Refusal::Command))?;
         let Referenced { slot, token, .. } =
             lock(&device.referenced).ok_or(refused(Refusal::NotReferenced))?;
         let header = RequestHeader {
@@ -487,6 +484,7 @@ fn hint(source: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied => {
             "ask whoever runs the service to let your user or group use its socket"
         }
+        io::ErrorKind::InvalidInput => "take a shorter path",
         _ => "look at the service's own messages",
     }
 }

@@ -9,7 +9,7 @@ pub mod tracing;
 
 use aya::programs::TracePoint;
 use aya::{Ebpf, maps::Map};
-use channel::server::{DeviceServer, DoorError, Parts, Policy};
+use channel::server::{DeviceServer, DeviceServerError, Parts, Policy};
 use channel::sys::linux::ObjectMap;
 use named::Named;
 use std::fs::File;
@@ -61,7 +61,7 @@ pub enum StartError {
     Named(io::Error),
     /// The device server could not be opened.
     #[error(transparent)]
-    DeviceServer(#[from] DoorError),
+    DeviceServer(#[from] DeviceServerError),
     /// The device server failed while it served.
     #[error(transparent)]
     Channel(#[from] channel::Error),

@@ -57,7 +57,7 @@ fn main() -> anyhow::Result<()> {
     );
     if sample.server().records_may_overlap() {
         eprintln!(
-            "gatebell-sample-host: this kernel lacks the fix of CVE-2024-41009, so only root's apps are let in"
+            "gatebell-sample-host: this kernel lacks the fix of CVE-2024-41009, so only apps of root and of its own user are let in"
         );
     }
     while !signals.came()? {

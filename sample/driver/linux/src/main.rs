@@ -34,7 +34,7 @@ static NAMED: RingBuf<(), 1048576> = RingBuf::new();
 /// what I gave back", because a program may neither sleep nor run for long.
 #[classifier]
 pub fn operate(mut ctx: TcContext) -> i32 {
-    ebpf::request::<Operate>(&mut ctx).map_or(0, operations::run)
+    ebpf::answer::<Operate>(&mut ctx, operations::run)
 }
 
 /// Runs at each process creation: the article's callback.

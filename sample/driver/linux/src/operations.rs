@@ -9,24 +9,10 @@ use sample_abi::{MAX_COUNT, MAX_INTERVAL_US, Notice, Operate, Operated, Operatio
 /// Number of notices in one run of the program; the kernel lets others run in between.
 const BATCH: u32 = 32;
 
-/// Does what the app asks and writes the answer into the request. Returns when to run again, see [`crate::operate`].
-pub fn run(request: &mut Operate) -> i32 {
-    match checked(request) {
-        Ok(again) => {
-            request.header.refusal = 0;
-            again
-        }
-        Err(refusal) => {
-            request.header.refusal = refusal.number();
-            0
-        }
-    }
-}
-
-/// Checks the request, of which every number is untrusted, and performs it.
-fn checked(request: &mut Operate) -> Result<i32, Refusal> {
+/// Does what the app asks and writes the answer into the request, of which every number but its slot is untrusted. Returns
+/// when to run again, see [`crate::operate`].
+pub fn run(request: &mut Operate) -> Result<i32, Refusal> {
     let slot = request.header.slot;
-    ebpf::check(slot, request.header.token)?;
     if request.count > MAX_COUNT || request.interval_us > MAX_INTERVAL_US {
         return Err(Refusal::Range);
     }
@@ -49,7 +35,7 @@ fn perform(operation: Operation, slot: u32, request: &mut Operate) -> Result<i32
         Operation::Set | Operation::Pulse => ebpf::signal(slot)?,
         // KeClearEvent: only the reader's own position clears.
         Operation::Clear => return Err(Refusal::ReaderOwnsState),
-        // KeReadStateEvent: `checked` looks.
+        // KeReadStateEvent: `run` looks.
         Operation::Query => {}
         Operation::Notify => return Ok(notify(slot, request)),
         Operation::NotifyFromTimer => timer::notify(slot, request)?,
