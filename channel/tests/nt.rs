@@ -13,6 +13,8 @@
 
 #[path = "nt/driver.rs"]
 mod driver;
+#[path = "nt/for_few.rs"]
+mod for_few;
 #[path = "nt/imports.rs"]
 mod imports;
 #[path = "nt/io.rs"]
@@ -376,6 +378,22 @@ fn an_event_is_taken_only_from_who_may_do_with_it_what_the_driver_does() {
         app.close();
     }
     machine.unload();
+}
+
+#[test]
+fn a_driver_says_who_may_open_its_device() {
+    // Signed-in users, S-1-5-11, and administrators, S-1-5-32-544.
+    const EVERY_USER: [u8; 12] = [1, 1, 0, 0, 0, 0, 0, 5, 11, 0, 0, 0];
+    const FEW: [u8; 16] = [1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 0x20, 2, 0, 0];
+    let lists = |entry: fn(*mut nt::DRIVER_OBJECT) -> nt::NTSTATUS| {
+        let machine = Machine::load(None, entry).expect("it starts");
+        let list = kernel::with(|kernel| kernel.protected.clone()).expect("a list");
+        machine.unload();
+        let has = |user: &[u8]| list.windows(user.len()).any(|at| at == user);
+        [has(&EVERY_USER), has(&FEW)]
+    };
+    assert_eq!(lists(entry), [true, true]);
+    assert_eq!(lists(for_few::entry), [false, true]);
 }
 
 #[test]

@@ -56,6 +56,25 @@ fn text(name: *const UNICODE_STRING) -> String {
     String::from_utf16_lossy(units)
 }
 
+/// Returns the access list of a security descriptor that is in one piece.
+fn access_list(descriptor: *const c_void) -> Vec<u8> {
+    /// Offsets of where the list begins, and in the list of its length.
+    const LIST: usize = 16;
+    const LENGTH: usize = 2;
+    let descriptor = descriptor.cast::<u8>();
+    // SAFETY: a descriptor of the driver's, valid during the call.
+    let at = unsafe { descriptor.wrapping_add(LIST).cast::<u32>().read_unaligned() } as usize;
+    // SAFETY: its list has a header.
+    let length = unsafe {
+        descriptor
+            .wrapping_add(at + LENGTH)
+            .cast::<u16>()
+            .read_unaligned()
+    };
+    // SAFETY: as long as its header says.
+    unsafe { std::slice::from_raw_parts(descriptor.wrapping_add(at), length.into()) }.to_vec()
+}
+
 /// Checks that a handle of the driver's is kept out of the app's hands.
 fn is_own(attributes: u32) {
     if attributes & nt::OBJ_KERNEL_HANDLE == 0 {
@@ -207,7 +226,7 @@ imports! {
             return NO_MEMORY;
         }
         with(|kernel| {
-            if !kernel.protected {
+            if kernel.protected.is_none() {
                 kernel.broken.push("a device has a name before it is protected".to_owned());
             }
             if kernel.links.contains_key(&link) {
@@ -288,13 +307,14 @@ imports! {
         STATUS_SUCCESS
     }
 
-    PASSIVE fn ZwSetSecurityObject(handle: HANDLE, _information: u32, _descriptor: *const c_void) -> NTSTATUS {
+    PASSIVE fn ZwSetSecurityObject(handle: HANDLE, _information: u32, descriptor: *const c_void) -> NTSTATUS {
         if fails("ZwSetSecurityObject") {
             return nt::STATUS_ACCESS_DENIED;
         }
+        let list = access_list(descriptor);
         with(|kernel| {
             let handle = kernel.handles.get(&(0, handle.addr()));
-            kernel.protected = handle.is_some_and(|it| it.object == kernel.device);
+            kernel.protected = handle.is_some_and(|it| it.object == kernel.device).then_some(list);
         });
         STATUS_SUCCESS
     }

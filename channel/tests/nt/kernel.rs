@@ -106,7 +106,8 @@ pub struct Kernel {
     pub users: HashMap<u32, User>,
     pub links: HashMap<String, bool>,
     pub device: usize,
-    pub protected: bool,
+    /// Access list of the device's security descriptor, once it has one.
+    pub protected: Option<Vec<u8>>,
     pub dpcs: HashMap<usize, (DeferredRoutine, usize)>,
     pub timers: HashSet<usize>,
     pub armed: HashMap<usize, (Instant, usize)>,

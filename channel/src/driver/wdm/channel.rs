@@ -2,6 +2,7 @@
 
 use super::nt::NTSTATUS;
 use super::repeat::{self, FilePointer, Timer};
+use super::security::{self, Descriptor};
 use super::work::Threads;
 use super::{EventReference, GiveUp, Installed, Name, Nt, OpenFile};
 use crate::driver::repeat::{Again, Repeats};
@@ -22,6 +23,11 @@ pub trait Driver: Send + Sync + Sized + 'static {
 
     /// Returns the device's name, and the name under which apps find it.
     fn names() -> [Name; 2];
+
+    /// Returns the descriptor that says who may open the device, and who may change the driver for others.
+    fn security() -> &'static Descriptor {
+        &security::DEVICE
+    }
 
     /// Starts the driver, before the device can be opened.
     ///

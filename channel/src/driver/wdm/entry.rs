@@ -6,7 +6,7 @@ use super::irp::Irp;
 use super::nt::{self, DEVICE_OBJECT, DRIVER_OBJECT, IRP, NTSTATUS};
 use super::pool::Pooled;
 use super::thread::NotSuspended;
-use super::{OpenFile, security, user, work};
+use super::{OpenFile, user, work};
 use channel_abi::{AnyCommand, Refusal};
 use core::cell::UnsafeCell;
 use core::mem::ManuallyDrop;
@@ -156,7 +156,7 @@ fn open_door<D: Installed>(
             &raw mut device,
         )
     })?;
-    security::DEVICE.apply(device)?;
+    D::security().apply(device)?;
     // SAFETY: both names are static.
     nt::check(unsafe { nt::IoCreateSymbolicLink(&raw const link, &raw const name) })?;
     channel.link_made();

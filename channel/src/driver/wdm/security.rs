@@ -25,6 +25,10 @@ pub static DEVICE: Descriptor = Descriptor::new(&[
     (FILE_GENERIC_READ, SIGNED_IN_USERS),
 ]);
 
+/// Descriptor of a device for the system and administrators alone.
+pub static ADMINISTRATORS_DEVICE: Descriptor =
+    Descriptor::new(&[(FILE_ALL_ACCESS, SYSTEM), (FILE_ALL_ACCESS, ADMINISTRATORS)]);
+
 /// Descriptor of a named event that anyone may wait on and nobody but the driver may change.
 pub static WAIT_ONLY_EVENT: Descriptor = Descriptor::new(&[(EVENT_WAIT_ONLY, EVERYONE)]);
 
