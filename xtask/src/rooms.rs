@@ -119,6 +119,7 @@ const LISTED: [Room; 27] = [
         steps: &[
             Step::Package("gatebell-channel"),
             Step::Package("gatebell-channel-c"),
+            Step::Package("gatebell-channel-link"),
             Step::Kernel("library"),
         ],
         computed: &[

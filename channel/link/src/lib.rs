@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// Version information of the driver's image: people see it in its properties, in a crash dump, in the list of drivers.
+/// The version is that of the package. Any text of one line may stand in it.
 #[derive(Clone, Copy, Debug)]
 pub struct About<'a> {
     /// Description of the driver, in a few words.
@@ -60,7 +61,7 @@ fn resource(about: &About<'_>) -> Result<PathBuf> {
     let (script, object) = (folder.join("version.rc"), folder.join("version.o"));
     std::fs::write(&script, script_of(about, &variable("CARGO_PKG_VERSION")?))?;
     let made = Command::new(WINDRES)
-        .args(["-O", "coff", "-i"])
+        .args(["-O", "coff", "-c", "65001", "-i"])
         .arg(&script)
         .arg("-o")
         .arg(&object)
@@ -77,18 +78,20 @@ fn variable(name: &str) -> Result<String> {
     std::env::var(name).map_err(|why| Error::other(format!("{name}: {why}: run by cargo only")))
 }
 
+/// Returns a text as it stands in a script's string.
+fn escaped(text: &str) -> String {
+    text.replace('\\', r"\\").replace('"', "\"\"")
+}
+
 /// Returns the script of a VERSIONINFO resource, in US English and Unicode, of a system driver for Windows NT.
 fn script_of(about: &About<'_>, version: &str) -> String {
+    // A version's numbers end where its pre-release or its build begins.
     let numbers = version
-        .split('-')
+        .split(['-', '+'])
         .next()
         .unwrap_or_default()
         .replace('.', ",");
-    let About {
-        description,
-        company,
-        file,
-    } = about;
+    let [description, company, file] = [about.description, about.company, about.file].map(escaped);
     format!(
         r#"1 VERSIONINFO
 FILEVERSION {numbers},0
@@ -118,4 +121,33 @@ BEGIN
 END
 "#
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resource_takes_any_text_and_any_version() {
+        let about = About {
+            description: r#"The "best" of C:\x"#,
+            company: "Müller",
+            file: "pager.sys",
+        };
+        for version in [
+            "1.2.3",
+            "1.2.3-beta.4",
+            "1.2.3+build.5",
+            "1.2.3-beta.4+build.5",
+        ] {
+            let script = script_of(&about, version);
+            for line in [
+                "FILEVERSION 1,2,3,0\n",
+                r#"VALUE "FileDescription", "The ""best"" of C:\\x""#,
+                r#"VALUE "CompanyName", "Müller""#,
+            ] {
+                assert!(script.contains(line), "{line}: {script}");
+            }
+        }
+    }
 }
