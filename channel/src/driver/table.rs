@@ -20,7 +20,10 @@ use super::work::GiveUps;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use attached::{Slot, signal};
 use channel_abi::command::{ALL_USERS, Drained, MAX_RING, MIN_RING, References};
-use channel_abi::{Command, Ending, Kind, Ledger, Reference, Referenced, Refusal, SLOTS, VERSION};
+use channel_abi::record::MAX_RECORD;
+use channel_abi::{
+    Command, Ending, Header, Kind, Ledger, Reference, Referenced, Refusal, SLOTS, VERSION,
+};
 use core::fmt;
 use opener::{Owners, Reserved, own};
 use zerocopy::{Immutable, IntoBytes};
@@ -352,7 +355,20 @@ impl<P: Platform> Table<P> {
 
     /// Offers a record to every app that wants its kind and may know of whom it is about: `R`'s first field is its
     /// header, which is filled in here.
+    ///
+    /// A record that is shorter than a header, longer than [`MAX_RECORD`], or no multiple of 8 bytes does not compile:
+    ///
+    /// ```compile_fail,E0080
+    /// # use channel::{Kind, sys::model::Kernel};
+    /// Kernel::default().offer(Kind::new::<0>(), &[0_u64; 129]); // one word too long
+    /// ```
     pub fn offer<R: IntoBytes + Immutable>(&self, kind: Kind, about: &About<P::User>, record: &R) {
+        const {
+            assert!(
+                is_record::<R>(),
+                "a record has one header to 1024 bytes, in words of 8"
+            )
+        };
         let bytes = record.as_bytes();
         for lock in &self.slots {
             let wake = lock.with(|slot| {
@@ -373,6 +389,12 @@ impl<P: Platform> Table<P> {
         kind: Kind,
         record: &R,
     ) -> Result<(), Refusal> {
+        const {
+            assert!(
+                is_record::<R>(),
+                "a record has one header to 1024 bytes, in words of 8"
+            )
+        };
         let wake = self.with_slot(file, |slot| match slot.event {
             Some(_) => Ok(slot.offer(kind, record.as_bytes())),
             None => Err(Refusal::NotReferenced),
@@ -484,6 +506,17 @@ impl<P: Platform> Table<P> {
     }
 }
 
+/// Returns whether an app takes what has this type's length for a record. What loom explores fills a ring by one.
+const fn is_record<R>() -> bool {
+    let bytes = size_of::<R>();
+    let longest = if cfg!(loom) {
+        MAX_RING as usize
+    } else {
+        MAX_RECORD
+    };
+    size_of::<Header>() <= bytes && bytes <= longest && bytes.is_multiple_of(8)
+}
+
 /// Checks a request's numbers: version, ring size and users.
 fn check(request: &Reference) -> Result<(), Refusal> {
     if request.version != VERSION {
@@ -504,7 +537,6 @@ fn check(request: &Reference) -> Result<(), Refusal> {
 mod tests {
     use super::*;
     use crate::driver::queue::MOST_RECORDS;
-    use channel_abi::Header;
     use core::cell::Cell;
     use std::sync::Mutex;
     use zerocopy::FromBytes;
