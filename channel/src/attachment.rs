@@ -177,11 +177,12 @@ impl<S: System> Attachment<S> {
     /// Sleeps until the driver signals the event, or for `timeout`; `None` waits for ever. A signal handler that runs
     /// meanwhile does not end the wait.
     ///
-    /// A wait that is ready may find nothing to drain: the event was only operated, or an earlier drain was quick. After the end it is
+    /// A wait that is ready may find nothing to drain: the event was only set, or an earlier drain was quick. After the end it is
     /// ready until everything was drained, then says each time why it ended.
     ///
     /// # Errors
-    /// [`Error::System`] if this machine's kernel can't wait.
+    /// [`Error::System`] if this machine's kernel can't wait. With [`Pace::Spin`], which looks at the ring or queue, also
+    /// those of [`Attachment::account`].
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
         if let Some(ending) = self.ended {
             return Ok(Wake::Ended(ending));
@@ -241,8 +242,8 @@ impl<S: System> Attachment<S> {
     /// is ready at once.
     ///
     /// # Errors
-    /// [`Error::Contract`] if the driver broke the contract, [`Error::System`] if the driver, or the device server before
-    /// it, is gone; and the closure's own.
+    /// [`Error::Contract`] if the driver broke the contract, [`Error::System`] if this machine's kernel refuses, on Windows
+    /// also if the driver is gone; and the closure's own.
     pub fn drain<F: DrainFlow>(&mut self, mut each: impl FnMut(Item<'_>) -> F) -> F::Output {
         let mut stop = None;
         let drained = self.drain_until(&mut |item| match each(item).flow() {
@@ -298,7 +299,7 @@ impl<S: System> Attachment<S> {
     /// Reads the counters of both sides, driver and app, as they stand. Exact once the driver is quiet.
     ///
     /// # Errors
-    /// [`Error::Contract`] if the ring is not one any more; on Windows [`Error::System`] if the driver is gone.
+    /// [`Error::Contract`] if the ring is not one any more; on Windows also [`Error::System`] if the driver is gone.
     pub fn account(&self) -> Result<Account, Error> {
         Ok(Account {
             kernel: S::ledger(&self.device.0, &self.source)?.totals(),
@@ -320,7 +321,7 @@ impl<S: System> Attachment<S> {
         Ok(())
     }
 
-    /// Returns the device, to operate it from elsewhere.
+    /// Returns the device, to send it requests from elsewhere.
     #[must_use]
     pub fn device(&self) -> &Device<S> {
         &self.device

@@ -65,7 +65,7 @@ impl AwaitedAttachment {
         }
     }
 
-    /// Hands over every record and loss that is there, as [`Attachment::drain`] does: it never blocks.
+    /// Hands over every record and loss that is there, as [`Attachment::drain`] does: it waits for none.
     ///
     /// # Errors
     /// Those of [`Attachment::drain`].

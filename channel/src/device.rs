@@ -10,12 +10,14 @@ use std::time::Duration;
 
 /// A backing of the app's half: the calls that it needs of a kernel. There are three: [`crate::sys`].
 ///
-/// One open device has at most one event attached at a time. Every call may be made from any thread; only
-/// [`System::wait`] blocks.
+/// One open device has at most one event attached at a time. Every call may be made from any thread. [`System::wait`]
+/// sleeps for as long as it is told to; what asks the driver waits for the answer: on Linux the device server has five
+/// seconds for one.
 ///
 /// # Errors
 /// Each call fails with [`Error::Refused`] if the driver, or the device server before it, refuses, with [`Error::System`]
-/// if this machine's kernel does, and with [`Error::Contract`] if the driver's answer is none.
+/// if this machine's kernel does, or the driver or its device server is gone, and with [`Error::Contract`] if the driver's
+/// answer is none.
 #[expect(clippy::missing_errors_doc, reason = "said once, for all of them")]
 pub trait System: Sized + 'static {
     /// Name of a device: a socket's path, `\\.\Name`, a process of the model.
@@ -145,7 +147,7 @@ impl<S: System> Clone for Event<S> {
 /// Opens a driver's device on the kernel that this program runs on: [`Device::open`].
 ///
 /// # Errors
-/// [`Error::Open`] if there is none of that name, or it is not for this user; [`Error::Refused`] if too many have it open.
+/// Those of [`Device::open`].
 #[cfg(any(target_os = "linux", windows))]
 pub fn open(
     name: impl AsRef<<crate::sys::Host as System>::Name>,
@@ -158,7 +160,8 @@ impl Device<crate::sys::Host> {
     /// Opens a driver's device: on Linux the path of its service's socket, on Windows a name such as `\\.\Gatebell`.
     ///
     /// # Errors
-    /// [`Error::Open`] if there is none of that name, or it is not for this user; [`Error::Refused`] if too many have it open.
+    /// [`Error::Open`] if there is none of that name, or it is not for this user. On Linux [`Error::Refused`] if too many
+    /// have it open, and [`Error::System`] if the device server does not answer.
     pub fn open(name: impl AsRef<<crate::sys::Host as System>::Name>) -> Result<Self, Error> {
         Self::on_system(name.as_ref())
     }
@@ -171,11 +174,13 @@ impl<S: System> Device<S> {
     }
 
     /// Attaches an event of this app's own, with room for `ring_bytes` of records (a power of two from 4 KiB to 8 MiB), to the
-    /// driver, which from now on puts into it what `mask` asks for. Dropped, the attachment is detached.
+    /// driver, which from now on puts into it what `mask` asks for. Dropped, the attachment is detached. Its mask and its size
+    /// stay as they are: for others it is detached, and attached anew.
     ///
     /// # Errors
     /// [`Error::Refused`] with the driver's reason: the size, this open device's event that is attached already, or no room for one
-    /// more app. [`Error::System`] if this machine's kernel has no memory for a ring.
+    /// more app. [`Error::System`] if this machine's kernel has no memory for a ring, or the driver, or the device server
+    /// before it, is gone; [`Error::Contract`] if the driver's answer is none.
     pub fn attach(&self, ring_bytes: u32, mask: Mask) -> Result<Attachment<S>, Error> {
         self.attach_event(self.create_event(ring_bytes)?, mask)
     }
@@ -192,16 +197,18 @@ impl<S: System> Device<S> {
     /// two from 4 KiB to 8 MiB).
     ///
     /// # Errors
-    /// [`Error::Refused`] if it is not such a size; [`Error::System`] if this machine's kernel makes none.
+    /// [`Error::System`] if this machine's kernel makes none. A size that is not allowed is refused here or, at the latest,
+    /// by [`Device::attach_event`].
     pub fn create_event(&self, ring_bytes: u32) -> Result<Event<S>, Error> {
         S::create_event(&self.0, ring_bytes).map(|event| Event(Arc::new(event)))
     }
 
-    /// Sends the driver a request of its own, in whose place its answer comes.
+    /// Sends the driver a request of its own, and waits for its answer, which takes the request's place.
     ///
     /// # Errors
-    /// [`Error::Refused`] with the driver's refusal; [`Refusal::Unsupported`](crate::Refusal::Unsupported) if it answers no
-    /// commands of its own; [`Refusal::NotReferenced`](crate::Refusal::NotReferenced) on Linux before the app is attached.
+    /// [`Error::Refused`] with the driver's refusal: [`Refusal::Command`](crate::Refusal::Command) if it answers no such
+    /// command of its own, or none at all; on Linux [`Refusal::NotReferenced`](crate::Refusal::NotReferenced) before the app is
+    /// attached. [`Error::System`] if the driver is gone, [`Error::Contract`] if its answer is none.
     pub fn request<R: DriverRequest>(&self, request: &mut R) -> Result<(), Error> {
         S::request(&self.0, R::COMMAND, request.as_mut_bytes())
     }
@@ -209,15 +216,16 @@ impl<S: System> Device<S> {
     /// Reads the counts of references to events that the driver took and released since it was loaded.
     ///
     /// # Errors
-    /// [`Error::System`] if the driver, or the device server before it, is gone.
+    /// [`Error::System`] if the driver, or the device server before it, is gone; [`Error::Contract`] if its answer is none.
     pub fn references(&self) -> Result<References, Error> {
         S::references(&self.0)
     }
 
-    /// Ends every app's attachment and refuses new ones: the first step of stopping a driver.
+    /// Ends every app's attachment and refuses new ones: the first step of stopping a driver. The right to change the
+    /// driver for others have root and the user that the service runs as (Linux), the system and administrators (Windows).
     ///
     /// # Errors
-    /// [`Error::Refused`] without the right to change the driver for others.
+    /// [`Error::Refused`] without that right, [`Error::System`] if the driver, or the device server before it, is gone.
     pub fn detach_all(&self) -> Result<(), Error> {
         S::detach_all(&self.0)
     }
@@ -225,7 +233,7 @@ impl<S: System> Device<S> {
     /// Takes [`Device::detach_all`] back, where the driver was not stopped after all. What has ended stays so.
     ///
     /// # Errors
-    /// [`Error::Refused`] without the right to change the driver for others.
+    /// Those of [`Device::detach_all`].
     pub fn resume(&self) -> Result<(), Error> {
         S::resume(&self.0)
     }

@@ -203,10 +203,11 @@ pub const MIN_RING: u32 = 4096;
 /// The largest ring or queue, in bytes.
 pub const MAX_RING: u32 = 8 << 20;
 
-/// Number that stands for no known user: a record about it goes to all apps.
+/// Number that stands for no user: a record about nobody, which goes to every app, whoever runs it.
 pub const NO_USER: u32 = u32::MAX;
 
-/// Value of [`Reference::users`] for all users. On Linux only root gets all; others get their own whatever they ask.
+/// Value of [`Reference::users`] for all users. On Linux only apps of root and of the user that the service runs as get
+/// all; others get their own whatever they ask.
 pub const ALL_USERS: u64 = u64::MAX;
 
 /// Request to attach the app's event: the input of [`Command::Reference`].
@@ -219,7 +220,8 @@ pub struct Reference {
     pub ring_bytes: u32,
     /// Kinds of records that the app wants: a [`crate::Mask`].
     pub mask: u64,
-    /// User whose records the app wants: a user's number, or [`ALL_USERS`]. Records without a user go to all apps.
+    /// User whose records the app wants: a user's number (Linux), or [`ALL_USERS`], which leaves it to the driver which
+    /// records the app may have. Records about nobody go to all apps.
     pub users: u64,
     /// Handle of the event in the app, as 64 bits for 32-bit callers too (Windows). On Linux 1 if the event's
     /// descriptor comes beside the request, 0 if the service shall make the ring on the app's behalf.

@@ -82,7 +82,7 @@ pub struct Mask(pub u64);
 impl Mask {
     /// The mask of all kinds.
     pub const ALL: Self = Self(u64::MAX);
-    /// The mask of no kind, for an app whose event is only operated and that wants no records.
+    /// The mask of no kind, for an app that wants no records: its event is only signalled.
     pub const NONE: Self = Self(0);
 
     /// Returns the mask of this kind alone.

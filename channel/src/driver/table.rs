@@ -308,7 +308,7 @@ impl<P: Platform> Table<P> {
     /// Detaches the app's event, as the app asks. What is queued can still be drained.
     ///
     /// # Errors
-    /// [`Refusal::NotReferenced`] if the file has no event.
+    /// [`Refusal::NotReferenced`] if the file has no event, [`Refusal::Closing`] if it is being closed.
     pub fn dereference(&self, file: &File<P>) -> Result<(), Refusal> {
         let event = self
             .with_slot(file, |slot| slot.end(Ending::Dereferenced))?
@@ -379,10 +379,10 @@ impl<P: Platform> Table<P> {
         }
     }
 
-    /// Offers a record to the app of one file alone, if its mask wants the kind.
+    /// Offers a record to the app of one file alone, if its mask wants the kind: as [`Table::offer`] does.
     ///
     /// # Errors
-    /// [`Refusal::NotReferenced`] if the file has no event.
+    /// [`Refusal::NotReferenced`] if the file has no event, [`Refusal::Closing`] if it is being closed.
     pub fn offer_to<R: IntoBytes + Immutable>(
         &self,
         file: &File<P>,
@@ -409,7 +409,8 @@ impl<P: Platform> Table<P> {
     /// room and a full ring holds up nobody for longer than one with little.
     ///
     /// # Errors
-    /// [`Refusal::NotReferenced`] if the file never had an event, [`Refusal::Room`] if not even the head has room.
+    /// [`Refusal::NotReferenced`] if the file never had an event, [`Refusal::Closing`] if it is being closed,
+    /// [`Refusal::Room`] if not even the head has room.
     pub fn drain(&self, file: &File<P>, out: &mut [u8]) -> Result<usize, Refusal> {
         let (head, room) = out
             .split_at_mut_checked(size_of::<Drained>())
@@ -428,7 +429,8 @@ impl<P: Platform> Table<P> {
     /// Fills `out` with the app's [`Ledger`]; returns the bytes used.
     ///
     /// # Errors
-    /// [`Refusal::NotReferenced`] if the file never had an event, [`Refusal::Room`] if the ledger has no room.
+    /// [`Refusal::NotReferenced`] if the file never had an event, [`Refusal::Closing`] if it is being closed,
+    /// [`Refusal::Room`] if the ledger has no room.
     pub fn account(&self, file: &File<P>, out: &mut [u8]) -> Result<usize, Refusal> {
         self.with_slot(file, |slot| {
             let room = out.get_mut(..size_of::<Ledger>()).ok_or(Refusal::Room)?;
@@ -447,16 +449,16 @@ impl<P: Platform> Table<P> {
     /// [`References`]: drop it soon.
     ///
     /// # Errors
-    /// [`Refusal::NotReferenced`] if the file has no event.
+    /// [`Refusal::NotReferenced`] if the file has no event, [`Refusal::Closing`] if it is being closed.
     pub fn event(&self, file: &File<P>) -> Result<P::Event, Refusal> {
         self.with_slot(file, |slot| slot.event.clone())?
             .ok_or(Refusal::NotReferenced)
     }
 
-    /// Returns the number of records that wait for the app.
+    /// Returns the number of records that wait for the app, also of a reference that has ended.
     ///
     /// # Errors
-    /// [`Refusal::NotReferenced`] if the file has no event.
+    /// [`Refusal::NotReferenced`] if the file never had an event, [`Refusal::Closing`] if it is being closed.
     pub fn waiting(&self, file: &File<P>) -> Result<u64, Refusal> {
         self.with_slot(file, |slot| slot.queue.records())
     }

@@ -24,8 +24,9 @@ use channel_abi::{
 use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle};
 use std::time::Duration;
 use windows_sys::Win32::Foundation::{
-    ERROR_FILE_NOT_FOUND, GENERIC_READ, GENERIC_WRITE, HANDLE, INVALID_HANDLE_VALUE, WAIT_OBJECT_0,
-    WAIT_TIMEOUT,
+    ERROR_ACCESS_DENIED, ERROR_BAD_PATHNAME, ERROR_FILE_NOT_FOUND, ERROR_INVALID_NAME,
+    ERROR_NO_SYSTEM_RESOURCES, ERROR_NOT_ENOUGH_QUOTA, ERROR_PATH_NOT_FOUND, GENERIC_READ,
+    GENERIC_WRITE, HANDLE, INVALID_HANDLE_VALUE, WAIT_OBJECT_0, WAIT_TIMEOUT,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     CreateFileW, FILE_FLAG_OVERLAPPED, FILE_SHARE_READ, FILE_SHARE_WRITE, OPEN_EXISTING,
@@ -92,7 +93,8 @@ impl OpenDevice {
     /// Sends a request as it is, with any command's bytes; returns the answer's length.
     ///
     /// # Errors
-    /// [`Error::Refused`] with the driver's refusal, [`Error::System`] if it is gone.
+    /// [`Error::Refused`] with the driver's refusal, [`Error::UnknownRefusal`] with one of a later release's,
+    /// [`Error::System`] if the driver is gone.
     pub fn request(
         &self,
         command: impl Into<AnyCommand>,
@@ -108,7 +110,14 @@ impl OpenDevice {
 
     /// Changes the driver for others, through a handle that was opened with the right to.
     fn change(&self, command: Command) -> Result<(), Error> {
-        let writable = Self::open(&self.name, GENERIC_READ | GENERIC_WRITE)?;
+        let writable = Self::open(&self.name, GENERIC_READ | GENERIC_WRITE);
+        let writable = writable.map_err(|error| match error {
+            // Who opened the device to read, and may not write to it, lacks that right alone.
+            Error::Open { source, .. } if is(&source, ERROR_ACCESS_DENIED) => {
+                Error::refused(command, Refusal::NotPermitted)
+            }
+            other => other,
+        })?;
         request::send(&writable.handle, command, &[], &mut []).map(drop)
     }
 
@@ -348,14 +357,26 @@ fn global(name: &str) -> String {
 fn cannot_open(name: &str) -> Error {
     let source = std::io::Error::last_os_error();
     let hint = match source.raw_os_error().map(i32::cast_unsigned) {
-        Some(ERROR_FILE_NOT_FOUND) => "is its driver installed and started?",
-        _ => "may this user open it?",
+        Some(ERROR_FILE_NOT_FOUND | ERROR_PATH_NOT_FOUND) => "is its driver installed and started?",
+        Some(ERROR_ACCESS_DENIED) => "this user may not: ask an administrator",
+        Some(ERROR_NO_SYSTEM_RESOURCES | ERROR_NOT_ENOUGH_QUOTA) => {
+            "the kernel has no memory for it: close another app"
+        }
+        Some(ERROR_INVALID_NAME | ERROR_BAD_PATHNAME) => {
+            r"a device's name is that of its driver alone, such as \\.\Gatebell"
+        }
+        _ => "look at the driver's own messages",
     };
     Error::Open {
         device: name.to_owned(),
         source,
         hint,
     }
+}
+
+/// Returns whether an error of the system's has this code.
+fn is(error: &std::io::Error, code: u32) -> bool {
+    error.raw_os_error() == Some(code.cast_signed())
 }
 
 fn check(result: i32, what: &'static str) -> Result<(), Error> {

@@ -112,12 +112,11 @@ impl<'a> DriverService<'a> {
         Handle::new(service, "install the driver")
     }
 
-    /// Returns the path of the image's copy that Windows loads: under the service's name.
+    /// Returns the path of the image's copy that Windows loads: under the service's whole name, dots and all, so that it
+    /// is no other's.
     fn copy(&self) -> Result<PathBuf, Error> {
-        Ok(system_folder()?
-            .join("drivers")
-            .join(self.name)
-            .with_extension("sys"))
+        let file = format!("{}.sys", self.name);
+        Ok(system_folder()?.join("drivers").join(file))
     }
 
     /// Starts the driver: Windows loads it.
@@ -135,8 +134,9 @@ impl<'a> DriverService<'a> {
     /// whose device is open.
     ///
     /// # Errors
-    /// If Windows refuses, or an app still has the device open after `patience`. A driver that can still be opened then was
-    /// not stopped, and takes new apps again; one that can't is unloaded as soon as the last app closes.
+    /// [`Error::Service`] or [`Error::System`] if Windows refuses, or an app still has the device open after `patience`. A
+    /// driver that can still be opened then was not stopped, and takes new apps again; one that can't is unloaded as soon as
+    /// the last app closes. [`Error::Refused`] if the caller may open the device, but not change it for others.
     pub fn stop(&self, device: &str, patience: Duration) -> Result<(), Error> {
         let service = self.open(SERVICE_STOP | SERVICE_QUERY_STATUS)?;
         if let Ok(device) = Device::<Windows>::open(device) {
@@ -148,7 +148,7 @@ impl<'a> DriverService<'a> {
     /// Removes the driver. Stop it first; one that still runs is removed once it has stopped.
     ///
     /// # Errors
-    /// [`Error::System`] if Windows refuses.
+    /// [`Error::Service`] or [`Error::System`] if Windows refuses.
     pub fn remove(&self) -> Result<(), Error> {
         self.open(DELETE)?.delete()?;
         let copy = self.copy()?;
@@ -162,7 +162,7 @@ impl<'a> DriverService<'a> {
     /// Reads the state of the driver; an error if it is not installed.
     ///
     /// # Errors
-    /// [`Error::System`] if Windows refuses.
+    /// [`Error::Service`] or [`Error::System`] if Windows refuses.
     pub fn state(&self) -> Result<State, Error> {
         self.open(SERVICE_QUERY_STATUS)?.state()
     }
