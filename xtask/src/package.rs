@@ -104,6 +104,11 @@ const SERVICE: Package = Package {
             0o644,
         ),
         Item(
+            From::Clone("package/gatebell/connection-names"),
+            "usr/lib/NetworkManager/dispatcher.d/10-gatebell",
+            0o755,
+        ),
+        Item(
             From::Clone("package/gatebell/rules.toml"),
             "usr/share/gatebell/rules.toml",
             0o644,

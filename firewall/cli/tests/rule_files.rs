@@ -525,6 +525,7 @@ fn networks_are_taken(defs: &Value) {
     for (key, values) in [
         ("interface", examples(&network["interface"]["anyOf"][0])),
         ("ssid", examples(&network["ssid"]["anyOf"][0])),
+        ("connection", examples(&network["connection"]["anyOf"][0])),
         ("gateway", examples(&defs["addresses"])),
         ("gateway_hardware", examples(&defs["hardware_address"])),
     ] {

@@ -42,6 +42,7 @@
 //! id = "home"
 //! interface = ["eth0", "wlan*"]                # the device that the route goes by, or a list; any if left out
 //! ssid = "our flat"                            # the wireless network that the route's device is in, or a list; any if left out
+//! connection = "Home"                          # NetworkManager's connection of the route's device, by its name or its UUID, or a list
 //! gateway = "192.168.1.1"                      # the gateway: address, prefix, range, or a list; any if left out
 //! gateway_hardware = "02:00:5e:10:00:01"       # the gateway's hardware address, or a list; any if left out
 //! comment = "the flat"
@@ -111,8 +112,9 @@ pub use host::HostPattern;
 pub use joined::Joined;
 pub use list::{ListContent, MOST_OF_FETCHED, list_entries, unpacked_list};
 pub use network::{
-    DefaultRoute, Effect, GatewayHardware, HardwareAddress, NO_NETWORKS, Network, NetworkRule,
-    NetworkRules, Presence, RuleNetworks, Sighting, Sign, SignKind, WirelessNetwork, as_if,
+    ActiveConnection, DefaultRoute, Effect, GatewayHardware, HardwareAddress, NO_NETWORKS, Network,
+    NetworkRule, NetworkRules, Presence, RuleNetworks, Sighting, Sign, SignKind, WirelessNetwork,
+    as_if,
 };
 pub use own_network::{Login, OwnNetwork};
 pub use paths::with_whole_paths;
@@ -124,7 +126,8 @@ pub use suggest::{Reach, SuggestedPlace, Suggestion};
 pub use system_network::own_network;
 #[cfg(target_os = "linux")]
 pub use system_network::{
-    RESOLVER_FILES, RouteChanges, RoutesUnknown, default_routes, look_for_gateway,
+    CONNECTION_FOLDERS, RESOLVER_FILES, RouteChanges, RoutesUnknown, default_routes,
+    look_for_gateway,
 };
 pub use system_resolver::{FETCHED, SystemResolver, copy_name, file_mark};
 pub use unknown::Unknown;

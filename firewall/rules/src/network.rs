@@ -31,6 +31,8 @@ pub struct Network {
     pub interfaces: Vec<String>,
     /// The names of wireless networks that the route's device is in.
     pub ssids: Vec<String>,
+    /// NetworkManager's connections that the route's device has, by their names or their UUIDs.
+    pub connections: Vec<String>,
     /// Addresses of the route's gateway.
     pub gateways: Vec<Addresses>,
     /// Hardware addresses of the route's gateway.
@@ -52,6 +54,26 @@ pub struct DefaultRoute {
     pub hardware: GatewayHardware,
     /// The wireless network that the device is in.
     pub wireless: WirelessNetwork,
+    /// NetworkManager's connection of the device.
+    pub connection: ActiveConnection,
+}
+
+/// NetworkManager's connection of a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ActiveConnection {
+    /// The one with this UUID.
+    Is {
+        /// UUID of the connection, in lower case.
+        uuid: String,
+        /// Name of the connection; `None` if it is not known.
+        name: Option<String>,
+    },
+    /// None: NetworkManager does not manage the device.
+    None,
+    /// Not known: NetworkManager runs and has not written down which.
+    Unknown,
+    /// Not known: NetworkManager does not run.
+    NoManager,
 }
 
 /// The wireless network that a device is in.
@@ -114,6 +136,8 @@ pub struct Sign {
     pub hardware: Option<HardwareAddress>,
     /// The wireless network that its device is in, where that is what it is about.
     pub ssid: Option<String>,
+    /// NetworkManager's connection of its device, where that is what it is about: its name, or else its UUID.
+    pub connection: Option<String>,
     /// What the network asks for in its place.
     pub asked: Vec<String>,
     /// What the system says, where it does not tell its routes.
@@ -131,10 +155,14 @@ pub enum SignKind {
     Hardware,
     /// Its device is in the right wireless network.
     Ssid,
+    /// Its device has the right connection.
+    Connection,
     /// It goes by another device.
     OtherDevice,
     /// Its device is in another wireless network.
     OtherSsid,
+    /// Its device has another connection.
+    OtherConnection,
     /// It has another gateway.
     OtherGateway,
     /// Its gateway has another hardware address.
@@ -145,10 +173,18 @@ pub enum SignKind {
     NoHardware,
     /// Its device is in no wireless network, and one is asked for.
     NoSsid,
+    /// NetworkManager does not manage its device, and a connection is asked for.
+    NoConnection,
     /// The hardware address of its gateway is not known yet.
     UnknownHardware,
     /// The system does not say in which wireless network its device is.
     UnknownSsid,
+    /// NetworkManager has not said which connection its device has.
+    UnknownConnection,
+    /// It is not known how the connection of its device is called.
+    UnnamedConnection,
+    /// NetworkManager does not run, and a connection is asked for.
+    NoManager,
     /// There is no default route.
     NoRoute,
     /// The system does not tell its routes.
@@ -194,6 +230,17 @@ pub enum Effect {
     /// The rule blocks what it would ask a person about: it is not known whether its networks match, and neither the
     /// answer nor the rules behind it may open anything.
     Blocks,
+}
+
+impl ActiveConnection {
+    /// Returns the name of the connection, or its UUID where the name is not known; `None` if there is none.
+    #[must_use]
+    pub fn label(&self) -> Option<String> {
+        match self {
+            Self::Is { uuid, name } => Some(name.as_ref().unwrap_or(uuid).clone()),
+            Self::None | Self::Unknown | Self::NoManager => None,
+        }
+    }
 }
 
 impl GatewayHardware {
@@ -242,35 +289,19 @@ impl Network {
             return Sighting::of(Presence::Unknown, Sign::alone(SignKind::NoRoute));
         }
         let all: Vec<_> = routes.iter().map(|route| self.seen_by(route)).collect();
-        let best = [Presence::There, Presence::Unknown, Presence::Away]
-            .into_iter()
-            .find(|presence| all.iter().any(|one| one.presence == *presence))
-            .unwrap_or_default();
-        let mut signs: Vec<_> = all
-            .into_iter()
-            .filter(|one| one.presence == best)
-            .flat_map(|one| one.signs)
-            .collect();
-        signs.dedup();
-        Sighting {
-            presence: best,
-            signs,
-        }
+        Sighting::first_of([Presence::There, Presence::Unknown, Presence::Away], all)
     }
 
-    /// Returns whether this route leads out of the network, and why.
+    /// Returns whether this route leads out of the network, and why. One thing that does not match settles that it does
+    /// not, whatever is not known of the others.
     fn seen_by(&self, route: &DefaultRoute) -> Sighting {
-        match self.wireless_by(route) {
-            Some(wireless) if wireless.presence == Presence::There => {
-                let mut rest = self.wired_by(route);
-                if rest.presence == Presence::There {
-                    rest.signs.splice(0..0, wireless.signs);
-                }
-                rest
-            }
-            Some(wireless) => wireless,
-            None => self.wired_by(route),
-        }
+        let all = [
+            self.wireless_by(route),
+            self.connection_by(route),
+            Some(self.wired_by(route)),
+        ];
+        let all: Vec<_> = all.into_iter().flatten().collect();
+        Sighting::first_of([Presence::Away, Presence::Unknown, Presence::There], all)
     }
 
     /// Returns whether the route's device is in a wireless network that it asks for; `None` if it asks for none.
@@ -300,6 +331,45 @@ impl Network {
                 Sighting::of(Presence::Unknown, sign(SignKind::UnknownSsid))
             }
         })
+    }
+
+    /// Returns whether the route's device has a connection of NetworkManager's that it asks for; `None` if it asks for none.
+    fn connection_by(&self, route: &DefaultRoute) -> Option<Sighting> {
+        if self.connections.is_empty() {
+            return None;
+        }
+        let (presence, kind) = match &route.connection {
+            ActiveConnection::Is { uuid, name } => self.connection_is(uuid, name.as_deref()),
+            ActiveConnection::None => (Presence::Away, SignKind::NoConnection),
+            ActiveConnection::Unknown => (Presence::Unknown, SignKind::UnknownConnection),
+            ActiveConnection::NoManager => (Presence::Unknown, SignKind::NoManager),
+        };
+        let sign = Sign {
+            device: Some(route.device.clone()),
+            connection: route.connection.label(),
+            ..Sign::alone(kind)
+        };
+        let sign = match kind {
+            SignKind::OtherConnection => sign.not(&self.connections),
+            _ => sign,
+        };
+        Some(Sighting::of(presence, sign))
+    }
+
+    /// Returns whether the connection with this UUID and name is one that it asks for.
+    fn connection_is(&self, uuid: &str, name: Option<&str>) -> (Presence, SignKind) {
+        let mut asked = self.connections.iter();
+        let is_right = |asked: &String| match is_uuid(asked) {
+            true => asked.eq_ignore_ascii_case(uuid),
+            false => Some(asked.as_str()) == name,
+        };
+        if asked.clone().any(is_right) {
+            (Presence::There, SignKind::Connection)
+        } else if name.is_none() && asked.any(|asked| !is_uuid(asked)) {
+            (Presence::Unknown, SignKind::UnnamedConnection)
+        } else {
+            (Presence::Away, SignKind::OtherConnection)
+        }
     }
 
     /// Returns the same of all else that it asks for.
@@ -370,6 +440,24 @@ impl Sighting {
         Self::of(Presence::Unknown, untold)
     }
 
+    /// Returns the first of these presences that any of `all` has, with the signs of each that has it.
+    fn first_of(order: [Presence; 3], all: Vec<Self>) -> Self {
+        let first = order
+            .into_iter()
+            .find(|presence| all.iter().any(|one| one.presence == *presence))
+            .unwrap_or_default();
+        let mut signs: Vec<_> = all
+            .into_iter()
+            .filter(|one| one.presence == first)
+            .flat_map(|one| one.signs)
+            .collect();
+        signs.dedup();
+        Self {
+            presence: first,
+            signs,
+        }
+    }
+
     fn of(presence: Presence, sign: Sign) -> Self {
         Self {
             presence,
@@ -388,6 +476,7 @@ impl Sign {
             gateway: None,
             hardware: None,
             ssid: None,
+            connection: None,
             asked: Vec::new(),
             detail: None,
         }
@@ -404,20 +493,26 @@ impl Sign {
 
 impl SignKind {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 21] = [
         Self::Device,
         Self::Gateway,
         Self::Hardware,
         Self::Ssid,
+        Self::Connection,
         Self::OtherDevice,
         Self::OtherSsid,
+        Self::OtherConnection,
         Self::OtherGateway,
         Self::OtherHardware,
         Self::NoGateway,
         Self::NoHardware,
         Self::NoSsid,
+        Self::NoConnection,
         Self::UnknownHardware,
         Self::UnknownSsid,
+        Self::UnknownConnection,
+        Self::UnnamedConnection,
+        Self::NoManager,
         Self::NoRoute,
         Self::Untold,
     ];
@@ -430,15 +525,21 @@ impl SignKind {
             Self::Gateway => "gateway",
             Self::Hardware => "hardware",
             Self::Ssid => "ssid",
+            Self::Connection => "connection",
             Self::OtherDevice => "other_device",
             Self::OtherSsid => "other_ssid",
+            Self::OtherConnection => "other_connection",
             Self::OtherGateway => "other_gateway",
             Self::OtherHardware => "other_hardware",
             Self::NoGateway => "no_gateway",
             Self::NoHardware => "no_hardware",
             Self::NoSsid => "no_ssid",
+            Self::NoConnection => "no_connection",
             Self::UnknownHardware => "unknown_hardware",
             Self::UnknownSsid => "unknown_ssid",
+            Self::UnknownConnection => "unknown_connection",
+            Self::UnnamedConnection => "unnamed_connection",
+            Self::NoManager => "no_manager",
             Self::NoRoute => "no_route",
             Self::Untold => "untold",
         }
@@ -609,6 +710,14 @@ pub(crate) fn check_name(name: &str) -> Result<(), Wrong> {
         ));
     }
     Ok(())
+}
+
+/// Returns whether a text has the form of a UUID, which is no name of a connection: anybody who may add connections could
+/// call one as another is numbered.
+pub(crate) fn is_uuid(text: &str) -> bool {
+    let lengths = text.split('-').map(str::len);
+    let is_digit = |byte: u8| byte == b'-' || byte.is_ascii_hexdigit();
+    lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(is_digit)
 }
 
 /// Returns the presences to assume when the named networks are present; the words "none" and "unknown" stand for all

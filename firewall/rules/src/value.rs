@@ -296,6 +296,19 @@ pub(crate) fn ssid(value: &DeValue<'_>) -> Result<String, Wrong> {
     Ok(name.to_owned())
 }
 
+/// Reads the name or the UUID of a connection of NetworkManager's.
+pub(crate) fn connection(value: &DeValue<'_>) -> Result<String, Wrong> {
+    const LONGEST: usize = 255;
+    let name = string(value)?;
+    if name.is_empty() || name.len() > LONGEST {
+        return Err(format!(
+            "`{}` is no name and no UUID of a connection: one has 1 to {LONGEST} bytes; `nmcli connection` lists those of here",
+            shown(name)
+        ));
+    }
+    Ok(name.to_owned())
+}
+
 /// Reads the path of a program, or a word for what has no path ("unknown", "kernel").
 pub(crate) fn program(value: &DeValue<'_>) -> Result<String, Wrong> {
     let path = string(value)?;

@@ -4,8 +4,8 @@
 use engine::{Parsed, Shape, classify};
 use firewall_abi::packet::{Direction, PacketHeaders, PacketMeta, Verdict};
 use rules::{
-    DefaultRoute, Effect, GatewayHardware, HardwareAddress, NoResolver, Presence, Rules, SignKind,
-    WirelessNetwork, as_if,
+    ActiveConnection, DefaultRoute, Effect, GatewayHardware, HardwareAddress, NoResolver, Presence,
+    Rules, SignKind, WirelessNetwork, as_if,
 };
 
 const NETWORKS: &str = "[default]\ninbound = 'block'\noutbound = 'block'\n\
@@ -28,6 +28,7 @@ fn route(device: &str, gateway: Option<&str>, hardware: Option<u8>) -> DefaultRo
         index: 2,
         gateway: gateway.map(|gateway| gateway.parse().unwrap()),
         wireless: WirelessNetwork::None,
+        connection: ActiveConnection::None,
         hardware: hardware.map_or(GatewayHardware::Unknown, |last| {
             GatewayHardware::Is(HardwareAddress([2, 0, 0, 0, 0, last]))
         }),
@@ -185,6 +186,69 @@ fn a_network_is_there_by_its_wireless_networks_name_to_the_letter_and_by_all_els
         "ssid = ''",
         "ssid = 7",
         &format!("ssid = '{}'", "é".repeat(17)),
+    ] {
+        assert!(read(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_network_is_there_by_networkmanagers_connection_by_its_name_or_its_uuid_and_by_all_else_that_it_asks_for()
+ {
+    use Presence::{Away, There, Unknown};
+    const UUID: &str = "24350f96-ff2c-4807-9da7-5d772d9f215f";
+    let read = |key: &str| {
+        let text = format!(
+            "[default]\ninbound = 'block'\noutbound = 'block'\n[[network]]\nid = 'flat'\n{key}\n{}",
+            rule("a", "allow", "'flat'")
+        );
+        rules::parse("r", &text, &NoResolver)
+    };
+    let by = |key: &str, connection: ActiveConnection, gateway: &str| {
+        let rules = read(&format!("connection = {key}\ngateway = '192.0.2.1'")).unwrap();
+        let route = DefaultRoute {
+            connection,
+            ..route("wlan0", Some(gateway), None)
+        };
+        let seen = rules.networks().next().unwrap().seen(&[route]);
+        let kinds: Vec<_> = seen.signs.iter().map(|sign| sign.kind).collect();
+        (seen.presence, kinds)
+    };
+    let of = |uuid: &str, name: Option<&str>| ActiveConnection::Is {
+        uuid: uuid.to_owned(),
+        name: name.map(str::to_owned),
+    };
+    let home = "192.0.2.1";
+    let there = (There, vec![SignKind::Connection, SignKind::Gateway]);
+    let other = (Away, vec![SignKind::OtherConnection]);
+    let uuid = format!("'{}'", UUID.to_uppercase());
+    assert_eq!(by("'Home'", of(UUID, Some("Home")), home), there);
+    assert_eq!(by("['x', 'Home']", of(UUID, Some("Home")), home), there);
+    assert_eq!(by(&uuid, of(UUID, None), home), there);
+    assert_eq!(by("'Home'", of(UUID, Some("home")), home), other);
+    // Anybody who may add a connection gives it a name: one that is a UUID is not taken for it.
+    let imitated = of("aa808ac0-e870-4bc8-8a1a-65f4b5e8d547", Some(UUID));
+    assert_eq!(by(&format!("'{UUID}'"), imitated, home), other);
+    let elsewhere = by("'Home'", of(UUID, Some("Home")), "192.0.2.2");
+    assert_eq!(elsewhere, (Away, vec![SignKind::OtherGateway]));
+
+    let none = by("'Home'", ActiveConnection::None, home);
+    assert_eq!(none, (Away, vec![SignKind::NoConnection]));
+    for (connection, kind) in [
+        (of(UUID, None), SignKind::UnnamedConnection),
+        (ActiveConnection::Unknown, SignKind::UnknownConnection),
+        (ActiveConnection::NoManager, SignKind::NoManager),
+    ] {
+        let seen = by("'Home'", connection.clone(), home);
+        assert_eq!(seen, (Unknown, vec![kind]));
+        // The rest settles that it is another network.
+        let seen = by("'Home'", connection, "192.0.2.2");
+        assert_eq!(seen, (Away, vec![SignKind::OtherGateway]));
+    }
+    assert!(read("connection = 'x'").is_ok());
+    for wrong in [
+        "connection = ''",
+        "connection = 7",
+        &format!("connection = '{}'", "é".repeat(128)),
     ] {
         assert!(read(wrong).is_err(), "{wrong}");
     }
@@ -397,9 +461,9 @@ fn what_is_wrong_with_a_network_is_said_in_its_place_with_what_would_be_right() 
             "no hardware address",
         ),
         (
-            "[[network]]\nid = 'x'\nconnection = 'cafe'",
+            "[[network]]\nid = 'x'\nbssid = 'cafe'",
             "r:20:1",
-            "unknown key `connection`",
+            "unknown key `bssid`",
         ),
     ] {
         let rule = "[[rule]]\nid = 'a'\naction = 'allow'\n";

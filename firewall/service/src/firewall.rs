@@ -392,7 +392,7 @@ impl Firewall {
         let mut wakers = vec![self.driver_waker.as_fd()];
         wakers.extend(self.subscriptions.waker());
         wakers.extend(self.programs.waker());
-        wakers.extend(self.routes.waker());
+        wakers.extend(self.routes.wakers());
         wakers.extend(self.addresses.waker());
         wakers.extend(self.rejected.waker());
         wakers.extend(beside);

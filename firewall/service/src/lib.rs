@@ -23,6 +23,7 @@ mod canary;
 mod capabilities;
 mod checking;
 mod confinement;
+mod connection_watch;
 pub mod control_server;
 mod driver;
 mod escape;

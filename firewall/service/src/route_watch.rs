@@ -1,7 +1,9 @@
-//! Schedule of looks at the default routes: after word that they change, or from time to time without it.
+//! Schedule of looks at the default routes: after word that they or the connections of their devices change, or from
+//! time to time without it.
 //!
 //! However often they change, they are looked at once in [`BETWEEN`] at most, and one look is due at a time.
 
+use crate::connection_watch::ConnectionWatch;
 use crate::sweep::EVERY;
 use anyhow::{Context, Result};
 use rules::RouteChanges;
@@ -16,12 +18,14 @@ const BETWEEN: Duration = Duration::from_secs(1);
 /// Messages of changes that are thrown away at a time, before it is looked what has become of it.
 const WORDS: usize = 4096;
 
-/// Word of changes to routes, devices and neighbours, while rules ask for networks.
+/// Word of changes to routes, devices, neighbours and connections, while rules ask for networks.
 #[derive(Default)]
 pub struct RouteWatch {
     wanted: bool,
     /// Listener for changes; `None`: nobody wants to know, or the kernel does not tell.
     changes: Option<RouteChanges>,
+    /// Listener for NetworkManager's connections; `None`: the same.
+    connections: Option<ConnectionWatch>,
     due: Option<Instant>,
     looked: Option<Instant>,
 }
@@ -39,6 +43,8 @@ impl RouteWatch {
         if !self.wanted {
             self.wanted = true;
             self.due = Some(Instant::now());
+            // Without it they are seen as late as whatever else nobody tells of.
+            self.connections = ConnectionWatch::listen().ok();
         }
         if self.changes.is_none() {
             self.changes =
@@ -47,10 +53,12 @@ impl RouteWatch {
         Ok(())
     }
 
-    /// Returns the descriptor that wakes the main loop once something changes, or `None` while a look is due anyway.
-    pub fn waker(&self) -> Option<BorrowedFd<'_>> {
-        let changes = self.changes.as_ref().filter(|_| self.due.is_none());
-        changes.map(AsFd::as_fd)
+    /// Returns the descriptors that wake the main loop once something changes; none while a look is due anyway.
+    pub fn wakers(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let routes = self.changes.as_ref().map(AsFd::as_fd);
+        let connections = self.connections.as_ref().map(AsFd::as_fd);
+        let both = routes.into_iter().chain(connections);
+        both.filter(|_| self.due.is_none())
     }
 
     /// Returns the time until the next look, or `None` if none is due.
@@ -73,20 +81,29 @@ impl RouteWatch {
         }
         if self.due.is_none() {
             let is_old = self.looked.is_none_or(|looked| looked.elapsed() >= EVERY);
-            if is_old || self.changes.as_ref().is_some_and(RouteChanges::takes_word) {
+            if is_old || self.takes_word() {
                 self.is_to_look();
             }
         }
         if self.due.is_none_or(|due| Instant::now() < due) {
             return false;
         }
-        if let Some(changes) = &self.changes {
-            // What is left has it looked once more.
-            let _rest = (0..WORDS).all(|_| changes.takes_word());
+        if let Some(connections) = &self.connections {
+            connections.listen_again();
         }
+        // What is left has it looked once more.
+        let _rest = (0..WORDS).all(|_| self.takes_word());
         self.due = None;
         self.looked = Some(Instant::now());
         true
+    }
+
+    /// Takes one word of a change, and returns whether there was one.
+    fn takes_word(&self) -> bool {
+        let changes = self.changes.as_ref();
+        let connections = self.connections.as_ref();
+        changes.is_some_and(RouteChanges::takes_word)
+            || connections.is_some_and(ConnectionWatch::takes_word)
     }
 }
 
@@ -107,15 +124,19 @@ mod tests {
         assert!(due.unwrap() >= watch.looked.unwrap() + BETWEEN);
         for _ in 0..1000 {
             watch.is_to_look();
-            assert!(watch.waker().is_none(), "one look is due, and nobody wakes");
+            assert_eq!(
+                watch.wakers().count(),
+                0,
+                "one look is due, and nobody wakes"
+            );
         }
         assert_eq!(watch.due, due, "none puts it off");
         watch.due = Some(Instant::now() + Duration::from_secs(600));
         assert!(!watch.takes_turn());
         watch.looked = Instant::now().checked_sub(BETWEEN);
         watch.due = Some(Instant::now());
-        assert!(watch.takes_turn() && watch.waker().is_some());
+        assert!(watch.takes_turn() && watch.wakers().count() > 0);
         watch.listen(false).unwrap();
-        assert!(watch.waker().is_none() && watch.due().is_none());
+        assert!(watch.wakers().count() == 0 && watch.due().is_none());
     }
 }

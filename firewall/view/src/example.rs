@@ -212,6 +212,7 @@ pub fn routes() -> Vec<RouteStatus> {
         gateway: Some([192, 0, 2, 1].into()),
         gateway_hardware: Some("02:00:5e:10:00:01".to_owned()),
         ssid: Some("our flat".to_owned()),
+        connection: Some("Home".to_owned()),
     };
     let tunnel = RouteStatus {
         interface: "tun0".to_owned(),

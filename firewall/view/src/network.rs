@@ -9,6 +9,8 @@ use rules::{Network, SignKind};
 const INTERFACE: &str = "interface";
 /// Key of the wireless network's name.
 const SSID: &str = "ssid";
+/// Key of NetworkManager's connection.
+const CONNECTION: &str = "connection";
 /// Key of the gateway's address.
 const GATEWAY: &str = "gateway";
 /// Key of the gateway's hardware address.
@@ -24,10 +26,12 @@ pub fn route_keys(route: &RouteStatus) -> Vec<String> {
         gateway,
         gateway_hardware,
         ssid,
+        connection,
     } = route;
     let key = |name: &str, value: &str| format!("{name} = {}", text_value(value));
     let mut keys = vec![key(INTERFACE, interface)];
     keys.extend(ssid.iter().map(|ssid| key(SSID, ssid)));
+    keys.extend(connection.iter().map(|name| key(CONNECTION, name)));
     keys.extend(gateway.map(|gateway| key(GATEWAY, &gateway.to_string())));
     let hardware = gateway_hardware.as_deref();
     keys.extend(hardware.map(|hardware| key(HARDWARE, hardware)));
@@ -63,6 +67,7 @@ pub fn known_by(network: &Network) -> String {
     let keys = [
         listed(INTERFACE, network.interfaces.clone()),
         listed(SSID, network.ssids.clone()),
+        listed(CONNECTION, network.connections.clone()),
         listed(GATEWAY, gateways.collect()),
         listed(HARDWARE, hardware.collect()),
     ];
@@ -84,6 +89,7 @@ fn sign(sign: &NetworkSign) -> String {
         gateway,
         gateway_hardware,
         ssid,
+        connection,
         asked,
         detail,
     } = sign;
@@ -91,6 +97,7 @@ fn sign(sign: &NetworkSign) -> String {
     let gateway = gateway.map_or_else(String::new, |gateway| gateway.to_string());
     let hardware = gateway_hardware.as_deref().unwrap_or_default();
     let ssid = ssid.as_deref().unwrap_or_default();
+    let connection = connection.as_deref().unwrap_or_default();
     let asked = asked.join(", ");
     let Some(kind) = SignKind::named(kind) else {
         return kind.clone();
@@ -113,6 +120,23 @@ fn sign(sign: &NetworkSign) -> String {
         ),
         SignKind::NoSsid => text!("sign-no-ssid", device = device),
         SignKind::UnknownSsid => text!("sign-unknown-ssid", device = device),
+        SignKind::Connection => {
+            text!("sign-connection", device = device, connection = connection)
+        }
+        SignKind::OtherConnection => text!(
+            "sign-other-connection",
+            device = device,
+            connection = connection,
+            asked = asked,
+        ),
+        SignKind::NoConnection => text!("sign-no-connection", device = device),
+        SignKind::UnknownConnection => text!("sign-unknown-connection", device = device),
+        SignKind::UnnamedConnection => text!(
+            "sign-unnamed-connection",
+            device = device,
+            connection = connection,
+        ),
+        SignKind::NoManager => text!("sign-no-manager", device = device),
         SignKind::OtherDevice => text!("sign-other-device", device = device, asked = asked),
         SignKind::OtherGateway => text!(
             "sign-other-gateway",
@@ -145,8 +169,8 @@ fn sign(sign: &NetworkSign) -> String {
 mod tests {
     use super::*;
     use rules::{
-        DefaultRoute, GatewayHardware, HardwareAddress, NoResolver, Presence, WirelessNetwork,
-        parse,
+        ActiveConnection, DefaultRoute, GatewayHardware, HardwareAddress, NoResolver, Presence,
+        WirelessNetwork, parse,
     };
 
     #[test]
@@ -160,6 +184,7 @@ mod tests {
                 gateway: Some(gateway),
                 gateway_hardware: Some(hardware.to_string()),
                 ssid: Some("our \"flat\"".to_owned()),
+                connection: Some("Home".to_owned()),
             };
             let text = text(&route, &["home", "home-2"]);
             let file = format!("[default]\ninbound = 'block'\noutbound = 'allow'\n\n{text}");
@@ -172,10 +197,14 @@ mod tests {
                 gateway: Some(gateway),
                 hardware: GatewayHardware::Is(hardware),
                 wireless: WirelessNetwork::In(b"our \"flat\"".to_vec()),
+                connection: ActiveConnection::Is {
+                    uuid: String::new(),
+                    name: Some("Home".to_owned()),
+                },
             }]);
             assert_eq!(seen.presence, Presence::There, "{:?}", seen.signs);
             let words = format!(
-                "interface {device}; ssid our \"flat\"; gateway 192.0.2.1; gateway_hardware {hardware}"
+                "interface {device}; ssid our \"flat\"; connection Home; gateway 192.0.2.1; gateway_hardware {hardware}"
             );
             assert_eq!(known_by(network), words);
         }
@@ -198,6 +227,7 @@ mod tests {
             gateway: Some([192, 0, 2, 1].into()),
             gateway_hardware: Some("02:00:00:00:00:02".to_owned()),
             ssid: Some("our flat".to_owned()),
+            connection: Some("Home".to_owned()),
             asked: vec![
                 "02:00:00:00:00:01".to_owned(),
                 "02:00:00:00:00:03".to_owned(),
@@ -211,15 +241,21 @@ mod tests {
              the default route goes by eth0, gateway 192.0.2.1; \
              the default route goes by eth0, gateway 192.0.2.1 at 02:00:00:00:00:02; \
              eth0 is in the wireless network `our flat`; \
+             eth0 has NetworkManager's connection `Home`; \
              the default route goes by eth0, not 02:00:00:00:00:01, 02:00:00:00:00:03; \
              eth0 is in the wireless network `our flat`, not 02:00:00:00:00:01, 02:00:00:00:00:03; \
+             eth0 has NetworkManager's connection `Home`, not 02:00:00:00:00:01, 02:00:00:00:00:03; \
              the gateway by eth0 is 192.0.2.1, not 02:00:00:00:00:01, 02:00:00:00:00:03; \
              the gateway 192.0.2.1 by eth0 is at 02:00:00:00:00:02, not 02:00:00:00:00:01, 02:00:00:00:00:03; \
              the default route by eth0 has no gateway; \
              the gateway 192.0.2.1 by eth0 has no hardware address; \
              eth0 is in no wireless network; \
+             eth0 has no connection of NetworkManager's; \
              the hardware address of the gateway 192.0.2.1 by eth0 is not known yet; \
              it is not known in which wireless network eth0 is; \
+             NetworkManager has not said which connection eth0 has; \
+             the name of NetworkManager's connection of eth0 is not known, only its UUID `Home`: NetworkManager tells it when the connection begins the next time; \
+             NetworkManager, which alone knows the connection of eth0, does not run; \
              there is no default route; \
              the kernel does not tell its routes: EPERM"
         );

@@ -681,7 +681,7 @@ sets-rule-file = Regeldatei
 
 ## Netze
 
-networks-none = In { $file } steht noch kein Netz. Regeln lassen sich auf Netze beschränken, etwa auf das zu Hause: dazu in die Datei ein [[network]] schreiben, mit id und dem, woran es erkannt wird (interface, ssid, gateway, gateway_hardware), und network = "seine id" in jede Regel, die nur dort an sein soll. Hier ist dieser Rechner jetzt:
+networks-none = In { $file } steht noch kein Netz. Regeln lassen sich auf Netze beschränken, etwa auf das zu Hause: dazu in die Datei ein [[network]] schreiben, mit id und dem, woran es erkannt wird (interface, ssid, connection, gateway, gateway_hardware), und network = "seine id" in jede Regel, die nur dort an sein soll. Hier ist dieser Rechner jetzt:
 networks-route = Standardroute:
 networks-no-route = Es gibt jetzt keine Standardroute: woran ein Netz erkannt wird, steht hier, sobald es eine gibt.
 networks-copy = Als Netz kopieren
@@ -813,6 +813,12 @@ sign-ssid = { $device } ist im WLAN „{ $ssid }“
 sign-other-ssid = { $device } ist im WLAN „{ $ssid }“, nicht { $asked }
 sign-no-ssid = { $device } ist in keinem WLAN
 sign-unknown-ssid = es ist nicht bekannt, in welchem WLAN { $device } ist
+sign-connection = { $device } hat die Verbindung „{ $connection }“ des NetworkManagers
+sign-other-connection = { $device } hat die Verbindung „{ $connection }“ des NetworkManagers, nicht { $asked }
+sign-no-connection = { $device } hat keine Verbindung des NetworkManagers
+sign-unknown-connection = der NetworkManager hat noch nicht gesagt, welche Verbindung { $device } hat
+sign-unnamed-connection = von der Verbindung des NetworkManagers, die { $device } hat, ist der Name nicht bekannt, nur die UUID „{ $connection }“: den Namen nennt er, wenn sie das nächste Mal beginnt
+sign-no-manager = der NetworkManager, der allein weiß, welche Verbindung { $device } hat, läuft nicht
 sign-other-device = die Standardroute führt über { $device }, nicht { $asked }
 sign-other-gateway = das Gateway über { $device } ist { $gateway }, nicht { $asked }
 sign-other-hardware = das Gateway { $gateway } über { $device } hat { $hardware }, nicht { $asked }

@@ -679,7 +679,7 @@ sets-rule-file = the rule file
 
 ## Networks
 
-networks-none = There is no network in { $file }. Rules can be on in some networks alone, at home and not in a café: write a [[network]] into the file, with an id and by what it is known (interface, ssid, gateway, gateway_hardware), and network = "its id" in the rules that are to be on there. Where this machine is now is:
+networks-none = There is no network in { $file }. Rules can be on in some networks alone, at home and not in a café: write a [[network]] into the file, with an id and by what it is known (interface, ssid, connection, gateway, gateway_hardware), and network = "its id" in the rules that are to be on there. Where this machine is now is:
 networks-route = Default route:
 networks-no-route = There is no default route now: by what a network is known is shown here once there is one.
 networks-copy = Copy as a network
@@ -811,6 +811,12 @@ sign-ssid = { $device } is in the wireless network `{ $ssid }`
 sign-other-ssid = { $device } is in the wireless network `{ $ssid }`, not { $asked }
 sign-no-ssid = { $device } is in no wireless network
 sign-unknown-ssid = it is not known in which wireless network { $device } is
+sign-connection = { $device } has NetworkManager's connection `{ $connection }`
+sign-other-connection = { $device } has NetworkManager's connection `{ $connection }`, not { $asked }
+sign-no-connection = { $device } has no connection of NetworkManager's
+sign-unknown-connection = NetworkManager has not said which connection { $device } has
+sign-unnamed-connection = the name of NetworkManager's connection of { $device } is not known, only its UUID `{ $connection }`: NetworkManager tells it when the connection begins the next time
+sign-no-manager = NetworkManager, which alone knows the connection of { $device }, does not run
 sign-other-device = the default route goes by { $device }, not { $asked }
 sign-other-gateway = the gateway by { $device } is { $gateway }, not { $asked }
 sign-other-hardware = the gateway { $gateway } by { $device } is at { $hardware }, not { $asked }

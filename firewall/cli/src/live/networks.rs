@@ -87,6 +87,7 @@ mod tests {
                     gateway: Some([192, 0, 2, 1].into()),
                     gateway_hardware: Some("02:00:00:00:00:01".to_owned()),
                     ssid: Some("our flat".to_owned()),
+                    connection: Some("Home".to_owned()),
                 },
                 RouteStatus {
                     interface: "tun0".to_owned(),
@@ -101,7 +102,7 @@ mod tests {
             "home: there: there is no default route; on: a, b; off: c",
             "office: b: not there: there is no default route",
             "lab: not known: there is no default route; off: d; blocking until it is known: e, f",
-            "route interface = \"wlan0\"  ssid = \"our flat\"  gateway = \"192.0.2.1\"  gateway_hardware = \"02:00:00:00:00:01\"",
+            "route interface = \"wlan0\"  ssid = \"our flat\"  connection = \"Home\"  gateway = \"192.0.2.1\"  gateway_hardware = \"02:00:00:00:00:01\"",
             "route interface = \"tun0\"",
         ];
         assert_eq!(shown.lines().collect::<Vec<_>>(), lines);

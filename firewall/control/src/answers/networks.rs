@@ -36,6 +36,8 @@ pub struct NetworkSign {
     pub gateway_hardware: Option<String>,
     /// Name of the wireless network that the device is in, where the sign is about it.
     pub ssid: Option<String>,
+    /// Name of the device's connection of NetworkManager's, or else its UUID, where the sign is about it.
+    pub connection: Option<String>,
     /// Values that the network asks for in its place.
     pub asked: Vec<String>,
     /// Error of the system, where it does not tell its routes.
@@ -64,4 +66,6 @@ pub struct RouteStatus {
     pub gateway_hardware: Option<String>,
     /// Name of the wireless network that the device is in, or `None` if it is in none, or its name is no text.
     pub ssid: Option<String>,
+    /// Name of the device's connection of NetworkManager's, or else its UUID, or `None` if it has none, or none is known.
+    pub connection: Option<String>,
 }

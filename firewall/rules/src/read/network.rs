@@ -4,7 +4,7 @@ use super::check_ids;
 use crate::Network;
 use crate::report::Report;
 use crate::section::Section;
-use crate::value::{addresses, device, hardware_address, network_id, ssid, text};
+use crate::value::{addresses, connection, device, hardware_address, network_id, ssid, text};
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::DeTable;
@@ -13,9 +13,18 @@ const NETWORK_KEYS: &[&str] = &[
     "id",
     "interface",
     "ssid",
+    "connection",
     "gateway",
     "gateway_hardware",
     "comment",
+];
+/// Keys of which a network has one at least.
+const KNOWN_BY: &[&str] = &[
+    "interface",
+    "ssid",
+    "connection",
+    "gateway",
+    "gateway_hardware",
 ];
 /// Highest number of networks in a file.
 const MOST_NETWORKS: usize = 256;
@@ -58,16 +67,15 @@ fn network(table: &DeTable<'_>, place: Range<usize>, report: &mut Report<'_>) ->
         line: section.report.line(id_place.start),
         interfaces: section.several("interface", device),
         ssids: section.several("ssid", ssid),
+        connections: section.several("connection", connection),
         gateways: section.several("gateway", addresses),
         gateway_hardware: section.several("gateway_hardware", hardware_address),
         comment: section.optional("comment", text),
     };
-    let is_known = ["interface", "ssid", "gateway", "gateway_hardware"]
-        .iter()
-        .any(|key| section.value(key).is_some());
+    let is_known = KNOWN_BY.iter().any(|key| section.value(key).is_some());
     if !is_known {
         let message = "nothing is said by which this network is known; add gateway = \"192.168.1.1\", gateway_hardware = \
-                       \"02:00:5e:10:00:01\", ssid = \"our flat\" or interface = \"eth0\": `gatebell networks` shows those of here";
+                       \"02:00:5e:10:00:01\", ssid = \"our flat\", connection = \"Home\" or interface = \"eth0\": `gatebell networks` shows those of here";
         section.report.missing(place, message);
     }
     (network, id_place)

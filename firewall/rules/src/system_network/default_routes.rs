@@ -4,11 +4,12 @@
 //! requested again.
 
 use super::RoutesUnknown;
+use super::connection::connection_of;
 use super::netlink::{
     ATTRIBUTE, CREATE, DUMP, Socket, attributes, attributes_of, once_unchanged, u16_at, u32_at,
 };
 use super::wireless::wireless_network_of;
-use crate::{DefaultRoute, GatewayHardware, HardwareAddress, WirelessNetwork};
+use crate::{ActiveConnection, DefaultRoute, GatewayHardware, HardwareAddress, WirelessNetwork};
 use nix::libc;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -77,6 +78,7 @@ fn routes_of_now() -> Result<Vec<DefaultRoute>, RoutesUnknown> {
             name,
             has_hardware,
             wireless,
+            connection,
         }) = device
         else {
             continue;
@@ -91,6 +93,7 @@ fn routes_of_now() -> Result<Vec<DefaultRoute>, RoutesUnknown> {
             gateway,
             hardware,
             wireless: wireless.clone(),
+            connection: connection.clone(),
         };
         if !routes.contains(&route) {
             routes.push(route);
@@ -136,6 +139,8 @@ struct Device {
     has_hardware: bool,
     /// The wireless network that it is in.
     wireless: WirelessNetwork,
+    /// NetworkManager's connection of it.
+    connection: ActiveConnection,
 }
 
 /// Reads the device with this index; `None` if it is gone.
@@ -157,13 +162,14 @@ fn device_of(socket: &Socket, index: u32) -> Result<Option<Device>, RoutesUnknow
             told?;
             Ok(found.map(|device| Device {
                 wireless: wireless_network_of(index, &device.name),
+                connection: connection_of(index, &device.name),
                 ..device
             }))
         }
     }
 }
 
-/// What is told of a device; not in which wireless network it is.
+/// What is told of a device; neither in which wireless network it is nor which connection it has.
 fn device_in(body: &[u8]) -> Option<Device> {
     let (kind, flags) = (u16_at(body, 2)?, u32_at(body, 8)?);
     let name = attributes_of(body.get(ABOUT_DEVICE..)?, NAME)?;
@@ -172,6 +178,7 @@ fn device_in(body: &[u8]) -> Option<Device> {
         name: String::from_utf8_lossy(name).into_owned(),
         has_hardware: kind == libc::ARPHRD_ETHER && flags & NO_HARDWARE == 0,
         wireless: WirelessNetwork::Unknown,
+        connection: ActiveConnection::Unknown,
     })
 }
 

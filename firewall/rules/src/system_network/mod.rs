@@ -2,6 +2,8 @@
 //! it is in is known. Asks the system, as [`crate::SystemResolver`] does.
 
 #[cfg(target_os = "linux")]
+mod connection;
+#[cfg(target_os = "linux")]
 mod default_routes;
 #[cfg(target_os = "linux")]
 mod linux;
@@ -10,6 +12,8 @@ mod netlink;
 #[cfg(target_os = "linux")]
 mod wireless;
 
+#[cfg(target_os = "linux")]
+pub use connection::CONNECTION_FOLDERS;
 #[cfg(target_os = "linux")]
 pub use default_routes::{default_routes, look_for_gateway};
 #[cfg(target_os = "linux")]

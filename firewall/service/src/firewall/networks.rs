@@ -90,6 +90,7 @@ impl Firewall {
                 WirelessNetwork::In(ssid) => String::from_utf8(ssid.clone()).ok(),
                 WirelessNetwork::None | WirelessNetwork::Unknown => None,
             },
+            connection: route.connection.label(),
         });
         Networks {
             generation: self.rulebook.in_force().map_or(0, |held| held.generation),
@@ -195,6 +196,7 @@ fn told(sign: Sign) -> NetworkSign {
         gateway,
         hardware,
         ssid,
+        connection,
         asked,
         detail,
     } = sign;
@@ -204,6 +206,7 @@ fn told(sign: Sign) -> NetworkSign {
         gateway,
         gateway_hardware: hardware.map(|hardware| hardware.to_string()),
         ssid,
+        connection,
         asked,
         detail,
     }

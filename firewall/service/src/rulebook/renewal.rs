@@ -432,7 +432,7 @@ mod tests {
     use super::super::loaded_rules::tests::{DEFAULTS, HOME, last_good};
     use super::*;
     use firewall_abi::packet::{Direction, PacketMeta, Verdict};
-    use rules::{DefaultRoute, GatewayHardware, WirelessNetwork};
+    use rules::{ActiveConnection, DefaultRoute, GatewayHardware, WirelessNetwork};
 
     fn at_home() -> Surroundings {
         Surroundings::told(Ok(vec![DefaultRoute {
@@ -441,6 +441,7 @@ mod tests {
             gateway: "192.0.2.1".parse().ok(),
             hardware: GatewayHardware::Unknown,
             wireless: WirelessNetwork::None,
+            connection: ActiveConnection::None,
         }]))
     }
 

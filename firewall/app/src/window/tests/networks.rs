@@ -8,7 +8,7 @@ use rules::Presence;
 use view::example::routes;
 
 /// Label of the button of the route by the wireless network.
-const COPY: &str = "Copy the default route interface = \"wlan0\", ssid = \"our flat\", gateway = \"192.0.2.1\", gateway_hardware = \"02:00:5e:10:00:01\" as a network";
+const COPY: &str = "Copy the default route interface = \"wlan0\", ssid = \"our flat\", connection = \"Home\", gateway = \"192.0.2.1\", gateway_hardware = \"02:00:5e:10:00:01\" as a network";
 
 const RULES: &str = "[default]\ninbound = 'block'\noutbound = 'allow'\n\n[[rule]]\nid = 'shares'\naction = 'allow'\n\
     network = 'home'\n\n[[rule]]\nid = 'no-mail'\naction = 'block'\nnetwork = ['!home', '!office']\n\n[[rule]]\nid = \
@@ -96,7 +96,7 @@ fn the_networks_are_listed_with_by_what_each_is_known_whether_it_is_there_and_wh
     );
     assert!(sees(
         &window,
-        "interface = \"wlan0\"  ssid = \"our flat\"  gateway = \"192.0.2.1\"  gateway_hardware = \"02:00:5e:10:00:01\""
+        "interface = \"wlan0\"  ssid = \"our flat\"  connection = \"Home\"  gateway = \"192.0.2.1\"  gateway_hardware = \"02:00:5e:10:00:01\""
     ));
     assert!(sees(&window, "interface = \"tun0\""));
 }
@@ -187,7 +187,7 @@ fn where_there_is_no_network_the_page_says_how_one_is_written_and_offers_the_one
         &window,
         "There is no network in /etc/gatebell/rules.toml."
     ));
-    let text = "[[network]]\nid = \"home\"\ninterface = \"wlan0\"\nssid = \"our flat\"\ngateway = \"192.0.2.1\"\ngateway_hardware = \
+    let text = "[[network]]\nid = \"home\"\ninterface = \"wlan0\"\nssid = \"our flat\"\nconnection = \"Home\"\ngateway = \"192.0.2.1\"\ngateway_hardware = \
                 \"02:00:5e:10:00:01\"\n";
     assert!(sees(&window, text.trim_end()));
     let copy = COPY;

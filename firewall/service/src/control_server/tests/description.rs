@@ -177,7 +177,7 @@ const KINDS: [&str; 20] = [
     "NetworkSign.asked",
 ];
 /// Fields whose texts are names, places, and what a person wrote: the same in every language.
-const NAMES: [&str; 50] = [
+const NAMES: [&str; 52] = [
     "Status.netns",
     "Status.cgroup",
     "Status.pins",
@@ -192,10 +192,12 @@ const NAMES: [&str; 50] = [
     "NetworkSign.gateway",
     "NetworkSign.gateway_hardware",
     "NetworkSign.ssid",
+    "NetworkSign.connection",
     "RouteStatus.interface",
     "RouteStatus.gateway",
     "RouteStatus.gateway_hardware",
     "RouteStatus.ssid",
+    "RouteStatus.connection",
     "HistoryRow.remote",
     "HistoryRow.source",
     "HistoryRow.program",

@@ -224,6 +224,7 @@ pub fn networks() -> Networks {
                 gateway: Some([127, 0, 0, 1].into()),
                 gateway_hardware: Some("02:00:00:00:00:02".to_owned()),
                 ssid: Some("our flat".to_owned()),
+                connection: Some("Home".to_owned()),
                 asked: one(),
                 detail: None,
             }],
@@ -236,6 +237,7 @@ pub fn networks() -> Networks {
             gateway: Some([127, 0, 0, 1].into()),
             gateway_hardware: Some("02:00:00:00:00:01".to_owned()),
             ssid: Some("our flat".to_owned()),
+            connection: Some("Home".to_owned()),
         }],
     }
 }
