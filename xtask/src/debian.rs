@@ -104,6 +104,19 @@ pub fn unpack(package: &str, folder: &Path) -> Result<()> {
     unpack_with(download, folder)
 }
 
+/// Fetches packages, and unpacks them into the folder `at`: beside it and then renamed, so that a broken run leaves no half
+/// of one.
+pub fn unpack_whole(packages: &[&str], at: &Path) -> Result<()> {
+    let beside = at.with_extension(format!("new-{}", std::process::id()));
+    fs::create_dir_all(&beside)?;
+    let done = packages
+        .iter()
+        .try_for_each(|package| unpack(package, &beside))
+        .and_then(|()| Ok(fs::rename(&beside, at)?));
+    let _renamed = fs::remove_dir_all(&beside);
+    done.with_context(|| format!("fetching from Debian: {}", packages.join(", ")))
+}
+
 fn unpack_with(mut download: Command, folder: &Path) -> Result<()> {
     command::run(download.current_dir(folder))?;
     let archives: Vec<PathBuf> = folder

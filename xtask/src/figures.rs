@@ -1,8 +1,7 @@
 //! `cargo xtask figures`: how fast Gatebell is, and others beside it in the same run. What is measured and how is in
 //! `bench/`; here is only what it needs.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -89,17 +88,8 @@ fn peers() -> Result<PathBuf> {
         let at = folder.join(package);
         if !at.join(program).is_file() {
             eprintln!("figures: fetching {package} to measure beside it (unpacked, not installed)");
-            fetch(package, &at)?;
+            debian::unpack_whole(&[package], &at)?;
         }
     }
     Ok(folder)
-}
-
-/// Unpacked beside and then renamed: a broken run leaves no half of a package.
-fn fetch(package: &str, at: &Path) -> Result<()> {
-    let beside = at.with_extension(format!("new-{}", std::process::id()));
-    fs::create_dir_all(&beside)?;
-    let done = debian::unpack(package, &beside).and_then(|()| Ok(fs::rename(&beside, at)?));
-    let _renamed = fs::remove_dir_all(&beside);
-    done.with_context(|| format!("fetching the Debian package {package}"))
 }

@@ -44,6 +44,11 @@ pub fn tools() -> PathBuf {
     root().join("target/tools")
 }
 
+/// Returns the folder that NetworkManager is unpacked into, for the tests.
+pub fn network_manager() -> PathBuf {
+    root().join("target/network-manager")
+}
+
 /// The emulated machine's kernel and images.
 pub fn machine() -> PathBuf {
     root().join("target/vm")

@@ -247,12 +247,13 @@ const LISTED: [Room; 27] = [
     Room {
         name: "firewall",
         promise: "every packet of a zone is judged by the rules, as nftables counts beside",
-        needs: &[Need::Ebpf, Need::Lab, Need::Scan],
+        needs: &[Need::Ebpf, Need::Lab, Need::Scan, Need::NetworkManager],
         built: &[BuildGoal::Ebpf, BuildGoal::Host],
         root: true,
         steps: &[
             Step::Kernel("firewall"),
             Step::Kernel("decisions"),
+            Step::Kernel("network_manager"),
             Step::Ourselves(
                 "the main job, for some seconds",
                 &["run", "--for", "5s", "--json"],

