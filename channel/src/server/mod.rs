@@ -249,6 +249,12 @@ impl DeviceServer {
             source,
         })?;
         let books = TypedMap::open(loaded.books).map_err(misfit(BOOKS_MAP))?;
+        // First: where another device server serves there, nothing of what it has may be taken over.
+        let failed = |source| DeviceServerError::Socket {
+            path: path.display().to_string(),
+            source,
+        };
+        let listener = Listener::new(path, policy.mode).map_err(failed)?;
         let mut let_go = Orphaned::default();
         let books = Books::open(books, &driver, policy.share_of, &mut let_go);
         let books = books.map_err(|source| Error::System {
@@ -260,11 +266,6 @@ impl DeviceServer {
             what: "try this kernel's rings",
             source,
         })?;
-        let failed = |source| DeviceServerError::Socket {
-            path: path.display().to_string(),
-            source,
-        };
-        let listener = Listener::new(path, policy.mode).map_err(failed)?;
         let (clients, stopping, room) = (Vec::new(), false, Room::UNBOUNDED);
         Ok(Self {
             listener,

@@ -54,9 +54,12 @@ fn a_driver_is_served_by_its_descriptors_whatever_has_loaded_it() {
         });
         let device = channel::open(&socket).unwrap();
         let mut app = attach(&device, RING, Mask::of(kind::NOTICE));
+        // A second server in the same place gets nothing, and takes nothing over.
+        let second = serve(loaded()).map(drop);
         let asked = ask(&device, Operation::Notify, 3, 0);
         let told = numbers(&mut app);
         stop.store(true, Ordering::Relaxed);
+        assert!(matches!(second, Err(DeviceServerError::Socket { .. })));
         assert!(asked.is_ok(), "{asked:?}");
         assert_eq!(told.len(), 3);
     });
