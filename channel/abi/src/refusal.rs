@@ -43,7 +43,7 @@ refusals! {
     Type = 5, "type";
     /// The handle was opened without the right to signal it.
     Access = 6, "access";
-    /// The app's open device already has an event referenced.
+    /// The app's open device already has an event referenced, or another one has this event (Linux).
     AlreadyReferenced = 7, "already_referenced";
     /// The app's open device has no event referenced.
     NotReferenced = 8, "not_referenced";
@@ -137,7 +137,7 @@ impl Refusal {
             Self::Type => "the handle sent is not an event",
             Self::Access => "the handle sent may not be signalled with",
             Self::AlreadyReferenced => {
-                "this open device has an event referenced; dereference it first"
+                "this open device has an event attached, or another one has this event; detach it first"
             }
             Self::NotReferenced => "this open device has no event referenced",
             Self::Closing => "the device is being closed",

@@ -145,7 +145,7 @@ typedef enum GbRefusal {
    */
   GB_REFUSAL_ACCESS = 6,
   /**
-   * The open device already has an event attached.
+   * The open device already has an event attached, or another one has this event (Linux).
    */
   GB_REFUSAL_ALREADY_REFERENCED = 7,
   /**

@@ -61,7 +61,7 @@ pub enum GbRefusal {
     Type = 5,
     /// The handle was opened without the right to signal it.
     Access = 6,
-    /// The open device already has an event attached.
+    /// The open device already has an event attached, or another one has this event (Linux).
     AlreadyReferenced = 7,
     /// The open device has no event attached.
     NotReferenced = 8,

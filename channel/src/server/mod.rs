@@ -630,6 +630,11 @@ fn map(ebpf: &Ebpf, name: &str) -> Result<OwnedFd, DeviceServerError> {
 
 /// Opens the driver's own event for apps: nobody resets it through this descriptor.
 fn named(ring: OwnedFd) -> Result<OwnedFd, DeviceServerError> {
+    if !bpf::map_info(ring.as_fd()).is_ok_and(|info| info.kind == bpf::RINGBUF) {
+        return Err(DeviceServerError::Part(
+            "ring as its named event".to_owned(),
+        ));
+    }
     bpf::read_only(ring.as_fd()).map_err(|source| {
         Error::System {
             what: "open the named event read-only",

@@ -22,9 +22,12 @@ fn a_driver_is_served_by_its_descriptors_whatever_has_loaded_it() {
     let serve = |loaded| DeviceServer::serve(loaded, &socket, Policy::default());
 
     type Change = fn(&mut LoadedDriver);
-    let changes: [(&str, Change); 2] = [
+    let changes: [(&str, Change); 3] = [
         ("SLOTS", |wrong| {
             std::mem::swap(&mut wrong.slots, &mut wrong.used)
+        }),
+        ("ring as its named event", |wrong| {
+            wrong.named = Some(bpf::create_page(8).unwrap())
         }),
         ("BOOKS", |wrong| wrong.books = bpf::create_page(8).unwrap()),
     ];
