@@ -77,17 +77,20 @@ mod tests {
             program: PacketMeta::KERNEL,
             ..PacketMeta::UNKNOWN
         };
-        let keeps_the_link = |packet: &Parsed, local: &PacketMeta| {
-            [
-                (Verdict::Ask, Reason::Rule, true),
-                (Verdict::Ask, Reason::Default, true),
-                (Verdict::Block, Reason::Default, true),
-                (Verdict::Reject, Reason::Default, true),
-                (Verdict::Block, Reason::Rule, false),
-                (Verdict::Reject, Reason::Rule, false),
-                (Verdict::Socket, Reason::Rule, false),
-            ]
-            .map(|(verdict, reason, expected)| {
+        /// Verdicts with their reasons, those first that a default or a question gives.
+        const SAID: [(Verdict, Reason); 7] = [
+            (Verdict::Ask, Reason::Rule),
+            (Verdict::Ask, Reason::Default),
+            (Verdict::Block, Reason::Default),
+            (Verdict::Reject, Reason::Default),
+            (Verdict::Block, Reason::Rule),
+            (Verdict::Reject, Reason::Rule),
+            (Verdict::Socket, Reason::Rule),
+        ];
+        const KEEPS_THE_LINK: [bool; 7] = [true, true, true, true, false, false, false];
+        const KEEPS_NOTHING: [bool; 7] = [false; 7];
+        let passes = |packet: &Parsed, local: &PacketMeta| {
+            SAID.map(|(verdict, reason)| {
                 let before = Decision {
                     rule: 3,
                     generation: 7,
@@ -98,12 +101,16 @@ mod tests {
                 };
                 let mut after = before;
                 stay_on_the_link(packet, local, &mut after);
-                let passes = after.verdict == Verdict::Allow as u8;
-                assert!(passes || after == before);
-                passes == expected
+                let passed = Decision {
+                    rule: NO_RULE,
+                    verdict: Verdict::Allow as u8,
+                    reason: Reason::Link as u8,
+                    log: 0,
+                    ..before
+                };
+                assert!(after == passed || after == before);
+                after == passed
             })
-            .into_iter()
-            .all(|right| right)
         };
         let sent = |protocol, source_port| Parsed {
             flow: PacketHeaders {
@@ -120,30 +127,63 @@ mod tests {
         ] {
             for of_type in types {
                 let packet = sent(protocol, *of_type);
-                assert!(keeps_the_link(&packet, &kernel), "{packet:?}");
+                assert_eq!(passes(&packet, &kernel), KEEPS_THE_LINK, "{packet:?}");
                 for program in [[0; 2], [1, 7], PacketMeta::UNSURE, PacketMeta::ELSEWHERE] {
                     let local = PacketMeta {
                         program,
                         ..PacketMeta::UNKNOWN
                     };
-                    assert!(!keeps_the_link(&packet, &local), "{packet:?} {program:?}");
+                    assert_eq!(
+                        passes(&packet, &local),
+                        KEEPS_NOTHING,
+                        "{packet:?} {program:?}"
+                    );
+                }
+                let before_socket = PacketMeta {
+                    phase: PacketMeta::BEFORE_SOCKET,
+                    ..kernel
+                };
+                assert_eq!(passes(&packet, &before_socket), KEEPS_NOTHING, "{packet:?}");
+                for shape in [Shape::LaterFragment, Shape::Malformed] {
+                    let other = Parsed { shape, ..packet };
+                    assert_eq!(passes(&other, &kernel), KEEPS_NOTHING, "{other:?}");
                 }
                 for direction in [Direction::Inbound, Direction::Forward] {
                     let mut other = packet;
                     other.flow.direction = direction as u8;
-                    assert!(!keeps_the_link(&other, &kernel), "{other:?}");
+                    assert_eq!(passes(&other, &kernel), KEEPS_NOTHING, "{other:?}");
                 }
             }
         }
         // Echoes, errors, advertisements of routers, redirects, and what else has such a number.
         for of_type in [1, 2, 3, 4, 128, 129, 130, 134, 137, 138, 151] {
-            assert!(
-                !keeps_the_link(&sent(ICMPV6, of_type), &kernel),
-                "{of_type}"
-            );
+            let other = sent(ICMPV6, of_type);
+            assert_eq!(passes(&other, &kernel), KEEPS_NOTHING, "{of_type}");
         }
         for protocol in [ICMP, UDP] {
-            assert!(!keeps_the_link(&sent(protocol, 135), &kernel));
+            assert_eq!(passes(&sent(protocol, 135), &kernel), KEEPS_NOTHING);
+        }
+    }
+
+    #[test]
+    fn without_rules_nothing_is_refused_by_a_default_alone() {
+        for (verdict, reason, generation, expected) in [
+            (Verdict::Block, Reason::Default, 1, true),
+            (Verdict::Reject, Reason::Default, 1, true),
+            (Verdict::Block, Reason::Default, 0, false),
+            (Verdict::Allow, Reason::Default, 1, false),
+            (Verdict::Ask, Reason::Default, 1, false),
+            (Verdict::Block, Reason::Rule, 1, false),
+            (Verdict::Block, Reason::Fragment, 1, false),
+        ] {
+            let decision = Decision {
+                generation,
+                verdict: verdict as u8,
+                reason: reason as u8,
+                ..Decision::default()
+            };
+            let is_refused = is_refused_by_default(&decision);
+            assert_eq!(is_refused, expected, "{verdict:?} {reason:?} {generation}");
         }
     }
 }

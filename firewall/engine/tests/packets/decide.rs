@@ -1,9 +1,10 @@
 //! Tests of what the head of the crate promises each kind of packet.
 
 use crate::made::{Made, Piece, Plan, Transport, make};
-use engine::{Parsed, Row, Shape, Slices, classify};
+use crate::seen::{Seen, compiled, table};
+use engine::{Parsed, Row, Shape, Slices, classify, default_of, head};
 use firewall_abi::packet::{Decision, Direction, NO_RULE, PacketMeta, Reason, Verdict};
-use firewall_abi::rules::PAGE_WORDS;
+use firewall_abi::rules::{Head, PAGE_WORDS};
 
 fn packet(piece: Piece) -> Parsed {
     let plan = Plan {
@@ -144,4 +145,82 @@ fn a_verdict_that_is_none_blocks() {
     table.pages[outcomes][0] = 77;
     let decision = classify(&packet(Piece::Whole), &PacketMeta::UNKNOWN, &table.slices());
     assert_eq!(decision.verdict, Verdict::Block as u8);
+}
+
+#[test]
+fn each_direction_has_a_default_of_its_own_which_says_whether_it_is_reported() {
+    let verdicts = [Verdict::Allow, Verdict::Block, Verdict::Reject];
+    for n in 0..9 {
+        // Each verdict in each direction, and in each one of them reported.
+        let said = [0, 1, 2].map(|way| (verdicts[(n + way) % 3], n / 3 == way));
+        let named = ["inbound", "outbound", "forward"].iter().zip(said);
+        let lines = named.map(|(name, (verdict, log))| {
+            format!("{name} = '{}'\nlog_{name} = {log}\n", verdict.name())
+        });
+        let table = compiled(&format!("[default]\n{}", lines.collect::<String>()));
+        for (direction, (verdict, log)) in Direction::ALL.into_iter().zip(said) {
+            let expected = Decision {
+                rule: NO_RULE,
+                generation: 1,
+                verdict: verdict as u8,
+                reason: Reason::Default as u8,
+                log: log.into(),
+                known: 0,
+            };
+            let tables = table.slices();
+            assert_eq!(Seen::of(4, direction).decided_by(&tables), expected);
+            assert_eq!(default_of(head(&tables), direction), expected);
+            let fragment = Seen::of(4, direction).with(|it| it.shape = Shape::LaterFragment);
+            let by_default = Decision {
+                reason: Reason::Fragment as u8,
+                ..expected
+            };
+            assert_eq!(fragment.decided_by(&tables), by_default);
+        }
+    }
+}
+
+#[test]
+fn the_default_of_a_table_that_nobody_filled_blocks() {
+    let allows_in_vain = Head {
+        outbound: compiled("[default]\ninbound = 'allow'\noutbound = 'allow'\n")
+            .head()
+            .outbound,
+        ..Head::default()
+    };
+    for head in [None, Some(&allows_in_vain)] {
+        let decision = default_of(head, Direction::Outbound);
+        assert_eq!(
+            outcome(decision),
+            (Verdict::Block as u8, Reason::Default as u8, NO_RULE)
+        );
+        assert_eq!((decision.generation, decision.log), (0, 1));
+    }
+}
+
+#[test]
+fn a_rule_says_each_verdict_that_it_has_and_whether_it_is_reported() {
+    for verdict in [
+        Verdict::Allow,
+        Verdict::Block,
+        Verdict::Reject,
+        Verdict::Ask,
+    ] {
+        for log in [false, true] {
+            let table = table(&format!(
+                "[[rule]]\nid = 'x'\naction = '{}'\ndirection = 'in'\nlog = {log}\n",
+                verdict.name()
+            ));
+            let decision = Seen::of(4, Direction::Inbound).decided_by(&table.slices());
+            let expected = Decision {
+                rule: 0,
+                generation: 1,
+                verdict: verdict as u8,
+                reason: Reason::Rule as u8,
+                log: log.into(),
+                known: 0,
+            };
+            assert_eq!(decision, expected);
+        }
+    }
 }
