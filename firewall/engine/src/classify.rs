@@ -460,7 +460,8 @@ impl LoopBody for Search<'_> {
             return false;
         }
         if common != 0 {
-            *rule = (at.wrapping_sub(GROUPS) * 64) as u32 + common.trailing_zeros();
+            // A summary that is wrong names a word of the summaries: that is no rule's, and must not overflow.
+            *rule = at.wrapping_sub(GROUPS).wrapping_mul(64) as u32 + common.trailing_zeros();
             return true;
         }
         *left &= left.wrapping_sub(1);

@@ -224,3 +224,25 @@ fn a_rule_says_each_verdict_that_it_has_and_whether_it_is_reported() {
         }
     }
 }
+
+#[test]
+fn a_table_whose_head_has_any_number_wrong_gives_a_decision() {
+    let rule = "[[rule]]\nid = 'x'\naction = 'allow'\nprotocol = 'tcp'\nports = [1, 3, 5, 7, 9, 11, 13, 15, 17]\n\
+                user = [1, 3, 5, 7, 9, 11, 13, 15, 17]\nsource = ['@from', '10.0.0.9']\nprogram = 'kernel'\n";
+    let right = table(rule);
+    let words = size_of::<Head>() / 8;
+    for word in 0..words {
+        for shift in [0, 32] {
+            for wrong in [0, 1, 3, 5, 77, u64::from(u32::MAX)] {
+                let mut table = right.clone();
+                let number = &mut table.pages[0][word];
+                *number = *number & !(u64::from(u32::MAX) << shift) | wrong << shift;
+                for ip_version in [4, 6] {
+                    let seen = Seen::of(ip_version, Direction::Inbound);
+                    let verdict = seen.decided_by(&table.slices()).verdict;
+                    assert!(Verdict::try_from(verdict).is_ok(), "{word} {shift} {wrong}");
+                }
+            }
+        }
+    }
+}
