@@ -186,6 +186,13 @@ mod tests {
         let alike = senders.iter().filter(|it| parts(**it) == parts(senders[0]));
         assert!(alike.count() < 60, "of 5000, one in 240");
         assert_eq!((charged_owners(1234), parts(1234)), ((1234, None), None));
+        for alone in [
+            of_user(1234),
+            of_user(NO_USER),
+            of_network(4, [0, 1 << 8], 7),
+        ] {
+            assert_eq!(ring_owner(alone), alone, "of what is not forwarded");
+        }
     }
 
     #[test]

@@ -105,6 +105,38 @@ fn either_direction_of_a_connection_has_its_key_and_the_zones_end_is_the_local_o
 }
 
 #[test]
+fn the_zones_end_is_the_local_one_also_where_its_address_is_the_higher() {
+    /// Lower than all others.
+    const LOW: [u8; 4] = [9, 0, 0, 1];
+    for protocol in CONVERSING {
+        let address = if protocol == ICMPV6 { of_v6 } else { mapped };
+        for (direction, local, remote) in [
+            (Direction::Outbound, HERE, LOW),
+            (Direction::Inbound, HERE, LOW),
+            // Neither end is the zone's.
+            (Direction::Forward, LOW, GUEST),
+        ] {
+            let mut asked = asks(direction, protocol);
+            if direction == Direction::Inbound {
+                asked.source = address(LOW);
+            } else {
+                asked.destination = address(LOW);
+            }
+            for packet in [asked, answers(&asked)] {
+                let key = key_of(&packet);
+                assert_eq!((key.local, key.remote), (address(local), address(remote)));
+            }
+            let mut zone = Zone::under(ASKING_PASSES);
+            assert_eq!(zone.says(asked), BY_RULE);
+            assert_eq!(zone.says(answers(&asked)), REPLY);
+            let entry = zone.entry(&asked).expect("it is remembered");
+            let is_local = direction == Direction::Outbound;
+            assert_eq!(entry.local_is_originator, u8::from(is_local));
+        }
+    }
+}
+
+#[test]
 fn what_is_allowed_is_answered_by_the_other_end_alone_whatever_it_is_of() {
     for protocol in CONVERSING {
         for direction in Direction::ALL {

@@ -208,6 +208,7 @@ fn what_a_groups_members_say_is_counted_once_and_judged_by_rules_that_came_since
     };
     zone.seen.length = 70;
     zone.judge(heard);
+    assert_eq!(received(&zone), (carried(1, 100), carried(1, 70)));
     assert_eq!(said(&zone.judge_at_socket(heard)), REPLY);
     assert_eq!(received(&zone), (carried(1, 100), carried(1, 70)));
     zone.renew(OUT_PASSES);

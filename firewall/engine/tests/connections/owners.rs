@@ -5,9 +5,9 @@ use crate::zone::{
     ACK, ASKING_PASSES, BY_RULE, ICMP, REPLY, SCTP, SECOND, SEED, SYN, TCP, UDP, UDP_LITE, Zone,
     answers, asks, flagged, goes_on, of_v6, said,
 };
-use engine::connection::{Known, PacketContext, is_heard_by_another, key_of};
+use engine::connection::{Connections, Known, PacketContext, Retired, is_heard_by_another, key_of};
 use engine::{Slices, quota};
-use firewall_abi::firewall::FlowEntry;
+use firewall_abi::firewall::{FlowEntry, FlowKey};
 use firewall_abi::packet::{Direction, NO_USER, PacketHeaders, PacketMeta, Reason, Verdict};
 
 /// Rules that ask for a user, beside what passes whoever it is of.
@@ -291,6 +291,18 @@ fn a_capture_says_when_by_which_device_and_who_if_somebody_told_and_nothing_else
     let error = PacketHeaders::default();
     let mut key = key_of(&error);
     assert!(!context.quoted(&error, &mut key));
+    let mut found = PacketMeta::UNKNOWN;
+    context.find(&error, &mut found);
+    assert_eq!(found, local);
+    let quoted = key_of(&asks(Direction::Outbound, UDP));
+    let mut other = Known {
+        quoted: Some(quoted),
+        ..Known::default()
+    };
+    let context = as_context(&mut other);
+    assert!(!context.is_guests() && !context.goes_to_everyone());
+    assert!(context.quoted(&error, &mut key));
+    assert_eq!(key, quoted);
     let mut kernel = Known {
         local: PacketMeta {
             program: PacketMeta::KERNEL,
@@ -302,4 +314,61 @@ fn a_capture_says_when_by_which_device_and_who_if_somebody_told_and_nothing_else
     assert_eq!(kernel.user(), quota::KERNEL);
     let mut nobody = Known::default();
     assert_eq!(as_context(&mut nobody).user(), NO_USER);
+}
+
+/// Context of a packet, and flow table, that tell no more than they have to.
+struct Least;
+
+impl PacketContext<Slices<'static>> for Least {
+    fn now_ns(&self) -> u64 {
+        0
+    }
+
+    fn socket(&mut self) -> u64 {
+        0
+    }
+
+    fn user(&mut self) -> u32 {
+        NO_USER
+    }
+
+    fn quoted(&mut self, _: &PacketHeaders, _: &mut FlowKey) -> bool {
+        false
+    }
+
+    fn find(&mut self, _: &PacketHeaders, _: &mut PacketMeta) {}
+}
+
+impl Connections for Least {
+    fn find(&mut self, _: &FlowKey) -> Option<&mut FlowEntry> {
+        None
+    }
+
+    fn insert(&mut self, _: &FlowKey, _: u32, _: u8) -> Option<&mut FlowEntry> {
+        None
+    }
+
+    fn remove(&mut self, _: &FlowKey) {}
+
+    fn retire(&mut self, _: &FlowKey) {}
+
+    fn retired(&mut self, _: &FlowKey) -> Option<Retired> {
+        None
+    }
+}
+
+#[test]
+fn where_nothing_is_told_of_devices_guests_and_room_there_are_none_of_them_and_enough_of_that() {
+    let mut least = Least;
+    let devices = (least.device(), least.first_device(), least.last_device());
+    assert_eq!(devices, (0, 0, 0));
+    assert!(!least.is_guests() && !least.goes_to_everyone());
+    assert!(!least.is_short(quota::of_user(1000), SECOND));
+    assert_eq!((least.seed(), least.length(), least.receiver()), (0, 0, 0));
+    let packet = asks(Direction::Inbound, UDP);
+    let mut entry = FlowEntry::NEW;
+    least.note_owner(&packet, &mut entry);
+    least.assure(&key_of(&packet));
+    assert_eq!(entry, FlowEntry::NEW);
+    assert!(!least.is_anothers(&entry) && !least.is_astray(&packet, &entry));
 }

@@ -164,6 +164,22 @@ fn without_flags_an_answer_and_what_goes_on_after_it_confirm_a_connection() {
 }
 
 #[test]
+fn an_answer_is_noted_also_where_nobody_knows_whose_the_connection_is() {
+    for direction in Direction::ALL {
+        let mut zone = Zone::under(ASKING_PASSES);
+        let asked = asks(direction, UDP);
+        zone.judge(asked);
+        for (packet, state) in [(answers(&asked), ANSWERED), (asked, LASTING)] {
+            for entry in zone.remembered.entries.values_mut() {
+                entry.state &= !FlowEntry::OWNED;
+            }
+            zone.judge(packet);
+            assert_eq!(zone.state(&asked), Some(state), "{direction:?}");
+        }
+    }
+}
+
+#[test]
 fn lasting_room_is_asked_for_until_there_is_some_and_never_again() {
     for protocol in [TCP, UDP] {
         let mut zone = Zone::under(ASKING_PASSES);

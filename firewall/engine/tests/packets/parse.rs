@@ -488,3 +488,37 @@ fn of_a_malformed_packet_the_addresses_are_still_told() {
     assert_eq!(read.flow.source, made.expected.flow.source);
     assert_eq!(read.flow.protocol, 6);
 }
+
+#[test]
+fn an_option_of_no_length_is_the_last_that_is_read() {
+    for (options, expected) in [
+        ([7, 0, 131, 7, 4, 0, 0, 0], Shape::Whole),
+        ([1, 7, 0, 131, 7, 4, 0, 0], Shape::Whole),
+        ([7, 2, 131, 7, 4, 0, 0, 0], Shape::Malformed),
+    ] {
+        let mut bytes = make(&Plan {
+            option_words: 2,
+            ..plan(4, UDP)
+        })
+        .bytes;
+        bytes[20..28].copy_from_slice(&options);
+        assert_eq!(read(&bytes).shape, expected, "{options:?}");
+    }
+}
+
+#[test]
+fn an_authentication_header_is_as_long_as_it_says_in_words_of_four_bytes() {
+    for words in 0..4 {
+        for extensions in [
+            vec![(51, words)],
+            vec![(0, 1), (51, words)],
+            vec![(51, words), (60, 0)],
+        ] {
+            let made = make(&Plan {
+                extensions,
+                ..plan(6, UDP)
+            });
+            assert_eq!(read(&made.bytes), made.expected, "{words}");
+        }
+    }
+}

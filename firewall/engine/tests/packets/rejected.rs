@@ -337,3 +337,23 @@ fn a_program_is_told_of_the_answer_that_blocks_its_connection_and_of_nothing_els
     assert!(!is_told(tcp(2), Direction::Inbound, block, Reason::Answer));
     assert!(!is_told(tcp(2), out, Verdict::Allow, Reason::Answer));
 }
+
+#[test]
+fn only_a_reset_and_what_says_that_somebody_is_unreachable_may_be_answers_to_rejected_packets() {
+    let may_be = |version, transport| {
+        let made = make(&plan(version, transport));
+        may_be_answer(&parse(&made.bytes[..], made.length as u32, Direction::Outbound).flow)
+    };
+    for version in [4, 6] {
+        for flags in 0..=255 {
+            let is_reset = flags & 0b111 == 0b100;
+            assert_eq!(may_be(version, tcp(flags)), is_reset, "{flags:#x}");
+        }
+        for kind in 0..=255 {
+            let unreachable = if version == 4 { 3 } else { 1 };
+            let transport = Transport::Icmp { kind, code: 0 };
+            assert_eq!(may_be(version, transport), kind == unreachable, "{kind}");
+        }
+        assert!(!may_be(version, UDP) && !may_be(version, Transport::Other(47)));
+    }
+}
