@@ -12,6 +12,8 @@ mod local_end;
 mod place;
 #[path = "text/size.rs"]
 mod size;
+#[path = "text/table.rs"]
+mod table;
 #[path = "text/warnings.rs"]
 mod warnings;
 
