@@ -463,4 +463,180 @@ mod tests {
             let _any = Segment::of(&vec![0x60; length]);
         }
     }
+    /// Makes of a packet of IPv4 the one that IPv6 would send.
+    fn of_v6(packet: &[u8]) -> Vec<u8> {
+        let (ip, segment) = packet.split_at(20);
+        let mut six = vec![0x60, 0, 0, 0];
+        six.extend((segment.len() as u16).to_be_bytes());
+        six.extend([TCP, 64]);
+        for last in [ip[15], ip[19]] {
+            six.extend(address_v6(last));
+        }
+        six.extend(segment);
+        six
+    }
+
+    fn address_v6(last: u8) -> [u8; 16] {
+        [0xFD, 0x77, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0, last]
+    }
+
+    #[test]
+    fn a_segment_is_read_of_both_versions_as_far_as_its_packet_reaches() {
+        let bytes = message(b"as long as that");
+        for (from, way) in [(RESOLVER, Way::Answer), (CLIENT, Way::Question)] {
+            let four = packet(from, 7, 9, ACK | FIN, &bytes);
+            for packet in [of_v6(&four), four] {
+                let address = |last| match packet[0] {
+                    0x60 => IpAddr::from(address_v6(last)),
+                    _ => IpAddr::from([10, 0, 0, last]),
+                };
+                let whole = Segment {
+                    ends: DnsExchange {
+                        client: address(CLIENT),
+                        port: 50_000,
+                        resolver: address(RESOLVER),
+                        device: 0,
+                    },
+                    way,
+                    number: 7,
+                    heard: 9,
+                    flags: ACK | FIN,
+                    payload: &bytes,
+                    length: bytes.len(),
+                };
+                // Ethernet pads.
+                let padded = [&packet[..], &[0; 6]].concat();
+                assert_eq!(Segment::of(&padded), Some(whole));
+                let headers = packet.len() - bytes.len();
+                for kept in 0..=packet.len() {
+                    let cut = kept.checked_sub(headers).map(|left| Segment {
+                        payload: &bytes[..left],
+                        ..whole
+                    });
+                    assert_eq!(Segment::of(&packet[..kept]), cut, "{kept}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_segment_at_the_port_of_dns_or_says_wrong_lengths_is_none() {
+        let four = packet(RESOLVER, 7, 9, ACK, b"");
+        for (packet, ip, protocol) in [(of_v6(&four), 40, 6), (four, 20, 9)] {
+            // Room for any length that a header may say.
+            let packet = [&packet[..], &[0; 60]].concat();
+            let with = |at: usize, byte: u8| {
+                let mut other = packet.clone();
+                other[at] = byte;
+                Segment::of(&other).is_some()
+            };
+            assert!(with(ip, 0), "as it is");
+            assert!(!with(protocol, 17) && !with(0, 0x55) && !with(ip + 1, 54));
+            for (words, is_one) in [(4, false), (5, true), (6, true), (7, false), (15, false)] {
+                assert_eq!(with(ip + 12, words << 4), is_one, "{words}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_connection_is_over_where_it_goes_on_and_who_answers_ends_it_or_either_end_breaks_it_off() {
+        let (asks, answers) = (ASKS.wrapping_add(1), ANSWERS.wrapping_add(1));
+        for (from, number, flags, is_over) in [
+            (RESOLVER, answers, ACK, false),
+            (RESOLVER, answers, FIN | ACK, true),
+            (RESOLVER, answers, RST, true),
+            (CLIENT, asks, RST, true),
+            // Who has asked all is answered still.
+            (CLIENT, asks, FIN | ACK, false),
+            (RESOLVER, answers - 1, FIN | ACK, false),
+            (RESOLVER, answers - 1, RST, false),
+            (RESOLVER, answers + 1, RST, false),
+            (CLIENT, asks - 1, RST, false),
+        ] {
+            let mut talk = Talk::begun();
+            assert_eq!(talk.hears(&packet(from, number, 0, flags, b"")), none());
+            assert_eq!(talk.0.0.is_empty(), is_over, "{from} {number} {flags}");
+        }
+    }
+
+    #[test]
+    fn only_a_question_begins_a_connection_and_only_its_first_answer_is_its_own() {
+        let heard = ASKS.wrapping_add(1);
+        for (from, flags) in [(CLIENT, SYN | ACK), (RESOLVER, SYN), (RESOLVER, SYN | ACK)] {
+            let mut talk = Talk(Streams::default());
+            assert_eq!(talk.hears(&packet(from, ASKS, heard, flags, b"")), none());
+            assert!(talk.0.0.is_empty(), "{from} {flags}");
+        }
+        // Nor does a beginning without an answer's mark answer one.
+        let mut talk = Talk(Streams::default());
+        talk.hears(&packet(CLIENT, ASKS, 0, SYN, b""));
+        talk.hears(&packet(RESOLVER, ANSWERS, heard, SYN, b""));
+        assert_eq!(talk.answers(0, &message(b"true")), none());
+        talk.hears(&packet(RESOLVER, ANSWERS, heard, SYN | ACK, b""));
+        talk.hears(&packet(RESOLVER, 70, heard, SYN | ACK, b""));
+        assert_eq!(talk.answers(0, &message(b"true")).0, [b"true".to_vec()]);
+    }
+
+    #[test]
+    fn a_half_of_all_numbers_lies_behind_and_the_other_half_ahead() {
+        for (behind, is_lost) in [(1, false), ((1 << 31) - 1, false), (1 << 31, true)] {
+            let mut talk = Talk::begun();
+            let at = 0_u32.wrapping_sub(behind);
+            assert_eq!(talk.answers(at, b"x"), (Vec::new(), is_lost), "{behind}");
+            assert_eq!(talk.0.0.is_empty(), is_lost);
+        }
+    }
+
+    #[test]
+    fn who_was_silent_for_longest_makes_room_and_before_that_all_who_were_for_too_long() {
+        let start = Instant::now();
+        let after = |milliseconds: u64| start + Duration::from_millis(milliseconds);
+        let takes = |streams: &mut Streams, n: u64, flags: u8, at: Instant| {
+            let mut syn = packet(CLIENT, 1, 0, flags, b"");
+            syn[20..22].copy_from_slice(&(1000 + n as u16).to_be_bytes());
+            streams.take(&Segment::of(&syn).unwrap(), at);
+        };
+        let is_there = |streams: &Streams, n: u64| {
+            streams
+                .0
+                .keys()
+                .any(|ends| u64::from(ends.port) == 1000 + n)
+        };
+        let most = MOST_CONNECTIONS as u64;
+        let mut streams = Streams::default();
+        for n in 0..most {
+            takes(&mut streams, n, SYN, after(n));
+        }
+        // The first one says something again.
+        takes(&mut streams, 0, ACK, after(most));
+        takes(&mut streams, most, SYN, after(most));
+        assert_eq!(streams.0.len(), MOST_CONNECTIONS);
+        assert!(is_there(&streams, 0) && !is_there(&streams, 1) && is_there(&streams, 2));
+        takes(&mut streams, most + 1, SYN, after(100) + LONGEST_SILENCE);
+        assert!(is_there(&streams, 0) && is_there(&streams, most + 1));
+        assert!(!is_there(&streams, 100) && is_there(&streams, 101));
+        // Of the first hundred and one the first is left.
+        assert_eq!(streams.0.len(), MOST_CONNECTIONS - 99 + 1);
+    }
+
+    #[test]
+    fn what_waits_for_its_rest_is_bounded_to_the_byte() {
+        let now = Instant::now();
+        let takes = |streams: &mut Streams, port: u16, flags: u8, number: u32, bytes: &[u8]| {
+            let mut segment = packet(CLIENT, number, 0, flags, bytes);
+            segment[20..22].copy_from_slice(&port.to_be_bytes());
+            streams.take(&Segment::of(&segment).unwrap(), now).lost
+        };
+        let mut streams = Streams::default();
+        let piece = [&[0xFF, 0xFF][..], &[0; (1 << 14) - 2]].concat();
+        let pieces = (MOST_WAITING / piece.len()) as u16;
+        for port in 0..pieces {
+            takes(&mut streams, 1000 + port, SYN, 1, b"");
+            assert!(!takes(&mut streams, 1000 + port, ACK, 2, &piece));
+        }
+        assert_eq!(streams.waiting(), MOST_WAITING);
+        let next = 2 + piece.len() as u32;
+        assert!(takes(&mut streams, 1000, ACK, next, b"x"));
+        assert_eq!(streams.waiting(), MOST_WAITING - piece.len());
+    }
 }

@@ -376,3 +376,157 @@ fn a_question_is_read_with_its_number_its_name_and_who_asks_whom() {
     assert_eq!((asked.id, asked.name.as_str()), (9, "example.org"));
     assert_eq!(super::read(read), Err(Unread::Broken), "it is no answer");
 }
+
+/// Reads an answer whose bytes are changed at one place.
+fn said_with(packet: &Packet<'_>, at: usize, byte: u8) -> Result<Answered, Unread> {
+    let mut bytes = packet.build_bytes_vec().unwrap();
+    bytes[at] = byte;
+    read(&bytes)
+}
+
+#[test]
+fn an_answer_about_anything_but_the_addresses_of_the_internet_names_nothing() {
+    let mut packet = reply("a.example");
+    packet.answers.push(a("a.example", 60, [192, 0, 2, 7]));
+    let bytes = packet.build_bytes_vec().unwrap();
+    assert!(said_with(&packet, 2, bytes[2]).is_ok(), "as it is");
+    // An answer to an inverse question, or to one about the server's state.
+    for opcode in [1, 2] {
+        let other = said_with(&packet, 2, bytes[2] | opcode << 3);
+        assert_eq!(other, Err(Unread::Broken), "{opcode}");
+    }
+    // The class of the question stands behind its name and its type; that of the record likewise.
+    let of_question = 12 + b"\x01a\x07example\0".len() + 3;
+    let of_record = bytes.len() - (4 + 2 + 4 + 1);
+    for of_class in [of_question, of_record] {
+        assert_eq!(bytes[of_class], 1);
+        let of_chaos = said_with(&packet, of_class, 3);
+        assert_eq!(of_chaos, Err(Unread::NoAddress), "{of_class}");
+    }
+}
+
+#[test]
+fn an_address_is_named_once_and_a_mapped_one_as_the_one_that_it_stands_for() {
+    let mut packet = reply("a.example");
+    let of_v6 = |ttl, address: Ipv6Addr| {
+        let address = address.to_bits();
+        record("a.example", ttl, RData::AAAA(AAAA { address }))
+    };
+    let mapped = Ipv4Addr::new(192, 0, 2, 7).to_ipv6_mapped();
+    let loopback = Ipv4Addr::LOCALHOST.to_ipv6_mapped();
+    packet.answers = vec![
+        a("a.example", 60, [192, 0, 2, 7]),
+        a("a.example", 90, [192, 0, 2, 7]),
+        of_v6(30, mapped),
+        of_v6(30, loopback),
+        of_v6(30, Ipv6Addr::LOCALHOST),
+        of_v6(30, Ipv6Addr::UNSPECIFIED),
+        of_v6(30, Ipv6Addr::new(0xFF02, 0, 0, 0, 0, 0, 0, 0xFB)),
+    ];
+    let only = answered("a.example", &[(v4(0x207), 60)]);
+    assert_eq!(said(&packet), Ok(only));
+}
+
+#[test]
+fn a_chain_of_sixteen_names_is_followed_and_a_longer_one_is_not() {
+    for (links, expected) in [(16, Ok(())), (17, Err(Unread::Broken))] {
+        let name = |n: usize| -> &'static str { format!("n{n}.example").leak() };
+        let mut packet = reply("n0.example");
+        for n in 0..links {
+            packet.answers.push(leads(name(n), 60, name(n + 1)));
+        }
+        packet.answers.push(a(name(links), 60, [192, 0, 2, 7]));
+        assert_eq!(said(&packet).map(drop), expected, "{links}");
+    }
+}
+
+#[test]
+fn what_asks_for_no_name_or_is_an_answer_is_no_question() {
+    let query = |names: &[&'static str]| {
+        let mut packet = Packet::new_query(9);
+        for name in names {
+            packet.questions.push(Question::new(
+                Name::new(name).unwrap(),
+                QTYPE::TYPE(TYPE::A),
+                QCLASS::CLASS(CLASS::IN),
+                false,
+            ));
+        }
+        packet.build_bytes_vec().unwrap()
+    };
+    let one = query(&["a.example"]);
+    assert_eq!(question(&one).map(|asked| asked.id), Ok(9));
+    assert_eq!(question(&query(&[])), Err(Unread::Broken));
+    let two = query(&["a.example", "b.example"]);
+    assert_eq!(question(&two), Err(Unread::Broken));
+    // An answer; questions of other kinds.
+    for bits in [0x80, 1 << 3, 2 << 3] {
+        let mut other = one.clone();
+        other[2] |= bits;
+        assert_eq!(question(&other), Err(Unread::Broken), "{bits:#x}");
+    }
+}
+
+#[test]
+fn a_message_is_between_its_packets_ends_in_either_direction() {
+    let datagram = |from: u16, to: u16| {
+        let ports = [from, to].map(u16::to_be_bytes).concat();
+        [&ports[..], &[0, 9, 0, 0, 0xAB]].concat()
+    };
+    let four = |from, to| {
+        let head = [0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0];
+        let ends = [192, 0, 0, from, 192, 0, 0, to];
+        [&head[..], &ends].concat()
+    };
+    let of_v6 = |last| Ipv6Addr::new(0xFD77, 0, 0, 1, 2, 0, 0, last);
+    let six = |from: u8, to: u8| {
+        let ends = [from, to].map(|last| of_v6(last.into()).octets()).concat();
+        [&[0x60, 0, 0, 0, 0, 9, 17, 64][..], &ends].concat()
+    };
+    let (client, resolver) = (1_u8, 53_u8);
+    for is_v6 in [false, true] {
+        let ip = |from, to| if is_v6 { six(from, to) } else { four(from, to) };
+        let address = |last: u8| match is_v6 {
+            true => IpAddr::from(of_v6(last.into())),
+            false => v4(last.into()),
+        };
+        let expected = DnsExchange {
+            client: address(client),
+            port: 4000,
+            resolver: address(resolver),
+            device: 0,
+        };
+        let asks = [ip(client, resolver), datagram(4000, 53)].concat();
+        let says = [ip(resolver, client), datagram(53, 4000)].concat();
+        assert_eq!(sent(&asks), Some((expected, &[0xAB][..])));
+        assert_eq!(message(&says), Some((expected, &[0xAB][..])));
+        assert_eq!((message(&asks), sent(&says)), (None, None));
+        let protocol = if is_v6 { 6 } else { 9 };
+        for (at, byte) in [(protocol, 6), (0, 0x55)] {
+            let mut other = asks.clone();
+            other[at] = byte;
+            assert_eq!(sent(&other), None, "{at}");
+        }
+    }
+}
+
+#[test]
+fn a_question_that_was_repeated_waits_from_then_on() {
+    let start = Instant::now();
+    let after = |seconds| start + Duration::from_secs(seconds);
+    let asked = || Asked {
+        id: 7,
+        name: "example.org".to_owned(),
+    };
+    let answer = answered("example.org", &[]);
+    let mut questions = Questions::default();
+    questions.ask(ends(1), asked(), after(0));
+    questions.ask(ends(1), asked(), after(20));
+    // By now the first is over.
+    questions.ask(ends(2), asked(), after(30));
+    assert!(!questions.is_answer(ends(1), &answer, after(50)));
+    questions.ask(ends(1), asked(), after(60));
+    questions.ask(ends(1), asked(), after(80));
+    questions.ask(ends(2), asked(), after(90));
+    assert!(questions.is_answer(ends(1), &answer, after(109)));
+}
