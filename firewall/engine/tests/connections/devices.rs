@@ -100,6 +100,29 @@ fn where_a_rule_asks_for_a_device_a_connection_passes_by_it_alone() {
 }
 
 #[test]
+fn what_is_forwarded_back_is_judged_by_new_rules_as_what_it_answers_with_its_devices_the_other_way()
+{
+    for (key, other_key) in [
+        ("interface", "out_interface"),
+        ("out_interface", "interface"),
+    ] {
+        let (first, last) = if key == "interface" { (1, 9) } else { (9, 1) };
+        for (new_rules, expected) in [
+            (by_one(key, "forward"), REPLY),
+            (by_one(other_key, "forward"), BLOCKED),
+        ] {
+            let mut zone = Zone::under(&by_one(key, "forward"));
+            let asked = asks(Direction::Forward, UDP);
+            by(&mut zone, first, last);
+            assert_eq!(zone.says(asked), BY_RULE);
+            zone.renew(&new_rules);
+            by(&mut zone, last, first);
+            assert_eq!(zone.says(answers(&asked)), expected, "{key}");
+        }
+    }
+}
+
+#[test]
 fn what_answers_by_another_device_renews_nothing() {
     let all = "[default]\ninbound = 'block'\noutbound = 'allow'\n";
     let but = |device: u32| {
