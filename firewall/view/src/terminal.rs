@@ -14,6 +14,9 @@ const DIM: &str = "\x1b[2m";
 const PLAIN: &str = "\x1b[0m";
 /// Control sequence that goes back to the line's start, and clears the line.
 const CLEAR: &str = "\r\x1b[2K";
+/// Control sequences around the foot: it ends where the terminal does, for of two lines only the last one would be cleared.
+const CUT: &str = "\x1b[?7l";
+const WRAP: &str = "\x1b[?7h";
 
 /// View in a terminal. Colours and the line at the foot are for terminals only; a file gets plain lines.
 pub struct Terminal {
@@ -96,7 +99,7 @@ impl Terminal {
         let lost = account.kernel.lost_in_all();
         let _infallible = write!(
             foot,
-            "{DIM}{} refused, {} processes · offered {} = committed {} + lost {lost} · delivered {} + in ring {}{PLAIN}",
+            "{CUT}{DIM}{} refused, {} processes · offered {} = committed {} + lost {lost} · delivered {} + in ring {}{PLAIN}{WRAP}",
             self.refused,
             self.processes,
             account.kernel.offered,
@@ -122,9 +125,11 @@ impl Terminal {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
     use channel::{Cause, Lost};
+    use channel_abi::Totals;
     use std::time::UNIX_EPOCH;
 
     #[test]
@@ -143,6 +148,108 @@ mod tests {
         };
         let line = plain.entry(&Entry::lost(UNIX_EPOCH, lost));
         assert!(line.contains("LOST") && !line.contains('\x1b'), "{line:?}");
+    }
+
+    /// Screen of a terminal that obeys what this view writes, with its cursor at the last line's end.
+    #[derive(Default)]
+    struct Screen {
+        lines: Vec<String>,
+        column: usize,
+        cut: bool,
+    }
+
+    impl Screen {
+        const WIDTH: usize = 40;
+
+        fn write(&mut self, text: &str) {
+            let mut rest = text;
+            while let Some(c) = rest.chars().next() {
+                rest = &rest[c.len_utf8()..];
+                match c {
+                    '\x1b' => {
+                        let end = rest.find(|c: char| c.is_ascii_alphabetic()).unwrap() + 1;
+                        self.obey(&rest[..end]);
+                        rest = &rest[end..];
+                    }
+                    '\r' => self.column = 0,
+                    '\n' => self.new_line(),
+                    c => self.print(c),
+                }
+            }
+        }
+
+        fn obey(&mut self, sequence: &str) {
+            match sequence {
+                "[2K" => self.line().clear(),
+                "[?7l" => self.cut = true,
+                "[?7h" => self.cut = false,
+                colour => assert!(colour.ends_with('m'), "{colour}"),
+            }
+        }
+
+        fn line(&mut self) -> &mut String {
+            if self.lines.is_empty() {
+                self.lines.push(String::new());
+            }
+            self.lines.last_mut().unwrap()
+        }
+
+        fn new_line(&mut self) {
+            self.lines.push(String::new());
+            self.column = 0;
+        }
+
+        fn print(&mut self, c: char) {
+            if self.column == Self::WIDTH {
+                if self.cut {
+                    self.line().pop();
+                    self.column -= 1;
+                } else {
+                    self.new_line();
+                }
+            }
+            self.line().push(c);
+            self.column += 1;
+        }
+    }
+
+    #[test]
+    fn the_foot_leaves_nothing_behind_in_a_terminal_that_is_narrower_than_it() {
+        let mut lively = Terminal {
+            program: "test",
+            lively: true,
+            refused: 0,
+            processes: 0,
+            foot: String::new(),
+        };
+        let lost = Lost {
+            processor: 0,
+            cause: Cause::NoRoom,
+            count: 3,
+        };
+        let mut screen = Screen::default();
+        for offered in 0..3 {
+            let account = Account {
+                kernel: Totals {
+                    offered,
+                    committed: offered,
+                    lost: [0; 3],
+                },
+                delivered: offered,
+                in_ring: 0,
+                lost_told: [0; 3],
+                gaps: 0,
+            };
+            screen.write(&lively.account(&account));
+        }
+        assert_eq!(screen.lines.len(), 1, "{:?}", screen.lines);
+        screen.write(&lively.entry(&Entry::lost(UNIX_EPOCH, lost)));
+        screen.write(&lively.remark("the driver ended it"));
+        let feet = screen.lines.iter().filter(|line| line.contains("refused"));
+        assert_eq!(feet.count(), 1, "{:?}", screen.lines);
+        let foot = screen.lines.last().unwrap();
+        assert!(foot.starts_with("0 refused"), "{foot:?}");
+        assert!(lively.leave().ends_with(CLEAR));
     }
 
     #[test]
