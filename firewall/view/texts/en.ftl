@@ -435,7 +435,7 @@ change-patience = The firewall has not answered for two minutes: perhaps nobody 
 change-by-others = Others have changed the rules since "{ $what }", and to take it back would take theirs back too. See what was changed, and by whom: sudo gatebell rules log
 draft-allowed-already = The rules that are in force now allow it already.
 draft-blocked-already = The rules that are in force now block it already.
-draft-other-program = No such rule decides about this packet: its program is not the file that has this path now. Choose somebody else than this program.
+draft-other-program = No such rule decides about this packet: its program is not the file that has this path now. Choose something else than this program.
 edit-nothing-changes = Nothing changes: rule "{ $rule }" is so already.
 edit-rule-gone = Rule "{ $rule }" is not among the rules in force any more.
 edit-is-first = It is the first rule.
@@ -505,7 +505,7 @@ card-given = { $program }: { $answer }
 card-answered = answered: { $answer }
 card-not-answered = not answered ({ $answer }): { $why }
 card-keyed = { $words } ({ $key })
-notice-may-come-in = Gatebell: may this go in?
+notice-may-come-in = Gatebell: may this come in?
 notice-may-go-out = Gatebell: may this go out?
 notice-asks = { $question }
     without an answer: { $unanswered }

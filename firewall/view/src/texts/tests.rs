@@ -68,6 +68,26 @@ const NO_PLURALS: [&str; 6] = ["is", "has", "was", "as", "ends", "returns"];
 /// Code that makes words of a number.
 const WORDS: [&str; 4] = ["grouped(", "to_string(", "format!(", "cells["];
 
+/// Terms that stand for one thing each, in English and in German.
+const TERMS: [(&str, &str); 6] = [
+    ("refused", "abgewiesen"),
+    ("rejected", "abgelehnt"),
+    ("kernel", "kernel"),
+    ("device", "schnittstelle"),
+    ("endpoint", "gegenstelle"),
+    ("gateway", "gateway"),
+];
+
+/// Returns the words of a text, in small letters, without its key and its values.
+fn words_of(language: Language, key: &str) -> String {
+    let text = text_of(language, key);
+    let said = text.strip_prefix(key).unwrap_or(&text).to_lowercase();
+    let words = said
+        .split_whitespace()
+        .filter(|word| !word.starts_with('$'));
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// Returns the code of the value with this name that a text is asked for with.
 fn given<'a>(arguments: &'a str, name: &str) -> &'a str {
     let begins = format!("{name} = ");
@@ -147,6 +167,22 @@ fn both_catalogues_have_the_same_texts_with_the_same_values_and_are_fluent() {
         for (key, values) in &english {
             assert_eq!(Some(values), other.get(key), "{key} in {language}");
         }
+    }
+}
+
+#[test]
+fn a_term_is_one_word_in_german_wherever_english_says_it() {
+    for key in texts(Language::English).keys() {
+        let (english, german) = (
+            words_of(Language::English, key),
+            words_of(Language::German, key),
+        );
+        for (term, word) in TERMS {
+            let says = english.contains(term);
+            assert!(!says || german.contains(word), "{key}: {term}: {german}");
+        }
+        let kernel = german.split(|c: char| !c.is_alphabetic());
+        assert!(kernel.clone().all(|word| word != "kern"), "{key}: {german}");
     }
 }
 
