@@ -148,6 +148,7 @@ choice-mute = eine Stunde lang nicht mehr nach diesem Programm fragen
 question-of-link = eine link-lokale Adresse hat in jedem Netz ein anderer Rechner, und eine Antwort kennt kein Netz: keine, die erlaubt, gilt lange; eine Regel mit Schnittstelle schon
 
 asked-by-rule = Regel „{ $rule }“ fragt
+asked-by-number = Regel Nummer { $number } ihrer Generation fragt, deren Name hier nicht bekannt ist
 asked-by-default = die Vorgabe fragt
 asked-packets = { $by }; Pakete: { $packets }
 asked-more = { $asked }; { $more ->
@@ -367,6 +368,10 @@ save-full = { $folder } ist voll von solchen Dateien: bitte einige löschen und 
 
 why-allowed = Erlaubt { $by } (Generation { $generation }): { $ends }
 why-refused = Abgewiesen { $by } (Generation { $generation }): { $ends }
+why-rejected = Abgelehnt { $by } (Generation { $generation }): { $ends }
+why-asked = Nachgefragt, denn { $asks } (Generation { $generation }): { $ends }
+why-answer = durch eine Antwort, die sich auf der Seite „Antworten“ zurücknehmen lässt, denn { $asks }
+why-unanswered = mangels rechtzeitiger Antwort, denn { $asks }
 why-by-rule = durch Regel „{ $rule }“, Zeile { $line } der Regeldatei
 why-by-number = durch Regel Nummer { $number } ihrer Generation, deren Name hier nicht bekannt ist
 why-malformed = wegen Kopfdaten, die abgeschnitten oder widersprüchlich sind oder über das angegebene Ziel hinausführen
@@ -548,6 +553,8 @@ last-asked = nachgefragt { $by }
 last-refused = abgewiesen { $by }
 last-by-rule = durch Regel „{ $rule }“
 last-by-default = durch die Vorgabe
+last-by-answer = durch eine Antwort
+last-by-nobody = mangels rechtzeitiger Antwort
 chart-carried-minute = Übertragen je Minute: höchstens { $size }; unten die abgewiesenen: höchstens { $refused }
 chart-carried-hour = Übertragen je Stunde: höchstens { $size }; unten die abgewiesenen: höchstens { $refused }
 chart-carried-day = Übertragen je Tag (UTC): höchstens { $size }; unten die abgewiesenen: höchstens { $refused }

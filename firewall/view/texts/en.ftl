@@ -149,6 +149,7 @@ choice-mute = ask no more about this program for an hour
 question-of-link = a link-local address is another machine's on each network, and an answer knows no network: none that allows it holds for long; a rule that names the interface does
 
 asked-by-rule = rule `{ $rule }` asks
+asked-by-number = rule number { $number } of its generation asks, whose name is not known here
 asked-by-default = the default asks
 asked-packets = { $by }; packets: { $packets }
 asked-more = { $asked }; { $more ->
@@ -371,6 +372,10 @@ save-full = { $folder } is full of such files: remove some, then save it again
 
 why-allowed = Allowed { $by } (generation { $generation }): { $ends }
 why-refused = Refused { $by } (generation { $generation }): { $ends }
+why-rejected = Rejected { $by } (generation { $generation }): { $ends }
+why-asked = Asked about, as { $asks } (generation { $generation }): { $ends }
+why-answer = by an answer, which the page "Answers" takes back, as { $asks }
+why-unanswered = because nobody answered in time, as { $asks }
 why-by-rule = by rule "{ $rule }", line { $line } of the rule file
 why-by-number = by rule number { $number } of its generation, whose name is not known here
 why-malformed = because its headers are cut off, contradict themselves, or lead on from where they say it goes
@@ -552,6 +557,8 @@ last-asked = asked about { $by }
 last-refused = refused { $by }
 last-by-rule = by rule "{ $rule }"
 last-by-default = by the default
+last-by-answer = by an answer
+last-by-nobody = because nobody answered in time
 chart-carried-minute = Carried each minute: at most { $size }; below it refused: at most { $refused }
 chart-carried-hour = Carried each hour: at most { $size }; below it refused: at most { $refused }
 chart-carried-day = Carried each day (of UTC): at most { $size }; below it refused: at most { $refused }

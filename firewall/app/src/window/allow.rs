@@ -18,17 +18,47 @@ pub fn why(entry: &Entry) -> String {
             return entry.to_string();
         }
     };
-    let by = match (&packet.rule, packet.rule_number) {
-        (Some(rule), _) => text!("why-by-rule", rule = &rule.id, line = rule.line),
-        (None, Some(number)) => text!("why-by-number", number = u64::from(number) + 1),
-        (None, None) => without_rule(packet),
-    };
-    let (generation, ends) = (packet.generation, packet.ends());
+    let (by, generation, ends) = (by(packet), packet.generation, packet.ends());
     match packet.verdict {
         Verdict::Allow => text!("why-allowed", by = by, generation = generation, ends = ends),
-        Verdict::Block | Verdict::Reject | Verdict::Ask | Verdict::Socket => {
+        Verdict::Reject => text!(
+            "why-rejected",
+            by = by,
+            generation = generation,
+            ends = ends
+        ),
+        Verdict::Ask => {
+            let asks = asks(packet);
+            text!(
+                "why-asked",
+                asks = asks,
+                generation = generation,
+                ends = ends
+            )
+        }
+        Verdict::Block | Verdict::Socket => {
             text!("why-refused", by = by, generation = generation, ends = ends)
         }
+    }
+}
+
+/// Describes by what a verdict came: where a rule asks it is the answer that counts, or that there was none.
+fn by(packet: &PacketSeen) -> String {
+    match (packet.reason, &packet.rule, packet.rule_number) {
+        (Reason::Answer, _, _) => text!("why-answer", asks = asks(packet)),
+        (Reason::Unanswered, _, _) => text!("why-unanswered", asks = asks(packet)),
+        (_, Some(rule), _) => text!("why-by-rule", rule = &rule.id, line = rule.line),
+        (_, None, Some(number)) => text!("why-by-number", number = u64::from(number) + 1),
+        (_, None, None) => without_rule(packet),
+    }
+}
+
+/// Describes what has people asked about a packet.
+fn asks(packet: &PacketSeen) -> String {
+    match (&packet.rule, packet.rule_number) {
+        (Some(rule), _) => text!("asked-by-rule", rule = &rule.id),
+        (None, Some(number)) => text!("asked-by-number", number = u64::from(number) + 1),
+        (None, None) => text!("asked-by-default"),
     }
 }
 
@@ -197,6 +227,45 @@ mod tests {
             words.starts_with("Refused by rule \"no-telnet\", line 13 of the rule file"),
             "{words}"
         );
+    }
+
+    #[test]
+    fn what_was_answered_asked_or_rejected_is_explained_as_that() {
+        let words = |verdict: Verdict, reason: Reason| {
+            let mut packet = packet();
+            (packet.decision.verdict, packet.decision.reason) = (verdict as u8, reason as u8);
+            why(&entry(&packet))
+        };
+        for (verdict, reason, begins) in [
+            (
+                Verdict::Block,
+                Reason::Answer,
+                "Refused by an answer, which the page \"Answers\" takes back, as rule `no-telnet` asks",
+            ),
+            (
+                Verdict::Block,
+                Reason::Unanswered,
+                "Refused because nobody answered in time, as rule `no-telnet` asks",
+            ),
+            (
+                Verdict::Allow,
+                Reason::Answer,
+                "Allowed by an answer, which the page \"Answers\" takes back, as rule `no-telnet` asks",
+            ),
+            (
+                Verdict::Ask,
+                Reason::Rule,
+                "Asked about, as rule `no-telnet` asks",
+            ),
+            (
+                Verdict::Reject,
+                Reason::Rule,
+                "Rejected by rule \"no-telnet\", line 13 of the rule file",
+            ),
+        ] {
+            let said = words(verdict, reason);
+            assert!(said.starts_with(begins), "{said}");
+        }
     }
 
     #[test]

@@ -165,6 +165,8 @@ fn number(row: &HistoryRow, reach: Reach) -> u64 {
 pub fn last_verdict(row: &HistoryRow) -> String {
     let by = By::Rule.of(row);
     let by = match (&row.rule, row.reason.as_str()) {
+        (_, "answer") => text!("last-by-answer"),
+        (_, "unanswered") => text!("last-by-nobody"),
         (Some(_), _) => text!("last-by-rule", rule = by),
         (None, "default") => text!("last-by-default"),
         (None, _) => by,
