@@ -93,7 +93,7 @@ fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("gatebell-app: {error:#}");
+            eprintln!("gatebell-app: {}", words(&error));
             ExitCode::FAILURE
         }
     }
