@@ -20,7 +20,7 @@ what-killed = Signal { $signal }
 what-lost = VERLUST
 what-unknown = UNBEKANNT
 what-first-contact = { $what }, Erstkontakt
-what-changed-program = { $what }, Programm geändert
+what-changed-program = { $what }, geändert
 
 way-in = eingehend
 way-out = ausgehend

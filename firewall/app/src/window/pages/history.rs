@@ -15,7 +15,7 @@ use view::text;
 use view::time::day_and_time;
 
 const WIDTHS: [f32; 10] = [
-    144.0, 130.0, 76.0, 66.0, 280.0, 120.0, 180.0, 62.0, 66.0, 76.0,
+    144.0, 156.0, 90.0, 66.0, 240.0, 120.0, 180.0, 62.0, 66.0, 76.0,
 ];
 const TABLE: TitledTable = TitledTable {
     name: "history",

@@ -25,12 +25,12 @@ const LOOKED_THROUGH_AT_ONCE: usize = 5_000;
 const NEEDED: f32 = 1_002.0;
 const EACH: TitledTable = TitledTable {
     name: "live",
-    widths: &[96.0, 132.0, 76.0, 66.0, 330.0, 190.0],
+    widths: &[96.0, 156.0, 90.0, 66.0, 330.0, 190.0],
     follows: true,
 };
 const BY_ENDPOINT: TitledTable = TitledTable {
     name: "live-together",
-    widths: &[112.0, 132.0, 76.0, 56.0, 240.0, 300.0],
+    widths: &[112.0, 156.0, 90.0, 56.0, 190.0, 260.0],
     follows: true,
 };
 /// Keys by which the columns put groups in order.

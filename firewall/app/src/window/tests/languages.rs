@@ -5,8 +5,10 @@ use super::*;
 use crate::past;
 use crate::past::talkers::tests::ssh;
 use crate::window::pages::KEYS;
+use control::HistoryRow;
 use eframe::egui::epaint::Shape;
 use eframe::egui::{Key, Modifiers};
+use firewall_abi::packet::Direction;
 use std::time::SystemTime;
 use view::example::held_answer;
 use view::text;
@@ -44,11 +46,20 @@ impl Full {
         shown.take(refused());
         shown.take(lost(3));
         shown.take(Update::Entry(Entry::contact(view::example::contact())));
+        shown.take(Update::Entry(Entry::contact(changed())));
         Self {
             window,
             overview,
             past: PastModel {
-                rows: vec![telnet(), elsewhere(), ssh(now.as_secs() - 30)],
+                rows: vec![
+                    telnet(),
+                    elsewhere(),
+                    ssh(now.as_secs() - 30),
+                    HistoryRow {
+                        last: now.as_secs() - 20,
+                        ..changed()
+                    },
+                ],
                 ..PastModel::default()
             },
             rules: ChangesModel {
@@ -96,11 +107,24 @@ impl Full {
     }
 }
 
-/// Collects the titles of columns that are cut off.
+/// Returns a first contact whose words for what became of it, and for its way, are the longest that there are.
+fn changed() -> HistoryRow {
+    HistoryRow {
+        direction: Direction::Forward.name().to_owned(),
+        contact: Some("changed".to_owned()),
+        ..view::example::contact()
+    }
+}
+
+/// Collects the titles of columns, and the words for what became of a packet and for its way, that are cut off.
 fn cut_titles(shape: &Shape, cut: &mut Vec<String>) {
     match shape {
         Shape::Text(text) if text.galley.elided => {
             let said = text.galley.text();
+            let of_a_packet = [
+                view::history::cells(&changed())[1].clone(),
+                view::entry::way(Direction::Forward),
+            ];
             let is_title = [
                 text!("column-refused"),
                 text!("column-received"),
@@ -115,7 +139,8 @@ fn cut_titles(shape: &Shape, cut: &mut Vec<String>) {
             ]
             .iter()
             .any(|title| said.starts_with(title));
-            cut.extend(is_title.then(|| said.to_owned()));
+            let is_cut = is_title || of_a_packet.iter().any(|words| words == said);
+            cut.extend(is_cut.then(|| said.to_owned()));
         }
         Shape::Vec(shapes) => shapes.iter().for_each(|it| cut_titles(it, cut)),
         _ => {}
