@@ -7,6 +7,7 @@ mod changes_by_click;
 mod held;
 mod languages;
 mod live;
+mod manual;
 mod networks;
 mod pages;
 mod past;
