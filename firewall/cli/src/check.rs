@@ -170,9 +170,10 @@ fn contents(file: &RuleFile) -> String {
         names => format!(" and {}", counted(names as u64, "name")),
     };
     format!(
-        "{rules}, {} of {} entries{by_name}",
+        "{rules}, {} of {} {}{by_name}",
         counted(sets, "set"),
-        grouped(entries as usize)
+        grouped(entries as usize),
+        if entries == 1 { "entry" } else { "entries" },
     )
 }
 

@@ -120,6 +120,21 @@ fn sets_users_programs_and_devices_are_checked_shown_and_asked_about() {
 }
 
 #[test]
+fn a_set_of_one_entry_is_said_to_have_one_entry() {
+    let said = |addresses: &str| {
+        let text = format!(
+            "{DEFAULTS}[[set]]\nid = 's'\naddresses = {addresses}\n\n[[rule]]\nid = 'r'\naction = 'block'\nsource = '@s'\n"
+        );
+        let checked = gatebell_given(text.as_bytes(), &["rules", "check", "--elsewhere", "-"]);
+        out(&checked)
+    };
+    let one = said("'192.0.2.1'");
+    assert!(one.contains("1 set of 1 entry;"), "{one}");
+    let two = said("['192.0.2.1', '192.0.2.3']");
+    assert!(two.contains("1 set of 2 entries;"), "{two}");
+}
+
+#[test]
 fn several_files_are_checked_and_one_that_is_missing_is_an_error() {
     let output = gatebell(&["rules", "check", "--elsewhere", "rules.toml", "before.toml"]);
     assert_eq!(
