@@ -164,7 +164,7 @@ struct VmArguments {
     /// End the machine after so many seconds
     #[arg(long, default_value_t = 170)]
     timeout: u64,
-    /// The command, after --; nothing named: the kernel tests
+    /// The command, after --
     #[arg(last = true, required = true)]
     command: Vec<String>,
 }
