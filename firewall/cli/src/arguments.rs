@@ -56,9 +56,9 @@ pub enum Command {
     Watch(live::watch::WatchArguments),
     /// Show what happened before, as the service kept it: who talked with whom, what became of it, how often
     ///
-    /// What was refused, asked about or reported is kept by the minute for a day, then by the hour, then by the day,
-    /// within the bounds that gatebelld was started with. Root sees everything,
-    /// others what programs did that ran as them.
+    /// What was refused, asked about or reported is kept, and what was allowed, with how much it carried: by the minute
+    /// for a day, then by the hour, then by the day, within the bounds that gatebelld was started with. Root sees
+    /// everything, others what programs did that ran as them.
     #[cfg(target_os = "linux")]
     #[command(after_help = live::history::HELP)]
     History(live::history::HistoryArguments),

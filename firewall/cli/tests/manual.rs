@@ -70,10 +70,51 @@ fn every_command_says_what_it_is_for_and_its_exit_codes() {
         assert!(
             command
                 .get_after_help()
-                .is_some_and(|help| help.to_string().contains("Exit codes")),
+                .is_some_and(|help| help.to_string().contains("Exit codes:\n  0  ")),
             "{name}"
         );
     });
+}
+
+#[test]
+fn no_paragraph_of_a_help_text_is_broken_where_a_terminal_would_break_it_again() {
+    visit(&cli::command(), "gatebell", &mut |command, name| {
+        let help = command.get_after_help().unwrap().to_string();
+        let lines: Vec<_> = help.lines().collect();
+        for pair in lines.windows(2) {
+            let is_prose = |line: &str| !line.is_empty() && !line.starts_with(' ');
+            let goes_on = is_prose(pair[0]) && is_prose(pair[1]);
+            let is_hung = pair[1].starts_with("     ");
+            assert!(!goes_on && !is_hung, "{name}: {}", pair[1]);
+        }
+    });
+}
+
+#[test]
+fn below_the_keys_of_a_rule_stand_its_keys_alone() {
+    let schema: serde_json::Value =
+        serde_json::from_slice(&gatebell(&["rules", "schema"]).stdout).unwrap();
+    let keys = schema["$defs"]["rule"]["properties"].as_object().unwrap();
+    let mut headed = 0;
+    visit(&cli::command(), "gatebell", &mut |command, name| {
+        for argument in command.get_arguments() {
+            if argument.get_help_heading() == Some("Keys of the rule") {
+                let key = argument.get_id().as_str();
+                assert!(keys.contains_key(key), "{name}: {key}");
+                headed += 1;
+            }
+        }
+    });
+    assert!(headed > 30, "{headed}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_dry_run_of_nothing_says_all_that_can_be_tried() {
+    let output = gatebell(&["dry-run", "rules.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = commands::err(&output);
+    assert!(said.contains("<--pcap <FILE>|--history>"), "{said}");
 }
 
 /// Words behind the name where it is the product's, or a group's.
@@ -353,18 +394,80 @@ fn here() -> Place {
         .file("https://lists.example.org/drop_v4.json", list)
 }
 
+/// Documents that tell people what to type; what the manual pages of the packages say is in the format of roff.
+#[cfg(target_os = "linux")]
+const DOCUMENTS: [(&str, &str); 14] = [
+    ("README.md", include_str!("../../../README.md")),
+    ("SECURITY.md", include_str!("../../../SECURITY.md")),
+    ("CONTRIBUTING.md", include_str!("../../../CONTRIBUTING.md")),
+    ("ARCHITECTURE.md", include_str!("../../../ARCHITECTURE.md")),
+    ("docs/rules.md", DOCUMENT),
+    ("docs/control.md", include_str!("../../../docs/control.md")),
+    ("docs/history.md", include_str!("../../../docs/history.md")),
+    ("docs/names.md", include_str!("../../../docs/names.md")),
+    (
+        "docs/languages.md",
+        include_str!("../../../docs/languages.md"),
+    ),
+    ("docs/figures.md", include_str!("../../../docs/figures.md")),
+    (
+        "rules.toml",
+        include_str!("../../../package/gatebell/rules.toml"),
+    ),
+    (
+        "postinst",
+        include_str!("../../../package/gatebell/postinst"),
+    ),
+    (
+        "gatebelld.8",
+        include_str!("../../../package/gatebell/gatebelld.8"),
+    ),
+    (
+        "gatebell-app.1",
+        include_str!("../../../package/gatebell-app/gatebell-app.1"),
+    ),
+];
+
+#[cfg(target_os = "linux")]
 #[test]
-fn every_command_in_the_rules_document_makes_sense() {
-    use clap::Parser;
-    let lines: Vec<_> = blocks(DOCUMENT, "sh")
-        .into_iter()
-        .flat_map(str::lines)
-        .collect();
-    assert!(lines.len() >= 4);
-    for line in lines {
-        let words = words(line);
-        assert!(cli::Arguments::try_parse_from(&words).is_ok(), "{line}");
+fn each_command_and_option_that_a_document_names_is_there() {
+    let (mut named, mut wrong) = (0, Vec::new());
+    for (document, text) in DOCUMENTS {
+        for said in commands_named(&text.replace("\\-", "-"), "gatebell ") {
+            named += 1;
+            if let Some(unknown) = unknown_word(&said) {
+                wrong.push(format!("{document}: `{unknown}` in: {said}"));
+            }
+        }
     }
+    assert!(named > 100, "{named}");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn every_command_that_a_document_shows_makes_sense() {
+    use clap::Parser;
+    let mut shown = 0;
+    for (document, text) in DOCUMENTS {
+        for line in text.lines().filter_map(command_shown) {
+            shown += 1;
+            let parsed = cli::Arguments::try_parse_from(words(line));
+            assert!(parsed.is_ok(), "{document}: {line}");
+        }
+    }
+    assert!(shown > 60, "{shown}");
+}
+
+/// The command of `gatebell` that a line of an example is, without what the shell does with it; `None` if it is another program's, or a
+/// part of it is left to the reader.
+#[cfg(target_os = "linux")]
+fn command_shown(line: &str) -> Option<&str> {
+    let line = line.trim_start().trim_start_matches("sudo ");
+    let ends = [" #", " | ", " >", " <", "   "];
+    let end = ends.iter().filter_map(|end| line.find(end)).min();
+    let command = &line[..end.unwrap_or(line.len())];
+    (line.starts_with("gatebell ") && !command.contains('…')).then_some(command)
 }
 
 /// Splits a command as a shell does, as far as single quotes go.

@@ -24,25 +24,25 @@ Examples:
   gatebell dry-run rules.toml --pcap trace.pcap --quiet --expect blocked=3,rule:no-telnet=2
 
 Exit codes:
-  0  the whole capture was read, and what was expected holds; or what was kept was judged; or nothing was expected, and whoever read
+  0  the whole capture was read, and what was expected holds; or what was kept was judged; or nothing was expected, and whoever read \
      what is printed has seen enough
   1  an expectation does not hold, the capture is cut off or damaged, a rule file has errors
   2  the command line is wrong";
 
 /// `gatebell dry-run`.
 #[derive(Debug, Args)]
+#[group(skip)]
+#[command(group = clap::ArgGroup::new("tried").required(true))]
 pub struct DryRunArguments {
     /// The rule file
     #[arg(value_hint = ValueHint::FilePath)]
     pub rules: PathBuf,
     /// The capture, pcap or pcapng; - is standard input
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    #[cfg_attr(target_os = "linux", arg(required_unless_present = "history"))]
-    #[cfg_attr(not(target_os = "linux"), arg(required = true))]
+    #[arg(long, value_name = "FILE", group = "tried", value_hint = ValueHint::FilePath)]
     pub pcap: Option<PathBuf>,
     /// In the place of a capture what really happened, as the service kept it: what RULES would have done to it
     #[cfg(target_os = "linux")]
-    #[arg(long, conflicts_with_all = ["pcap", "zone", "against", "expect"])]
+    #[arg(long, group = "tried", conflicts_with_all = ["zone", "against", "expect"])]
     pub history: bool,
     /// With --history: only what happened in this time: 10m, 24h, 7d
     #[cfg(target_os = "linux")]

@@ -103,6 +103,7 @@ pub struct LogArguments {
 
 /// Arguments that name the rule file to change, and the form of the output.
 #[derive(Debug, Args)]
+#[command(next_help_heading = None::<&'static str>)]
 pub struct TargetArguments {
     /// The rule file; left out: the service's, which takes the change at once
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -178,7 +179,7 @@ pub struct EditArguments {
     #[command(flatten)]
     pub keys: KeyArguments,
     /// Keys to take out
-    #[arg(long, value_name = "KEY,…", value_delimiter = ',')]
+    #[arg(long, value_name = "KEY,…", value_delimiter = ',', help_heading = None::<&'static str>)]
     pub unset: Vec<UnsetKey>,
     /// Rule file to change.
     #[command(flatten)]
@@ -211,6 +212,7 @@ pub enum UnsetKey {
 
 /// Place of a rule among the others: at most one of these.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Its place among the others")]
 #[group(multiple = false)]
 pub struct PlaceArguments {
     /// Before all others
@@ -245,7 +247,7 @@ impl PlaceArguments {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Keys of the rule")]
 pub struct KeyArguments {
-    /// Its name in records and messages; made up of the other keys if left out
+    /// Its name in records and messages; if left out, a new rule's is made up of its other keys
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
     /// in, out or forward; any if left out

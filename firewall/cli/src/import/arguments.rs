@@ -13,7 +13,7 @@ Examples:
   firewall-cmd --list-all-zones | gatebell rules import --from firewalld - > rules.toml
   gatebell rules check rules.toml
 
-What is read: OpenSnitch's rules (JSON), ufw's user.rules and user6.rules, iptables-save and ip6tables-save, nft list ruleset,
+What is read: OpenSnitch's rules (JSON), ufw's user.rules and user6.rules, iptables-save and ip6tables-save, nft list ruleset, \
 firewall-cmd --list-all and --list-all-zones, simplewall's profile.xml, Portmaster's exports (JSON), Little Snitch's .lsrules.
 
 Exit codes:

@@ -15,7 +15,7 @@ pub struct FilterArguments {
     #[arg(long, value_name = "in|out|forward", value_parser = rules::words::direction)]
     pub direction: Option<Direction>,
     /// Only packets that get this verdict
-    #[arg(long, value_name = "allow|block|ask", value_parser = rules::words::verdict)]
+    #[arg(long, value_name = "allow|block|reject|ask", value_parser = rules::words::verdict)]
     pub verdict: Option<Verdict>,
     /// Only packets with such an address at one end; may be given several times
     #[arg(long, value_name = "ADDRESS[/BITS]")]

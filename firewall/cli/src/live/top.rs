@@ -20,10 +20,14 @@ use view::history::{By, size};
 /// Text below the command's help.
 pub const HELP: &str = "\
 Examples:
-  gatebell top                          # by program, until you press Ctrl-C
+  gatebell top                          (by program, until Ctrl-C)
   gatebell top --by name --every 5
   gatebell top --by user --once --json
-Exit codes: 0, shown; 1, it could not be, see the message; 2, the command line is wrong.";
+
+Exit codes:
+  0  it was shown
+  1  there is no service, or it keeps no history; a message says what to do
+  2  the command line is wrong";
 
 /// `gatebell top`.
 #[derive(Debug, Args)]

@@ -28,10 +28,10 @@ Examples:
   gatebell watch --interface 'wg*'
   gatebell watch --json --kind packet --rule no-telnet
 
-A program that talks for the first time, or for the first time since its file has changed, is told of once, a few seconds later, as
+A program that talks for the first time, or for the first time since its file has changed, is told of once, a few seconds later, as \
 the history has it; not where --kind or --interface says what is asked for.
 
-With --json each line is an object: kind packet, process_start, process_exit, lost, contact; ended and attached when the service
+With --json each line is an object: kind packet, process_start, process_exit, lost, contact; ended and attached when the service \
 ends and is back; account at the end.
 
 Exit codes:
