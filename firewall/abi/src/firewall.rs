@@ -439,8 +439,10 @@ pub struct Offsets {
     pub inode_super_block: u32,
     /// `super_block.s_dev`
     pub super_block_device: u32,
-    /// `group_dead` in the record of the tracepoint `sched_process_exit`; 0 where there is none (before Linux 6.16).
-    pub exit_group_dead: u32,
+    /// `linux_binprm.filename`
+    pub executed_path: u32,
+    /// 1 if the tracepoint `sched_process_exit` has the argument `group_dead`; 0 before Linux 6.16.
+    pub exit_says_last: u32,
     /// `sk_buff.head`
     pub skb_head: u32,
     /// `sk_buff.sk`
@@ -632,5 +634,5 @@ const _: () = {
         size_of::<Verdicts>() == 128 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 96
     );
     assert!(size_of::<Lease>() == 16 && size_of::<Service>() == 40);
-    assert!(size_of::<Owner>() == 48 && size_of::<Offsets>() == 344 && size_of::<Ticks>() == 16);
+    assert!(size_of::<Owner>() == 48 && size_of::<Offsets>() == 348 && size_of::<Ticks>() == 16);
 };

@@ -216,7 +216,6 @@ impl Firewall {
     }
 
     fn enter_and_begin(config: Config, entered: &mut bool) -> Result<Self> {
-        // Before we may get mounts of our own: what is mounted for this, everybody is to see.
         let pins = Pins::open(&config.pins)?;
         let state = State::take(&config.state)?;
         let begins = !pins.is_there();

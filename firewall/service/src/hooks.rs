@@ -18,7 +18,7 @@ use aya::Ebpf;
 use aya::programs::links::FdLink;
 use aya::programs::{
     CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSock, CgroupSockAddr, Program,
-    ProgramError, SchedClassifier, TracePoint,
+    ProgramError, RawTracePoint, SchedClassifier,
 };
 use channel::sys::linux::ObjectMap;
 use channel::sys::linux::bpf::{self, NetfilterPlace};
@@ -114,7 +114,7 @@ fn load(program: &mut Program) -> Result<(), ProgramError> {
         Program::CgroupSockAddr(program) => program.load(),
         Program::CgroupSkb(program) => program.load(),
         Program::SchedClassifier(program) => program.load(),
-        Program::TracePoint(program) => program.load(),
+        Program::RawTracePoint(program) => program.load(),
         _ => Err(ProgramError::UnexpectedProgramType),
     }
 }
@@ -160,12 +160,10 @@ pub fn judge_receivers(object: &mut Ebpf, pins: &Pins, cgroup: &File) -> Result<
 /// Attaches what tells of processes, in the place of what an earlier service left there.
 pub fn watch_processes(object: &mut Ebpf, pins: &Pins) -> Result<()> {
     for (name, event) in TRACEPOINTS {
-        let program: &mut TracePoint = program(object, name)?;
-        let link = program
-            .attach("sched", event)
-            .and_then(|id| program.take_link(id));
+        let program: &mut RawTracePoint = program(object, name)?;
+        let link = program.attach(event).and_then(|id| program.take_link(id));
         let link = link.with_context(|| format!("watching {event}"))?;
-        keep(pins, name, link.try_into())?;
+        pins.keep_link(name, link.into())?;
     }
     Ok(())
 }

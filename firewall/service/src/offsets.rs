@@ -11,7 +11,7 @@ use std::path::Path;
 /// File in which the kernel shows its type data.
 const SHOWN: &str = "/sys/kernel/btf/vmlinux";
 
-/// Structure of the tracepoint at a thread's end, where the kernel has more fields for it than for others.
+/// Record of the tracepoint at a thread's end: it has a field `group_dead` where the tracepoint has an argument of that name.
 const EXIT: &str = "trace_event_raw_sched_process_exit";
 
 /// Facts about the running kernel that the driver is told as it is loaded.
@@ -74,10 +74,12 @@ fn offsets(types: &Types<'_>) -> Option<Offsets> {
         inode_number: types.member(inode, "i_ino")?,
         inode_super_block: types.member(inode, "i_sb")?,
         super_block_device: types.member(super_block, "s_dev")?,
-        exit_group_dead: types
+        executed_path: types.member(types.structure("linux_binprm")?, "filename")?,
+        exit_says_last: types
             .structure(EXIT)
             .and_then(|exit| types.member(exit, "group_dead"))
-            .unwrap_or(0),
+            .is_some()
+            .into(),
         skb_head: types.member(skb, "head")?,
         skb_socket: types.member(skb, "sk")?,
         skb_device: types.member(skb, "dev")?,

@@ -2,8 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use channel::sys::linux::socket;
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, setns, unshare};
+use nix::sched::{CloneFlags, setns};
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
@@ -14,9 +13,6 @@ pub struct Zone {
     /// The kernel's cookie of the zone's network namespace, which no other namespace ever has.
     pub cookie: u64,
 }
-
-/// Folder in which the kernel lists its tracepoints.
-const TRACEPOINTS: &str = "/sys/kernel/tracing";
 
 impl Zone {
     /// Returns the path of the zone's control group by its open descriptor,
@@ -35,8 +31,6 @@ impl Zone {
             setns(file, CloneFlags::CLONE_NEWNET)
                 .with_context(|| format!("can't enter {}; run as root", path.display()))?;
         }
-        tracepoints()
-            .context("can't mount what the kernel tells of its tracepoints; run as root")?;
         let cookie =
             socket::netns_cookie().context("the kernel does not name its network namespaces")?;
         Ok(Self { cgroup, cookie })
@@ -59,22 +53,4 @@ fn open_cgroup(path: &Path) -> Result<File> {
         );
     }
     File::open(path).with_context(|| format!("can't open the control group {}", path.display()))
-}
-
-/// Tracepoints are found by their files. Where those are not mounted, they are in a mount namespace of our own: what we
-/// mount there nobody else sees.
-fn tracepoints() -> nix::Result<()> {
-    if Path::new(TRACEPOINTS).join("events").is_dir() {
-        return Ok(());
-    }
-    unshare(CloneFlags::CLONE_NEWNS)?;
-    let none: Option<&str> = None;
-    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
-    mount(
-        Some("tracefs"),
-        TRACEPOINTS,
-        Some("tracefs"),
-        MsFlags::empty(),
-        none,
-    )
 }

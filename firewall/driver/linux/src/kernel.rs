@@ -87,13 +87,6 @@ impl Task {
         read(self.signal()?, offset!(signal_live))
     }
 
-    /// Returns the offset at which `sched_process_exit` says whether this thread is the last one.
-    #[inline(always)]
-    pub fn last_is_said_at(&self) -> Option<usize> {
-        let at = offset!(exit_group_dead);
-        (at != 0).then_some(at as usize)
-    }
-
     /// Returns the start of the task's process, in nanoseconds of the clock that includes sleep: with the process's
     /// number, no other's.
     #[inline(always)]

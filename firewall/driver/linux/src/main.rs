@@ -61,10 +61,10 @@ use aya_ebpf::EbpfContext;
 use aya_ebpf::btf_maps::{CgroupArray, ProgramArray};
 use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_tail_call};
 use aya_ebpf::macros::{
-    btf_map, cgroup_skb, cgroup_sock, cgroup_sock_addr, classifier, tracepoint,
+    btf_map, cgroup_skb, cgroup_sock, cgroup_sock_addr, classifier, raw_tracepoint,
 };
 use aya_ebpf::programs::{
-    SkBuffContext, SockAddrContext, SockContext, TcContext, TracePointContext,
+    RawTracePointContext, SkBuffContext, SockAddrContext, SockContext, TcContext,
 };
 use firewall_abi::firewall::FlowKey;
 use firewall_abi::packet::{Direction, Verdict};
@@ -262,15 +262,15 @@ fn called(ctx: &SockAddrContext, six: bool) -> i32 {
 }
 
 /// A process starts to run a program.
-#[tracepoint(category = "sched", name = "sched_process_exec")]
-pub fn program_started(ctx: TracePointContext) -> u32 {
+#[raw_tracepoint(tracepoint = "sched_process_exec")]
+pub fn program_started(ctx: RawTracePointContext) -> i32 {
     process::started(&ctx);
     0
 }
 
 /// A process ends.
-#[tracepoint(category = "sched", name = "sched_process_exit")]
-pub fn process_ended(ctx: TracePointContext) -> u32 {
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+pub fn process_ended(ctx: RawTracePointContext) -> i32 {
     process::ended(&ctx);
     0
 }

@@ -1,6 +1,6 @@
 //! The zone's processes: who starts to run which program, who ends.
 
-use crate::kernel::Task;
+use crate::kernel::{Task, offset, peek};
 use crate::programs;
 use crate::{ZONE, asking, tables};
 use aya_ebpf::EbpfContext;
@@ -10,26 +10,25 @@ use aya_ebpf::helpers::generated::{
     bpf_get_current_comm, bpf_loop, bpf_probe_read_kernel_str, bpf_probe_read_user,
 };
 use aya_ebpf::macros::btf_map;
-use aya_ebpf::programs::TracePointContext;
+use aya_ebpf::programs::RawTracePointContext;
 use channel::driver::ebpf;
 use channel_abi::Kind;
 use core::ffi::c_void;
 use firewall_abi::kind;
 use firewall_abi::process::{ARGUMENT_BYTES, PATH_BYTES, Process};
 
-/// Offset of the word in which `sched_process_exec` has its file name's offset. Fixed since the event exists.
-const FILENAME: usize = 8;
+/// Index of the argument `bprm` of `sched_process_exec`: the program as it was asked for. Fixed since the event exists.
+const EXECUTED: usize = 2;
+/// Index of the argument `group_dead` of `sched_process_exit`, where it has one.
+const GROUP_DEAD: usize = 1;
 
 /// The current process has started to run a program.
 #[inline(always)]
-pub fn started(ctx: &TracePointContext) {
-    // SAFETY: an offset within the tracepoint's own data.
-    let Ok(location) = (unsafe { ctx.read_at::<u32>(FILENAME) }) else {
-        return;
-    };
-    // SAFETY: the low half is an offset from there; only a helper that checks ever reads it.
-    let path = unsafe { ctx.as_ptr().add((location & 0xFFFF) as usize) };
+pub fn started(ctx: &RawTracePointContext) {
     let task = Task::current();
+    // Only a helper that checks ever reads it.
+    let path: u64 = peek(ctx.arg(EXECUTED), offset!(executed_path));
+    let path = path as *const c_void;
     let program = task.as_ref().map_or([0; 2], Task::program);
     programs::remember(program, path);
     if let Some(began_ns) = task.as_ref().and_then(Task::process_began) {
@@ -40,7 +39,7 @@ pub fn started(ctx: &TracePointContext) {
 
 /// The current thread ends; with the last one of a process goes the process.
 #[inline(always)]
-pub fn ended(ctx: &TracePointContext) {
+pub fn ended(ctx: &RawTracePointContext) {
     let task = Task::current();
     if !is_the_last(ctx, task.as_ref()) {
         return;
@@ -62,14 +61,14 @@ pub fn ended(ctx: &TracePointContext) {
 /// Returns whether nothing is left of the process. If the kernel does not say where to look, its first thread stands
 /// for it.
 #[inline(always)]
-fn is_the_last(ctx: &TracePointContext, task: Option<&Task>) -> bool {
+fn is_the_last(ctx: &RawTracePointContext, task: Option<&Task>) -> bool {
     let Some(task) = task else {
         return ctx.tgid() == ctx.pid();
     };
-    match task.last_is_said_at() {
-        // SAFETY: an offset within the tracepoint's own data.
-        Some(at) => (unsafe { ctx.read_at::<u8>(at) }) == Ok(1),
-        None => task.live() == Some(0) && is_first_to_say_so(ctx, task),
+    if offset!(exit_says_last) == 0 {
+        task.live() == Some(0) && is_first_to_say_so(ctx, task)
+    } else {
+        ctx.arg::<u64>(GROUP_DEAD) != 0
     }
 }
 
@@ -82,7 +81,7 @@ const MAX_ENDED: usize = 1024;
 /// The kernel counts its threads down before it comes here: of those that end together several may find that none is
 /// left. The first of these threads says so.
 #[inline(always)]
-fn is_first_to_say_so(ctx: &TracePointContext, task: &Task) -> bool {
+fn is_first_to_say_so(ctx: &RawTracePointContext, task: &Task) -> bool {
     let process = [task.process_began().unwrap_or(0), ctx.tgid().into()];
     ENDED.insert(process, 0, BPF_NOEXIST.into()).is_ok()
 }
@@ -111,7 +110,7 @@ struct Seen {
 #[inline(always)]
 fn report(
     kind: Kind,
-    ctx: &TracePointContext,
+    ctx: &RawTracePointContext,
     task: Option<&Task>,
     program: impl FnOnce() -> [u64; 2],
     path: *const c_void,
