@@ -48,7 +48,7 @@ nothing_of_ours_is_left() {
     nothing "the group" getent group gatebell
     refute "polkit's policy is left" [ -e "$policy" ]
     nothing "the units" our_units
-    refute "the socket of who answers is left" [ -e /run/gatebell-reject.sock ]
+    nothing "the sockets of who helps the service" find /run -maxdepth 1 -name 'gatebell*.sock'
 }
 # But for the one by which the emulated machine proves this.
 our_units() {
@@ -106,7 +106,7 @@ filters() {
 }
 # Their kinds, without the numbers, which another boot gives anew; not those that systemd makes for each of its services.
 links() {
-    bpftool link show | grep -oE '^[0-9]+: (tracing|perf_event|tcx|xdp|netfilter)|cgroup_inet_sock_create' | sed 's/^[0-9]*: //'
+    bpftool link show | grep -oE '^[0-9]+: (tracing|raw_tracepoint|perf_event|tcx|xdp|netfilter)|cgroup_inet_sock_create' | sed 's/^[0-9]*: //'
 }
 # Not the journal, which tells of the package, nor what is no file.
 files() {

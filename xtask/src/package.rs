@@ -94,6 +94,16 @@ const SERVICE: Package = Package {
             0o644,
         ),
         Item(
+            From::Clone("package/gatebell/gatebell-sockets.socket"),
+            "lib/systemd/system/gatebell-sockets.socket",
+            0o644,
+        ),
+        Item(
+            From::Clone("package/gatebell/gatebell-sockets@.service"),
+            "lib/systemd/system/gatebell-sockets@.service",
+            0o644,
+        ),
+        Item(
             From::Clone("package/gatebell/gatebell.sysusers"),
             "usr/lib/sysusers.d/gatebell.conf",
             0o644,

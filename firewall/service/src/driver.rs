@@ -178,8 +178,15 @@ impl Driver {
     }
 
     /// Attaches every program, or puts it where an earlier service has attached its own. From now on packets are judged, and what is
-    /// rejected is answered by these sockets.
-    pub fn attach(&mut self, pins: &Pins, zone: &Zone, answering: [u64; 2]) -> Result<()> {
+    /// rejected is answered by these sockets. Sockets that are older are found by the process of the unit at `finder`, or by the
+    /// service.
+    pub fn attach(
+        &mut self,
+        pins: &Pins,
+        zone: &Zone,
+        answering: [u64; 2],
+        finder: Option<&Path>,
+    ) -> Result<()> {
         let before: Service = self.value("SERVICE", 0)?;
         if before.netns != zone.cookie {
             hooks::leave_stack(pins)?;
@@ -187,17 +194,7 @@ impl Driver {
         self.serve(zone, answering)?;
         hooks::watch_owners(&mut self.object, pins, &zone.cgroup)?;
         // Between the two: no socket is missed, and no packet is judged before its socket is known.
-        let named = sockets::name_older(self, zone);
-        debug!(
-            "{} sockets are older than the driver, and known by who holds them",
-            named.sockets
-        );
-        if !named.closed.is_empty() {
-            warn!(
-                "older sockets of these processes have no program, as nobody may look at them: {:?}",
-                named.closed
-            );
-        }
+        self.name_older_sockets(zone, finder);
         hooks::watch_processes(&mut self.object, pins)?;
         hooks::judge_receivers(&mut self.object, pins, &zone.cgroup)?;
         let table = self.objects("JUDGES")?;
@@ -209,6 +206,27 @@ impl Driver {
             silent: &[],
         };
         hooks::judge(&table, stack)
+    }
+
+    /// Names the sockets that are older. One that is not named has no program: the firewall guards all the same.
+    fn name_older_sockets(&self, zone: &Zone, finder: Option<&Path>) {
+        let named = match sockets::name_older(self, zone, finder) {
+            Ok(named) => named,
+            Err(cause) => {
+                warn!("sockets that are older than the driver may have no program: {cause:#}");
+                return;
+            }
+        };
+        debug!(
+            "{} sockets are older than the driver, and known by who holds them",
+            named.sockets
+        );
+        if !named.closed.is_empty() {
+            warn!(
+                "older sockets of these processes have no program, as nobody may look at them: {:?}",
+                named.closed
+            );
+        }
     }
 
     /// Returns the word that the service's own packets carry.

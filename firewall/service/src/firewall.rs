@@ -89,6 +89,9 @@ pub struct Config {
     /// Path of the socket at which systemd starts the process that answers rejected packets, or `None` if the service
     /// starts it itself.
     pub rejected: Option<PathBuf>,
+    /// Path of the socket at which systemd starts the process that finds sockets which are older than the driver, or `None`
+    /// if the service finds them itself.
+    pub older_sockets: Option<PathBuf>,
 }
 
 impl Config {
@@ -325,9 +328,12 @@ impl Firewall {
         firewall.follow_names();
         firewall.follow_lists();
         let answering = firewall.rejected.sockets();
-        firewall
-            .driver
-            .attach(&firewall.pins, &firewall.zone, answering)?;
+        firewall.driver.attach(
+            &firewall.pins,
+            &firewall.zone,
+            answering,
+            firewall.config.older_sockets.as_deref(),
+        )?;
         firewall.take_out_fallback();
         firewall.write_down();
         for folder in firewall.pins.remove_others()? {

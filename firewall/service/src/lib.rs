@@ -34,6 +34,7 @@ mod folders;
 mod foreign_folder;
 mod forwarded;
 mod held_answers;
+mod helper;
 mod hooks;
 mod keeper;
 mod last_good;

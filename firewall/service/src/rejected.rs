@@ -16,20 +16,15 @@
 pub mod process;
 
 use crate::driver::Driver;
+use crate::helper;
 use crate::troubles::Trouble;
 use anyhow::{Context, Result};
 use firewall_abi::rejected::RejectedSeen;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use rustix::cmsg_space;
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
-    SocketFlags, SocketType, connect, recv, sendmsg, socket_with, socketpair,
-};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair};
 use std::fs::File;
-use std::io::IoSlice;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
@@ -190,7 +185,7 @@ impl Process {
         let (connection, child) = match at {
             Some(at) => {
                 let failed = || format!("connecting to {}, where systemd starts it", at.display());
-                (connected(at).with_context(failed)?, None)
+                (helper::connect_to(at).with_context(failed)?, None)
             }
             None => spawned().context("starting the process that answers")?,
         };
@@ -207,13 +202,8 @@ impl Process {
 
     /// Hands over what it needs.
     fn hand(&self, driver: &Driver) -> Result<()> {
-        let mut room = [MaybeUninit::uninit(); cmsg_space!(ScmRights(2))];
-        let mut beside = SendAncillaryBuffer::new(&mut room);
         let descriptors = [driver.map("REJECTED")?, self.counts.as_fd()];
-        beside.push(SendAncillaryMessage::ScmRights(&descriptors));
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        sendmsg(&self.connection, &[IoSlice::new(&[0])], &mut beside, flags)?;
-        Ok(())
+        Ok(helper::send(&self.connection, &[0], &descriptors)?)
     }
 
     fn is_ready(&self) -> bool {
@@ -262,13 +252,6 @@ impl Drop for Process {
             let _reaped = child.wait();
         }
     }
-}
-
-fn connected(at: &Path) -> Result<OwnedFd> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let ours = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
-    connect(&ours, &SocketAddrUnix::new(at)?)?;
-    Ok(ours)
 }
 
 fn spawned() -> Result<(OwnedFd, Option<Child>)> {

@@ -9,7 +9,7 @@ use crate::signals::Signals;
 use crate::state::{FETCHED_HERE, KEPT_HERE};
 use crate::sweep::NextSweep;
 use crate::troubles::Wrong;
-use crate::{confinement, keeper, log, rejected, subscriptions};
+use crate::{confinement, helper, keeper, log, rejected, sockets, subscriptions};
 use anyhow::{Context, Result};
 use clap::Parser;
 use history::Bounds;
@@ -85,6 +85,10 @@ struct Arguments {
     /// the service starts it, and needs CAP_NET_RAW
     #[arg(long, value_name = "SOCKET")]
     rejected: Option<PathBuf>,
+    /// The socket at which systemd starts who finds the sockets that are older than the driver; left out: the service finds them, and
+    /// needs pidfd_getfd()
+    #[arg(long, value_name = "SOCKET")]
+    older_sockets: Option<PathBuf>,
     /// Take everything out of the kernel when asked to end: for a zone that ends with the service
     #[arg(long)]
     leave_nothing: bool,
@@ -93,11 +97,22 @@ struct Arguments {
     recover: bool,
 }
 
+/// Main function of a process that is a part of the service.
+type Helper = fn() -> ExitCode;
+
+/// Parts of the service that are processes of their own, by the names under which its program is started for them.
+const HELPERS: [(&str, Helper); 2] = [
+    (rejected::process::NAME, rejected::process::answer_rejected),
+    (sockets::process::NAME, sockets::process::find_sockets),
+];
+
 /// Runs the service with this command line, its own name first, until it is asked to end.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
-    if rejected::process::is_this_one() {
-        log::open();
-        return rejected::process::answer_rejected();
+    for (name, run) in HELPERS {
+        if helper::is_named(name) {
+            log::open();
+            return run();
+        }
     }
     let arguments = Arguments::parse_from(words);
     log::open();
@@ -133,6 +148,7 @@ impl Arguments {
             history: self.history(),
             nft: self.nft.clone(),
             rejected: self.rejected.clone(),
+            older_sockets: self.older_sockets.clone(),
         }
     }
 

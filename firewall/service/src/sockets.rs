@@ -1,24 +1,25 @@
 //! The sockets that were there before the driver. It has not seen who made them, so it is told who holds them: of several the
 //! process with the lowest number, which is most likely the oldest.
 //!
+//! Where a socket for that is named, they are found by a process of its own ([`process`]), which systemd starts as a unit as the
+//! service connects there: taking hold of other processes' descriptors the service's unit then has not to permit.
+//!
 //! Not found are those that nobody's table of files shows: a connection that waits to be accepted, a socket on its way from one
 //! process to another.
 
+pub mod process;
+mod search;
+
 use crate::driver::Driver;
-use crate::living;
 use crate::zone::Zone;
+use anyhow::Result;
 use firewall_abi::firewall::Owner;
 use firewall_abi::packet::process_name;
 use rules::{Resolver, SystemResolver};
-use rustix::net::AddressFamily;
-use rustix::net::sockopt::socket_domain;
-use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
-use std::collections::{BTreeSet, HashSet};
+use search::Found;
 use std::fs::{self, File};
-use std::io;
-use std::os::fd::OwnedFd;
 use std::os::linux::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Result of telling the driver who holds sockets that are older than the driver.
 #[derive(Default)]
@@ -29,77 +30,57 @@ pub struct NamedSockets {
     pub closed: Vec<u32>,
 }
 
-/// Tells the driver who holds the zone's sockets, where it does not know.
-pub fn name_older(driver: &Driver, zone: &Zone) -> NamedSockets {
-    let (machine, mut seen, mut named) = (
-        SystemResolver::beside(Path::new("/")),
-        HashSet::new(),
-        NamedSockets::default(),
-    );
-    for process in processes(&zone.folder()) {
-        let mut holder = None;
-        for (number, name) in sockets(process) {
-            if seen.contains(&name) {
-                continue;
-            }
-            match taken(process, number) {
-                Ok(Some(socket)) => {
-                    let holder = *holder.get_or_insert_with(|| holder_of(process, &machine));
-                    let user = socket.metadata().map_or(holder.user, |of| of.st_uid());
-                    let owner = Owner { user, ..holder };
-                    // A program can leave its socket no room for such a note: then it stays nobody's.
-                    named.sockets +=
-                        usize::from(driver.name_socket(&socket, &owner).unwrap_or(false));
-                    seen.insert(name);
-                }
-                Err(refused) if refused.kind() == io::ErrorKind::PermissionDenied => {
-                    named.closed.push(process);
-                    break;
-                }
-                // It does not speak IP, or is gone.
-                Ok(None) | Err(_) => {}
-            }
+/// Tells the driver who holds the zone's sockets, where it does not know. They are found by the process of the unit at this socket,
+/// or else by the service.
+///
+/// # Errors
+/// Not all were found. Those that were the driver knows.
+pub fn name_older(driver: &Driver, zone: &Zone, at: Option<&Path>) -> Result<NamedSockets> {
+    let mut naming = Naming {
+        driver,
+        machine: SystemResolver::beside(Path::new("/")),
+        holder: Owner::NOBODY,
+        named: NamedSockets::default(),
+    };
+    match at {
+        Some(at) => process::ask(at, &zone.cgroup, |found| naming.take(found))?,
+        None => search::search(&zone.folder(), |found| {
+            naming.take(found);
+            Ok(())
+        })?,
+    }
+    Ok(naming.named)
+}
+
+struct Naming<'a> {
+    driver: &'a Driver,
+    machine: SystemResolver,
+    /// Process whose sockets are being named.
+    holder: Owner,
+    named: NamedSockets,
+}
+
+impl Naming<'_> {
+    fn take(&mut self, found: Found) {
+        match found {
+            Found::Socket(process, socket) => self.name(process, &socket),
+            Found::Closed(process) => self.named.closed.push(process),
         }
     }
-    named
-}
 
-/// The processes of a control group and of those below it, in order.
-fn processes(cgroup: &Path) -> BTreeSet<u32> {
-    let here = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
-    let below = fs::read_dir(cgroup).into_iter().flatten().flatten();
-    let below = below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    let below = below.flat_map(|entry| processes(&entry.path()));
-    here.lines()
-        .filter_map(|line| line.parse().ok())
-        .chain(below)
-        .collect()
-}
-
-/// The descriptors of a process that are sockets, each with the socket's name. None, if the process has ended.
-fn sockets(process: u32) -> impl Iterator<Item = (i32, PathBuf)> {
-    let files = fs::read_dir(format!("/proc/{process}/fd"))
-        .into_iter()
-        .flatten()
-        .flatten();
-    files.filter_map(|file| {
-        let name = fs::read_link(file.path()).ok()?;
-        let is_socket = name
-            .to_str()
-            .is_some_and(|name| name.starts_with("socket:["));
-        Some((file.file_name().to_str()?.parse().ok()?, name)).filter(|_| is_socket)
-    })
-}
-
-/// A descriptor of our own for a socket of that process; none: it does not speak IP.
-fn taken(process: u32, number: i32) -> io::Result<Option<File>> {
-    let process = living::open(process)?;
-    let socket: OwnedFd = pidfd_getfd(process, number, PidfdGetfdFlags::empty())?;
-    let speaks_ip = matches!(
-        socket_domain(&socket)?,
-        AddressFamily::INET | AddressFamily::INET6
-    );
-    Ok(speaks_ip.then(|| socket.into()))
+    fn name(&mut self, process: u32, socket: &File) {
+        if self.holder.pid != process {
+            self.holder = holder_of(process, &self.machine);
+        }
+        let user = socket.metadata();
+        let owner = Owner {
+            user: user.map_or(self.holder.user, |of| of.st_uid()),
+            ..self.holder
+        };
+        // A program can leave its socket no room for such a note: then it stays nobody's.
+        let is_new = self.driver.name_socket(socket, &owner).unwrap_or(false);
+        self.named.sockets += usize::from(is_new);
+    }
 }
 
 /// Returns the owner that the driver would have noted, had the process made the socket now.

@@ -4,6 +4,7 @@
 //! What it reads was sent by anybody; so it shares no memory with the service, but for the ring and the file with its counts.
 
 use super::{AnswerCounts, IS_BROKEN, IS_READY};
+use crate::helper;
 use crate::ring_thread::RingThread;
 use anyhow::{Context, Result, bail};
 use engine::rejected::{Answer, answer};
@@ -12,18 +13,15 @@ use firewall_abi::packet::Direction;
 use firewall_abi::rejected::{RING_BYTES, RejectedPacket};
 use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, SockaddrIn6, sendmsg};
-use rustix::cmsg_space;
 use rustix::net::sockopt::socket_cookie;
 use rustix::net::{
-    AddressFamily, Protocol, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags,
-    SocketFlags, SocketType, ipproto, recvmsg, send, socket_with,
+    AddressFamily, Protocol, SendFlags, SocketFlags, SocketType, ipproto, send, socket_with,
 };
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -44,14 +42,9 @@ const PLACES: usize = 1024;
 /// The name by which the service's own program is started for this.
 pub const NAME: &str = "gatebell-reject";
 
-/// Returns whether this process was started to answer what was rejected.
-pub fn is_this_one() -> bool {
-    std::env::args_os().next().is_some_and(|name| name == NAME)
-}
-
 /// Answers for the service at the other end of standard input, until that ends.
 pub fn answer_rejected() -> ExitCode {
-    let service = match io::stdin().as_fd().try_clone_to_owned() {
+    let service = match helper::service() {
         Ok(service) => service,
         Err(cause) => {
             error!("who starts this has no connection for it: {cause}");
@@ -100,15 +93,8 @@ fn say(service: &OwnedFd, kind: u8, what: &[u8]) -> Result<()> {
 
 /// The driver's ring, and the file for what is counted.
 fn handed(service: &OwnedFd) -> Result<(OwnedFd, OwnedFd)> {
-    let mut room = [MaybeUninit::uninit(); cmsg_space!(ScmRights(2))];
-    let mut beside = RecvAncillaryBuffer::new(&mut room);
-    let mut byte = [0];
-    let bytes = &mut [IoSliceMut::new(&mut byte)];
-    recvmsg(service, bytes, &mut beside, RecvFlags::CMSG_CLOEXEC)?;
-    let mut descriptors = beside.drain().flat_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(sent) => sent.collect::<Vec<_>>(),
-        _ => Vec::new(),
-    });
+    let (_, descriptors) = helper::receive(service, &mut [0])?;
+    let mut descriptors = descriptors.into_iter();
     match (descriptors.next(), descriptors.next()) {
         (Some(ring), Some(counts)) => Ok((ring, counts)),
         _ => bail!("who started this is no service of Gatebell's"),
