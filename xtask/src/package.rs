@@ -7,6 +7,8 @@
 //! Rules that hold here: the tables below are all that is in a package; the same clone at the same path gives the same bytes
 //! (the time is the last commit's, or SOURCE_DATE_EPOCH; the owner is root; the order is dpkg-deb's).
 
+#[cfg(test)]
+mod exposure;
 mod layout;
 mod notices;
 mod prove;

@@ -218,15 +218,17 @@ const LISTED: [Room; 27] = [
         "the article's window logs every operation",
         &[Step::Package("gatebell-sample-app")],
     ),
-    plain(
-        "xtask",
-        "these commands themselves, what figures are said to show, and what an evening is said to have been",
-        &[
+    Room {
+        name: "xtask",
+        promise: "these commands themselves, what figures are said to show, and what an evening is said to have been",
+        needs: &[Need::Package],
+        steps: &[
             Step::Package("xtask"),
             Step::Package("gatebell-bench"),
             Step::Package("gatebell-evening"),
         ],
-    ),
+        ..BARE
+    },
     Room {
         name: "linux",
         promise: "the channel and the sample's driver keep their promises on this machine's kernel",

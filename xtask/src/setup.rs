@@ -112,7 +112,8 @@ impl Need {
                 "xz-utils",
             ],
             Self::Systemd => &["mmdebstrap", "e2fsprogs", "fakeroot"],
-            Self::Package => &["dpkg-dev", "binutils"],
+            // systemd rates units, also where another one runs the machine.
+            Self::Package => &["dpkg-dev", "binutils", "systemd"],
             Self::Lab => &[
                 "iproute2",
                 "nftables",

@@ -49,8 +49,9 @@ fn prove(script: &str, arguments: Vec<PathBuf>, system: fn(Machine) -> Machine) 
     let words = ["bash".to_owned()].into_iter().chain(words);
     let mut machine = system(Machine::new(words.collect()));
     machine.files = files;
-    // What the scripts have in common; each reads it from beside itself.
-    machine.files.push(folder.join("machine.sh"));
+    // What the scripts have in common, and how the units are rated; each reads it from beside itself.
+    let beside = ["machine.sh", "exposure"].map(|name| folder.join(name));
+    machine.files.extend(beside);
     machine.timeout = LONGEST;
     vm::run(&machine)?.code()
 }
