@@ -9,6 +9,8 @@ mod closer;
 mod mapping;
 mod maps;
 mod named;
+mod open_device;
+mod poll;
 pub mod socket;
 
 #[cfg(feature = "async")]
@@ -20,6 +22,8 @@ pub(crate) use mapping::Positions;
 pub use mapping::{LedgerPage, Ring};
 pub use maps::{ObjectMap, TypedMap};
 pub use named::NamedEvent;
+pub use open_device::{OpenDevice, address};
+pub(crate) use poll::{Ready, poll};
 
 use crate::ring::{Drained, Lie, Reader, Step};
 use crate::{Attachment, Error, System};
@@ -28,33 +32,18 @@ use channel_abi::{
     Command, DriverCommand, Ending, Ledger, Mask, Reference, Referenced, Refusal, RequestHeader,
     VERSION,
 };
-use socket::{LEDGER, Message, NAMED, PROGRAM, RING};
-use std::io;
+use open_device::{Given, connect, greeted, hint};
+use poll::{Epoll, NOTHING};
+use socket::{LEDGER, Message, RING};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use zerocopy::{FromBytes, IntoBytes};
-
-/// Longest time that the device server may take for an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Linux as the app's half uses it.
 #[derive(Clone, Copy, Debug)]
 pub enum Linux {}
-
-/// An open device: a connection to the device server.
-#[derive(Debug)]
-pub struct OpenDevice {
-    socket: OwnedFd,
-    /// Lock that lets one request be made at a time: each has its answer.
-    asking: Mutex<()>,
-    program: Option<OwnedFd>,
-    named: Option<OwnedFd>,
-    /// Slot and token of the app, to prove its slot to the driver's program.
-    referenced: Mutex<Option<Referenced>>,
-}
 
 /// An event of this app: a ring-buffer map, and an eventfd by which the app can signal itself.
 #[derive(Debug)]
@@ -89,86 +78,6 @@ impl OwnEvent {
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.ring.get().map(|ring| ring.as_fd())
     }
-}
-
-impl OpenDevice {
-    /// Opens the driver's own named event, if it has one, as the article's background does.
-    ///
-    /// # Errors
-    /// [`Error::System`] if the driver has none, or it can't be waited for.
-    pub fn named(&self) -> Result<NamedEvent, Error> {
-        let missing = || Error::System {
-            what: "open the driver's named event",
-            source: io::ErrorKind::NotFound.into(),
-        };
-        let ring = self.named.as_ref().ok_or_else(missing)?;
-        let source = |source| Error::System {
-            what: "open the driver's named event",
-            source,
-        };
-        NamedEvent::new(ring.try_clone().map_err(source)?)
-    }
-
-    fn ask(
-        &self,
-        command: Command,
-        body: &[u8],
-        beside: Option<BorrowedFd<'_>>,
-        most: usize,
-    ) -> Result<Message, Error> {
-        let _one = lock(&self.asking);
-        let answer = socket::ask(self.socket.as_fd(), command, body, beside, most);
-        let answer = answer.map_err(|source| Error::System {
-            what: "talk to the device server",
-            source,
-        })?;
-        match answer.prelude.number {
-            0 => Ok(answer),
-            n => Err(Error::refused_by(command, n)),
-        }
-    }
-
-    fn ask_for<T: FromBytes>(&self, command: Command, body: &[u8]) -> Result<T, Error> {
-        self.ask(command, body, None, size_of::<T>())?
-            .read()
-            .map_err(|_| MISFIT)
-    }
-
-    fn detach(&self) -> Result<(), Error> {
-        self.ask(Command::Dereference, &[], None, 0)?;
-        *lock(&self.referenced) = None;
-        Ok(())
-    }
-
-    fn hung_up(&self) -> Result<bool, Error> {
-        // An answer that waits there is somebody else's.
-        poll_for(0, &[self.socket.as_fd()], Some(Duration::ZERO)).map(|ready| ready.any())
-    }
-}
-
-/// Makes the device of a connection, once the device server has greeted.
-fn greeted(socket: OwnedFd) -> Result<OpenDevice, Error> {
-    let heard = socket::receive(socket.as_fd(), 0, 0)
-        .and_then(|greeting| greeting.ok_or(io::ErrorKind::ConnectionAborted.into()));
-    let greeting = heard.map_err(|source| Error::System {
-        what: "hear the device server greet",
-        source,
-    })?;
-    if greeting.prelude.number != 0 {
-        return Err(Error::refused_by(
-            Command::Reference,
-            greeting.prelude.number,
-        ));
-    }
-    let mut given = Given::new(greeting);
-    let (program, named) = (given.take(PROGRAM), given.take(NAMED));
-    Ok(OpenDevice {
-        socket,
-        asking: Mutex::new(()),
-        program,
-        named,
-        referenced: Mutex::new(None),
-    })
 }
 
 /// Makes the source of an event that the driver has just attached, from the device server's answer.
@@ -403,89 +312,9 @@ fn run_to_the_end(program: BorrowedFd<'_>, request: &mut [u8]) -> Result<(), Err
     Err(Error::Contract("a program that never says it is done"))
 }
 
-/// Descriptors beside a message, each by the bit that the message says it is.
-struct Given {
-    which: u32,
-    descriptors: std::vec::IntoIter<OwnedFd>,
-}
-
-impl Given {
-    fn new(message: Message) -> Self {
-        Self {
-            which: message.prelude.descriptors,
-            descriptors: message.descriptors.into_iter(),
-        }
-    }
-
-    /// Takes the next descriptor, if it is the one of this bit. Asked for in the order of the bits.
-    fn take(&mut self, bit: u32) -> Option<OwnedFd> {
-        if self.which & bit != 0 {
-            self.descriptors.next()
-        } else {
-            None
-        }
-    }
-}
-
 impl From<Lie> for Error {
     fn from(Lie(what): Lie) -> Self {
         Self::Contract(what)
-    }
-}
-
-/// Connects to the device server, with a limit to how long an answer may take.
-fn connect(path: &Path) -> io::Result<OwnedFd> {
-    // SAFETY: no preconditions.
-    let fd = unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel has just made it for us.
-    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-    let (address, length) = address(path)?;
-    // SAFETY: an initialised address and its length.
-    if unsafe { libc::connect(fd, (&raw const address).cast(), length) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let socket = UnixStream::from(socket);
-    socket.set_read_timeout(Some(PATIENCE))?;
-    socket.set_write_timeout(Some(PATIENCE))?;
-    Ok(socket.into())
-}
-
-/// Turns a path into a socket's address.
-///
-/// # Errors
-/// `InvalidInput` if it is longer than an address.
-pub fn address(path: &Path) -> io::Result<(libc::sockaddr_un, libc::socklen_t)> {
-    use std::os::unix::ffi::OsStrExt;
-    let bytes = path.as_os_str().as_bytes();
-    let mut address = libc::sockaddr_un {
-        sun_family: libc::AF_UNIX as libc::sa_family_t,
-        sun_path: [0; 108],
-    };
-    if bytes.len() >= address.sun_path.len() || bytes.contains(&0) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "a socket's path has at most 107 bytes",
-        ));
-    }
-    for (place, byte) in address.sun_path.iter_mut().zip(bytes) {
-        *place = *byte as libc::c_char;
-    }
-    Ok((address, size_of::<libc::sockaddr_un>() as libc::socklen_t))
-}
-
-fn hint(source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            "start the driver's service first"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "ask whoever runs the service to let your user or group use its socket"
-        }
-        io::ErrorKind::InvalidInput => "take a shorter path",
-        _ => "look at the service's own messages",
     }
 }
 
@@ -510,153 +339,6 @@ const OWN_SIGNAL: u64 = 1;
 const HANG_UP: u64 = 2;
 /// Number of an attachment's descriptors in its [`Epoll`].
 const WATCHED: usize = 3;
-
-const NOTHING: libc::epoll_event = libc::epoll_event { events: 0, u64: 0 };
-
-/// An epoll descriptor, which waits for several descriptors at once.
-#[derive(Debug)]
-struct Epoll(OwnedFd);
-
-impl Epoll {
-    fn new(what: &'static str) -> Result<Self, Error> {
-        // SAFETY: no preconditions.
-        let epoll = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
-        owned(epoll, what).map(Self)
-    }
-
-    /// Watches this descriptor too from now on, by this name.
-    fn watch(&self, fd: BorrowedFd<'_>, events: i32, name: u64) -> Result<(), Error> {
-        let mut event = libc::epoll_event {
-            events: events.cast_unsigned(),
-            u64: name,
-        };
-        let (epoll, fd) = (self.0.as_raw_fd(), fd.as_raw_fd());
-        // SAFETY: an initialised event, which the kernel copies.
-        let done = unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd, &raw mut event) };
-        if done < 0 {
-            Err(Error::last_os("wait for an event"))
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Waits, and returns the events of the descriptors that are ready; none if the time is over.
-    fn wait<'a>(
-        &self,
-        room: &'a mut [libc::epoll_event],
-        timeout: Option<Duration>,
-    ) -> Result<&'a [libc::epoll_event], Error> {
-        let deadline = Deadline::of(timeout);
-        let most = i32::try_from(room.len()).unwrap_or(i32::MAX);
-        loop {
-            let left = deadline.left().map(timespec);
-            let left = left.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-            // SAFETY: room for as many events as said; the time outlives the call; no mask of signals.
-            let got = unsafe {
-                libc::syscall(
-                    libc::SYS_epoll_pwait2,
-                    self.0.as_raw_fd(),
-                    room.as_mut_ptr(),
-                    most,
-                    left,
-                    std::ptr::null::<libc::sigset_t>(),
-                    0_usize,
-                )
-            };
-            if let Some(ready) = woken(got)? {
-                return Ok(room.get(..ready).unwrap_or(&[]));
-            }
-        }
-    }
-}
-
-/// Readiness of the descriptors that were polled, in their order.
-pub(crate) struct Ready(Vec<bool>);
-
-impl Ready {
-    pub(crate) fn any(&self) -> bool {
-        self.0.contains(&true)
-    }
-
-    /// Returns whether each descriptor is ready, in the order asked for.
-    #[cfg(feature = "server")]
-    pub(crate) fn each(&self) -> impl Iterator<Item = bool> {
-        self.0.iter().copied()
-    }
-}
-
-/// Waits until one of the descriptors can be read or has hung up.
-pub(crate) fn poll(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> Result<Ready, Error> {
-    poll_for(libc::POLLIN, fds, timeout)
-}
-
-/// Waits until one of the descriptors has one of these events or has hung up.
-fn poll_for(
-    events: i16,
-    fds: &[BorrowedFd<'_>],
-    timeout: Option<Duration>,
-) -> Result<Ready, Error> {
-    let entry = |fd: &BorrowedFd<'_>| libc::pollfd {
-        fd: fd.as_raw_fd(),
-        events,
-        revents: 0,
-    };
-    let mut entries: Vec<_> = fds.iter().map(entry).collect();
-    let deadline = Deadline::of(timeout);
-    loop {
-        let left = deadline.left().map(timespec);
-        let left = left.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-        // SAFETY: as many entries as said; the time outlives the call.
-        let got = unsafe {
-            libc::ppoll(
-                entries.as_mut_ptr(),
-                entries.len() as _,
-                left,
-                std::ptr::null(),
-            )
-        };
-        if woken(got.into())?.is_some() {
-            break;
-        }
-    }
-    Ok(Ready(
-        entries.iter().map(|entry| entry.revents != 0).collect(),
-    ))
-}
-
-/// Time at which a wait is over, however often a signal handler interrupts it; `None` for never.
-#[derive(Clone, Copy)]
-struct Deadline(Option<Instant>);
-
-impl Deadline {
-    /// Returns the deadline that is `timeout` later than now. Without a time, or with one that no clock can show,
-    /// never.
-    fn of(timeout: Option<Duration>) -> Self {
-        Self(timeout.and_then(|time| Instant::now().checked_add(time)))
-    }
-
-    /// Returns the time that is left, or `None` if there is no end to it.
-    fn left(self) -> Option<Duration> {
-        self.0
-            .map(|end| end.saturating_duration_since(Instant::now()))
-    }
-}
-
-/// Returns how many descriptors ended a wait, or `None` if a signal handler came in between, and the wait goes on.
-fn woken(got: i64) -> Result<Option<usize>, Error> {
-    match usize::try_from(got) {
-        Ok(ready) => Ok(Some(ready)),
-        _ if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => Ok(None),
-        _ => Err(Error::last_os("wait")),
-    }
-}
-
-fn timespec(time: Duration) -> libc::timespec {
-    libc::timespec {
-        tv_sec: time.as_secs() as _,
-        tv_nsec: time.subsec_nanos().into(),
-    }
-}
 
 /// Signals the app's own event.
 fn signal(own: &OwnedFd) -> Result<(), Error> {
@@ -703,54 +385,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use socket::Prelude;
-    use std::os::unix::thread::JoinHandleExt;
-
-    extern "C" fn nothing(_: i32) {}
-
-    /// Waits for this descriptor as an attachment waits; returns whether the wait ended before its time was over.
-    fn waits(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> bool {
-        let epoll = Epoll::new("wait").unwrap();
-        epoll.watch(fd, libc::EPOLLIN, 0).unwrap();
-        let ready = epoll.wait(&mut [NOTHING], timeout).unwrap().len();
-        assert_eq!(ready > 0, poll(&[fd], Some(Duration::ZERO)).unwrap().any());
-        ready > 0
-    }
-
-    /// Runs `wait` while a signal handler keeps interrupting it, and returns its result and how long it took.
-    fn interrupted(wait: impl FnOnce() -> bool + Send + 'static) -> (bool, Duration) {
-        let handler: extern "C" fn(i32) = nothing;
-        // SAFETY: the handler does nothing, so it may run anywhere.
-        unsafe { libc::signal(libc::SIGUSR1, handler as libc::sighandler_t) };
-        let begun = Instant::now();
-        let waiter = std::thread::spawn(wait);
-        for _ in 0..10 {
-            std::thread::sleep(Duration::from_millis(10));
-            // SAFETY: a thread that was not joined yet; its handler is set.
-            unsafe { libc::pthread_kill(waiter.as_pthread_t(), libc::SIGUSR1) };
-        }
-        (waiter.join().unwrap(), begun.elapsed())
-    }
-
-    #[test]
-    fn a_wait_that_a_signal_handler_interrupts_goes_on_with_the_time_that_is_left() {
-        let (ours, _theirs) = UnixStream::pair().unwrap();
-        let most = Duration::from_millis(300);
-        let (signalled, took) = interrupted(move || waits(ours.as_fd(), Some(most)));
-        assert!(!signalled && took >= most, "it ended after {took:?}");
-    }
-
-    #[test]
-    fn a_wait_without_end_is_not_ended_by_a_signal_handler() {
-        use std::io::Write;
-        let (ours, mut theirs) = UnixStream::pair().unwrap();
-        let writer = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(300));
-            theirs.write_all(b"!").unwrap();
-        });
-        let (signalled, _) = interrupted(move || waits(ours.as_fd(), None));
-        assert!(signalled, "nothing was signalled, and it ended");
-        writer.join().unwrap();
-    }
+    use std::io;
 
     /// Makes both ends of a connection to a device server.
     fn connection() -> [OwnedFd; 2] {
