@@ -9,15 +9,18 @@
 //!   program wants beyond a few places is one question, for as long as it goes on.
 //! - A user who is not root has so many answers, and no more.
 
+mod askers;
 mod driver_tables;
 mod permanent_answers;
 mod questions;
 mod stored;
+mod waiting_question;
 mod waker;
 
 pub use permanent_answers::PermanentAnswers;
-pub use questions::{MOST_LISTED, Place, Questions, Unanswered, Waiting};
+pub use questions::Questions;
 pub use stored::{StoredAnswer, StoredAnswerKey};
+pub use waiting_question::{MOST_LISTED, Place, Unanswered, Waiting};
 pub use waker::DriverWaker;
 
 use crate::driver::Driver;
