@@ -289,6 +289,51 @@ fn what_nobody_answers_of_a_flood_is_asked_about_by_the_same_question_and_a_late
     assert_eq!(answers(&zone), 1);
 }
 
+/// Has a program send a datagram, from a socket of its own to this port outside, and be told that it can't.
+fn is_refused(told: &mut Told, port: u16) {
+    told.is_told(&format!("open {port}"));
+    assert_eq!(told.says(), "yes", "to connect its socket sends none");
+    told.is_told("send");
+    assert_eq!(told.says(), "no", "{port}");
+}
+
+#[test]
+fn an_answer_until_the_program_ends_is_to_the_process_that_was_shown_or_is_refused_with_what_to_do()
+{
+    let zone = asking("answer_within = 600", &[]);
+    let root = Person::root(&zone);
+    let (mut one, mut other) = (Told::start(&zone), Told::start(&zone));
+    for port in 5001..=5006 {
+        is_refused(&mut one, port);
+    }
+    let all = asked_about(&root, 6);
+    let many = &all[5];
+    assert_eq!(
+        (&many["many"], &many["of_process"], &many["pid"]),
+        (&true.into(), &true.into(), &one.0.id().into())
+    );
+    // Another process of the program asks, and comes first where what was shown first is answered.
+    is_refused(&mut other, 5007);
+    asked_about(&root, 7);
+    let id = many["id"].to_string();
+    let answers = |more: &[&str]| root.run(&[&["ask", "--answer", &id, "allow"], more].concat());
+    let listed = many["listed"].to_string();
+    let said = answers(&["--listed", &listed]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let left = asked_about(&root, 6);
+    assert_eq!(
+        (&left[5]["pid"], &left[5]["of_process"]),
+        (&other.0.id().into(), &false.into())
+    );
+    let said = answers(&["--for", "program", "--width", "anywhere"]);
+    assert!(
+        said.code == 1 && said.err.contains("answer for some time"),
+        "{said:?}"
+    );
+    is_refused(&mut other, 5008);
+    is_refused(&mut one, 5009);
+}
+
 #[test]
 fn a_link_local_address_is_allowed_for_a_time_and_no_longer_and_may_be_blocked_for_always() {
     let zone = asking("answer_within = 60", &[]);

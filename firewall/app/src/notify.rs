@@ -100,10 +100,28 @@ impl NotifyWindow for crate::window::Shown {
 #[derive(Debug, Default)]
 pub struct Notifier {
     shown: Option<(Question, Ticket)>,
-    /// Number of the question that was told of last: what somebody closed is not shown again.
-    told: Option<u64>,
+    /// Question that was told of last, as far as it was shown: what somebody closed is not shown again.
+    told: Option<Told>,
     /// Number of the question that was answered here.
     answered: Option<u64>,
+}
+
+/// Part of a question that a notification shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told {
+    /// Number of the question.
+    id: u64,
+    /// Number of the last address that it shows, to which the buttons answer, or `None` if they answer about the program.
+    listed: Option<u64>,
+}
+
+impl Told {
+    fn of(question: &Question) -> Self {
+        Self {
+            id: question.id,
+            listed: (!question.many).then_some(question.listed),
+        }
+    }
 }
 
 impl Notifier {
@@ -181,7 +199,8 @@ impl Notifier {
         }
         let wanted = first.filter(|_| !window.is_looked_at());
         if let Some((question, ticket)) = &self.shown
-            && wanted.as_ref().map(|waiting| waiting.question.id) != Some(question.id)
+            && wanted.as_ref().map(|waiting| Told::of(&waiting.question))
+                != Some(Told::of(question))
         {
             desktop.close(ticket);
             self.shown = None;
@@ -191,10 +210,11 @@ impl Notifier {
             self.told = None;
             return;
         };
-        if self.told == Some(waiting.question.id) {
+        let told = Some(Told::of(&waiting.question));
+        if self.told == told {
             return;
         }
-        self.told = Some(waiting.question.id);
+        self.told = told;
         let left = waiting.until.saturating_duration_since(Instant::now());
         let notice = asking(&waiting.question, left, all);
         let ticket = desktop.show(&notice);
@@ -554,6 +574,30 @@ mod tests {
         tried.service.waiting.clear();
         tried.turn();
         assert_eq!(tried.desktop.closed, [2]);
+    }
+
+    #[test]
+    fn a_name_that_another_address_has_joined_is_notified_of_again_and_answered_as_it_is_shown() {
+        let mut tried = Tried::asks(&[7]);
+        tried.turn();
+        tried.service.waiting[0].listed = 2;
+        tried.questions.turn(&mut tried.service);
+        // The button is pressed before it is known here.
+        tried.press(":1.7", 1, "allow");
+        tried.questions.turn(&mut tried.service);
+        assert_eq!(tried.service.listed, [1]);
+        tried.service.waiting = vec![Question {
+            listed: 2,
+            ..question()
+        }];
+        tried.turn();
+        assert_eq!(
+            (tried.desktop.shown.len(), &tried.desktop.closed),
+            (2, &vec![1])
+        );
+        tried.press(":1.7", 2, "allow");
+        tried.turn();
+        assert_eq!(tried.service.listed, [1, 2]);
     }
 
     #[test]

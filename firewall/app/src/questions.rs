@@ -246,7 +246,7 @@ impl QuestionService for AtSocket {
     }
 
     fn answer(&mut self, asked: &Question, given: &Given) -> Result<Question, String> {
-        let answered = self.ask(|client| client.answer(asked.id, asked.listed(), given));
+        let answered = self.ask(|client| client.answer(asked.id, Some(asked.listed), given));
         answered.map_err(|failed| crate::failed::words(&failed))
     }
 }
@@ -259,8 +259,8 @@ pub struct QuestionsModel {
     pub waiting: Vec<Question>,
     /// Answers that were given, with the questions' numbers.
     pub answered: Vec<(u64, Given)>,
-    /// Place up to which the question was listed, for each answer.
-    pub listed: Vec<Option<u64>>,
+    /// Number of the last place that was shown, for each answer.
+    pub listed: Vec<u64>,
     /// Error that it answers every answer with, if it refuses them.
     pub refuses: Option<String>,
     /// Error that it answers everything with, if it can't be asked.
@@ -286,7 +286,7 @@ impl QuestionService for QuestionsModel {
             .waiting
             .remove(found.ok_or("no question of this number waits")?);
         self.answered.push((id, *given));
-        self.listed.push(asked.listed());
+        self.listed.push(asked.listed);
         Ok(question)
     }
 }

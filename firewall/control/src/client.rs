@@ -301,7 +301,7 @@ impl Client {
         self.ask("GetQuestions", json!({}), "questions")
     }
 
-    /// Answers a question; of one about many places, with an answer that is not to anywhere, those up to this number ([`Question::listed`]).
+    /// Answers a question, as it was shown: with the number of the last place that it listed ([`Question::listed`]), if that is known.
     pub fn answer(
         &mut self,
         id: u64,

@@ -108,6 +108,7 @@ pub fn question() -> Question {
         count: 3,
         many: false,
         places: Vec::new(),
+        listed: 1,
         more: 0,
         of_connection: true,
         of_process: true,

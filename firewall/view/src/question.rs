@@ -196,10 +196,9 @@ fn place(remote: &str, protocol: u8, port: Option<u16>) -> String {
     }
 }
 
-/// Returns the places of a question about many of which an answer can be to these alone, one by one.
+/// Returns the places that a question lists, to which alone an answer can be, one by one.
 #[must_use]
 pub fn places(question: &Question) -> Vec<String> {
-    let listed = question.places.iter().filter(|_| question.many);
     let words = |listed: &AskedPlace| {
         let AskedPlace {
             remote,
@@ -212,7 +211,7 @@ pub fn places(question: &Question) -> Vec<String> {
         let remote = format!("{remote}{}", named(remote_name.as_deref()));
         place(&remote, *protocol, *port)
     };
-    listed.map(words).collect()
+    question.places.iter().map(words).collect()
 }
 
 /// Returns a question in one line: `/usr/bin/curl of user 1000 -> 192.0.2.7 tcp port 443`.
@@ -447,7 +446,6 @@ mod tests {
         let listed = places(&many);
         assert_eq!(listed.len(), 8);
         assert_eq!(listed[1], "192.0.2.2 (peer\u{fffd}.example) tcp port 6881");
-        assert_eq!(many.listed(), Some(8));
         assert_eq!(usual_for(&many, true).width, Width::Anywhere);
         assert_eq!(
             answer(&many, &usual_for(&many, true)),
@@ -466,7 +464,7 @@ mod tests {
             "{}",
             sentence(&named)
         );
-        assert_eq!((places(&named).len(), named.listed()), (0, None));
+        assert_eq!(places(&named).len(), 2);
         assert_eq!(usual_for(&named, true), usual(true));
     }
 

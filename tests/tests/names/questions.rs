@@ -51,48 +51,107 @@ fn a_question_names_the_other_end_and_others_than_root_hear_no_other_names() {
     assert!(!said.to_string().contains("www.example"), "{said}");
 }
 
-#[test]
-fn the_addresses_of_one_name_are_asked_about_once_and_answered_at_once() {
+/// Starts a zone that asks about all but names, and a resolver whose answer about web.example has been read.
+fn asking_of_names() -> (Protected, Resolver) {
     let zone = Protected::with(&format!(
         "[default]\ninbound = \"block\"\noutbound = \"ask\"\nanswer_within = 600\n\
          [[rule]]\nid = \"names\"\naction = \"allow\"\ndirection = \"out\"\nprotocol = \"udp\"\nports = 53\n\
          [[rule]]\nid = \"neighbours\"\naction = \"allow\"\nprotocol = \"icmpv6\"\n{BELIEVED}"
     ));
-    let _resolver = Resolver::start(&zone);
+    let resolver = Resolver::start(&zone);
     wait_until("both addresses have the name", || {
         zone.asks("web.example", "a") && zone.asks("web.example", "aaaa") && {
             let known = names(&zone);
             known.len() == 2 && known.iter().all(|(_, name)| name == "web.example")
         }
     });
-    let root = Person::root(&zone);
-    let sends = |address: &str| {
-        let line = format!("echo > /dev/udp/{address}/4001");
-        zone.inside(&line).status.success()
-    };
-    assert!(!sends(OUTSIDE_V6) && !sends(OUTSIDE));
-    let waiting = || {
-        let said = root.run(&["ask", "--list", "--json"]).out;
-        let lines = said.lines().map(|line| serde_json::from_str(line).unwrap());
-        lines.collect::<Vec<Value>>()
-    };
+    (zone, resolver)
+}
+
+/// Has a program of the zone send a datagram to this address. Returns whether it could.
+fn sends(zone: &Protected, address: &str) -> bool {
+    let line = format!("echo > /dev/udp/{address}/4001");
+    zone.inside(&line).status.success()
+}
+
+/// Returns the questions that wait.
+fn waiting(person: &Person) -> Vec<Value> {
+    let said = person.run(&["ask", "--list", "--json"]).out;
+    let lines = said.lines().map(|line| serde_json::from_str(line).unwrap());
+    lines.collect()
+}
+
+/// Returns the only question that waits, once this place is the last that it shows.
+fn question_up_to(person: &Person, listed: u64) -> Value {
     let mut all = Vec::new();
-    wait_until("both are asked about", || {
-        all = waiting();
-        all.iter()
-            .any(|one| one["places"].as_array().unwrap().len() == 2)
+    wait_until("it is asked about", || {
+        all = waiting(person);
+        all.iter().any(|one| one["listed"] == listed)
     });
     assert_eq!(all.len(), 1, "{all:?}");
+    all.remove(0)
+}
+
+#[test]
+fn the_addresses_of_one_name_are_asked_about_once_and_answered_at_once() {
+    let (zone, _resolver) = asking_of_names();
+    let root = Person::root(&zone);
+    assert!(!sends(&zone, OUTSIDE_V6) && !sends(&zone, OUTSIDE));
+    let question = question_up_to(&root, 2);
     assert_eq!(
-        (&all[0]["many"], &all[0]["more"]),
+        (&question["many"], &question["more"]),
         (&json!(false), &json!(0))
     );
     let shown = root.run(&["ask", "--list"]).out;
     let both = format!("{OUTSIDE_V6}, {OUTSIDE} (web.example) udp port 4001");
     assert!(shown.contains(&both), "{shown}");
-    root.run(&["ask", "--answer", &all[0]["id"].to_string(), "allow"]);
-    assert!(sends(OUTSIDE_V6) && sends(OUTSIDE));
-    assert_eq!(waiting(), [] as [Value; 0]);
+    let id = question["id"].to_string();
+    let said = root.run(&["ask", "--answer", &id, "allow", "--listed", "2"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(sends(&zone, OUTSIDE_V6) && sends(&zone, OUTSIDE));
+    assert_eq!(waiting(&root), [] as [Value; 0]);
+}
+
+#[test]
+fn an_answer_about_a_name_is_to_the_addresses_that_were_shown_and_is_kept_with_the_name_that_was() {
+    let (zone, _resolver) = asking_of_names();
+    let root = Person::root(&zone);
+    assert!(!sends(&zone, OUTSIDE_V6));
+    let shown = question_up_to(&root, 1);
+    assert_eq!(shown["remote_name"], "web.example");
+    // The other address joins, and this one has another name by now.
+    assert!(!sends(&zone, OUTSIDE));
+    question_up_to(&root, 2);
+    wait_until("it has another name", || {
+        zone.asks("www.example", "aaaa")
+            && names(&zone).iter().any(|(_, name)| name == "www.example")
+    });
+    let id = shown["id"].to_string();
+    let answers = |more: &[&str]| root.run(&[&["ask", "--answer", &id, "allow"], more].concat());
+    let said = answers(&[]);
+    assert!(
+        said.code == 1 && said.err.contains("--listed"),
+        "which they were is not said: {said:?}"
+    );
+    let said = answers(&["--listed", "1", "--for", "always"]);
+    assert!(
+        said.code == 0 && !said.out.contains(OUTSIDE),
+        "what was answered: {said:?}"
+    );
+    assert!(sends(&zone, OUTSIDE_V6) && !sends(&zone, OUTSIDE));
+    let kept: Value = serde_json::from_str(&root.run(&["answers", "--json"]).out).unwrap();
+    assert_eq!(
+        (&kept["remote"], &kept["remote_name"]),
+        (&json!(OUTSIDE_V6), &json!("web.example"))
+    );
+    let left = question_up_to(&root, 2);
+    assert_eq!(
+        (&left["id"], &left["remote"]),
+        (&shown["id"], &json!(OUTSIDE))
+    );
+    let shown = root.run(&["ask", "--list"]).out;
+    let numbered = format!("2. {OUTSIDE} (web.example) udp port 4001");
+    assert!(shown.contains(&numbered), "{shown}");
 }
 
 /// Returns the service's answer to one call.

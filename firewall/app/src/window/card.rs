@@ -1,7 +1,7 @@
 //! Card of the first question that waits, and the keys that answer it.
 
 use crate::questions::{AnswerOutcome, Questions, QuestionsState, Waiting};
-use control::{AskedPlace, Given, Lasts, Question};
+use control::{Given, Lasts, Question};
 use eframe::egui::{self, Key, RichText, Ui, accesskit};
 use firewall_abi::asking::Width;
 use std::collections::BTreeSet;
@@ -27,8 +27,7 @@ pub struct Card {
     allow: Option<bool>,
     lasts: Option<Lasts>,
     width: Option<Width>,
-    /// Number of the last place that was listed when something was chosen: what comes to be listed after that is not
-    /// meant.
+    /// Number of the last place that is listed, or that was when something was chosen: what comes to be listed after that is not meant.
     listed: Option<u64>,
     /// Process that was shown when something was chosen.
     pid: u32,
@@ -56,7 +55,10 @@ impl Card {
         let first = waiting
             .find(|waiting| !self.left.contains(&waiting.question.id))
             .cloned();
-        let first = self.turn_to(first);
+        let painted = (self.about, self.listed);
+        let first = self.turn_to(first, has_keys(ui));
+        // Whoever pressed a key saw what was painted before.
+        let is_seen = painted == (self.about, self.listed);
         let outcome = state
             .outcome()
             .filter(|outcome| outcome.at + OUTCOME_FOR > now);
@@ -72,7 +74,9 @@ impl Card {
             return;
         }
         let given = first.as_ref().filter(|_| answering.is_none());
-        let mut chosen = given.and_then(|first| self.keys(ui, &first.question));
+        let mut chosen = given
+            .filter(|_| is_seen)
+            .and_then(|first| self.keys(ui, &first.question));
         let margins = egui::Frame::side_top_panel(ui.style()).total_margin();
         let most = ui.ctx().content_rect().height() * MOST_OF_HEIGHT;
         let room = (most - self.rest).max(LEAST_ROOM).min(self.facts);
@@ -118,9 +122,9 @@ impl Card {
         }
     }
 
-    /// Turns to a question. Nothing is chosen yet for one that was not shown before. One about many places lists those
-    /// that it did when something was chosen.
-    fn turn_to(&mut self, first: Option<Waiting>) -> Option<Waiting> {
+    /// Turns to a question. Nothing is chosen yet for one that was not shown before. It lists the places that it did when something was
+    /// chosen, or before a key was pressed.
+    fn turn_to(&mut self, first: Option<Waiting>, is_pressed: bool) -> Option<Waiting> {
         let about = first.as_ref().map(|waiting| waiting.question.id);
         if self.about != about {
             *self = Self {
@@ -133,30 +137,23 @@ impl Card {
             };
         }
         let mut first = first?;
-        if first.question.many {
-            self.list(&mut first.question);
-        }
+        self.list(&mut first.question, is_pressed);
         Some(first)
     }
 
-    /// Lists the places of a question about many. What comes to be listed once something is chosen is behind what was
-    /// listed then. Each place has its own time, and of a flood one is over every moment: what is chosen holds as long
+    /// Lists the places of a question: of many, or the addresses of a name. What comes to be listed once something is chosen is behind
+    /// what was listed then. Of many each place has its own time, and of a flood one is over every moment: what is chosen holds as long
     /// as any of those waits, and what is about the program beyond that.
-    fn list(&mut self, asked: &mut Question) {
+    fn list(&mut self, asked: &mut Question, is_pressed: bool) {
         let is_chosen = self.allow.is_some() || self.lasts.is_some() || self.width.is_some();
-        let listed = self.listed.filter(|_| is_chosen);
-        let was_listed = |place: &&AskedPlace| listed.is_some_and(|last| place.number <= last);
-        let waiting = asked.places.iter().take_while(was_listed).count();
-        if waiting > 0 {
-            let behind = asked.places.len() - waiting;
-            asked.more = asked.more.saturating_add(behind as u64);
-            asked.places.truncate(waiting);
+        let listed = self.listed.filter(|_| is_chosen || is_pressed);
+        if listed.is_some_and(|last| asked.list_up_to(last)) {
             return;
         }
         if !self.is_about_no_place(asked) {
             (self.allow, self.lasts, self.width) = (None, None, None);
         }
-        (self.listed, self.pid) = (asked.listed(), asked.pid);
+        (self.listed, self.pid) = (Some(asked.listed), asked.pid);
     }
 
     /// Returns whether what is chosen is about the program, or about the process that was shown, wherever it goes.
@@ -389,9 +386,9 @@ fn facts(ui: &mut Ui, asked: &Question) {
     let program = RichText::new(question::program(asked)).strong();
     let remark = question::remark(asked);
     let remark = remark.map(|remark| (text!("card-note"), RichText::new(remark)));
-    let listed = question::places(asked);
-    let listed = (!listed.is_empty()).then(|| {
-        let words = RichText::new(listed.join("\n"));
+    // Where there are not many, what it wants names each.
+    let listed = asked.many.then(|| {
+        let words = RichText::new(question::places(asked).join("\n"));
         (text!("card-places"), words)
     });
     let lines = [
@@ -461,6 +458,14 @@ fn said(ui: &mut Ui, outcome: &AnswerOutcome) {
 fn keyed(words: &str, key: char) -> String {
     let key = key.to_ascii_uppercase().to_string();
     text!("card-keyed", words = words, key = key)
+}
+
+/// Returns whether a key was pressed since the last frame was painted.
+fn has_keys(ui: &Ui) -> bool {
+    ui.input(|input| {
+        let mut events = input.events.iter();
+        events.any(|event| matches!(event, egui::Event::Key { pressed: true, .. }))
+    })
 }
 
 /// Returns the letter on a key, in lower case.

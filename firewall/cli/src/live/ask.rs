@@ -110,7 +110,7 @@ fn sit(client: &mut Client, json: bool, out: &mut dyn Write) -> Result<u8, Error
             .find(|asked| Some(asked.id) == stands_above);
         if let Some(question) = again.filter(|_| !json) {
             show(question, out)?;
-            if question.many {
+            if question.many || turn.listed(question.id) != Some(question.listed) {
                 // Others may be listed by now than when it was shown first.
                 turn.shows(question);
             }
@@ -231,6 +231,7 @@ mod example {
         Question {
             id,
             many: true,
+            listed: *listed.end(),
             places: listed.map(place).collect(),
             more,
             ..view::example::question()

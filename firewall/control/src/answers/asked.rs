@@ -36,9 +36,11 @@ pub struct Question {
     /// `true` if the question is about whatever else its program wants, beyond what is asked about place by place. Then
     /// an answer to `anywhere` is to all of it, and any other is to the places that were listed.
     pub many: bool,
-    /// Places that the program wants to go to, if that is not one address alone: of many places those that have waited
-    /// longest, or the addresses of one name.
+    /// Places that the program wants to go to, if the question is or was about more than one address: of many places those that have
+    /// waited longest, or the addresses of one name.
     pub places: Vec<AskedPlace>,
+    /// Number of the last place that is shown, by which an answer says which were.
+    pub listed: u64,
     /// Number of others that wait behind this question: places that are not listed, or questions of the same program
     /// that found no room.
     pub more: u64,
@@ -66,12 +68,22 @@ impl Question {
         self.remotes().all(|remote| given.may_be_about(remote))
     }
 
-    /// Returns the number of the last place that is listed, by which an answer says which were, or `None` if the
-    /// question is about one place.
-    #[must_use]
-    pub fn listed(&self) -> Option<u64> {
-        let last = self.places.last().filter(|_| self.many);
-        last.map(|place| place.number)
+    /// Leaves out the places behind this number: those that wait are behind the question then. Returns `false`, and leaves out none, if
+    /// none waits up to it.
+    pub fn list_up_to(&mut self, last: u64) -> bool {
+        if self.places.is_empty() {
+            return self.listed <= last;
+        }
+        let is_up_to = |place: &&AskedPlace| place.number <= last;
+        let kept = self.places.iter().take_while(is_up_to).count();
+        let Some(end) = kept.checked_sub(1).and_then(|end| self.places.get(end)) else {
+            return false;
+        };
+        self.listed = end.number;
+        let behind = self.places.len() - kept;
+        self.more = self.more.saturating_add(behind as u64);
+        self.places.truncate(kept);
+        true
     }
 
     fn remotes(&self) -> impl Iterator<Item = IpAddr> {

@@ -83,17 +83,21 @@ impl Questions {
         let mut known = self.known();
         for (subject, question) in asked {
             if let Some((waiting, place)) = known.get(&subject) {
-                self.waiting[*waiting].places[*place].question.count = question.count;
+                let place = &mut self.waiting[*waiting].places[*place];
+                place.question.count = question.count;
+                if place.name.is_none() {
+                    place.name = name(&subject);
+                }
                 continue;
             }
             let name = name(&subject);
-            let Some(at) = self.question_for(&subject, name, now) else {
+            let Some(at) = self.question_for(&subject, name.clone(), now) else {
                 self.found_no_room(&subject, now);
                 continue;
             };
             let waiting = &mut self.waiting[at];
             known.insert(subject, (at, waiting.places.len()));
-            waiting.add(subject, question, asking(&question), now);
+            waiting.add(subject, question, asking(&question), name, now);
         }
         self.waiting.retain(|waiting| !waiting.places.is_empty());
         (before + 1..=self.last).collect()
@@ -128,15 +132,8 @@ impl Questions {
             return None;
         }
         self.last += 1;
-        self.waiting.push(Waiting {
-            id: self.last,
-            is_many,
-            more: 0,
-            asker: *new,
-            name: name.filter(|_| !is_many),
-            places: Vec::new(),
-            last: 0,
-        });
+        self.waiting
+            .push(Waiting::new(self.last, *new, is_many, name));
         if !is_many {
             if self.recent.len() >= MOST_RECENT {
                 self.recent.pop_front();
@@ -223,7 +220,7 @@ impl Questions {
             let late = |place: &&mut Place| place.over.is_none() && place.deadline <= now;
             let late = waiting.places.iter_mut().filter(late).map(|place| {
                 place.over = Some(now + UNANSWERED);
-                *place
+                place.clone()
             });
             let places: Vec<_> = late.collect();
             if !places.is_empty() {

@@ -10,7 +10,7 @@ use crate::sweep::LastLook;
 use crate::troubles::Cause;
 use anyhow::{Context, Result};
 use control::{AskedPlace, Given, Lasts, Question, Refused};
-use firewall_abi::asking::{Answer, Subject, Who, Width};
+use firewall_abi::asking::{Answer, Subject, Width};
 use firewall_abi::packet::{Direction, NO_RULE, NO_USER, Reason, Verdict};
 use rules::{Resolver, SystemResolver};
 use std::collections::BTreeSet;
@@ -190,16 +190,11 @@ impl Firewall {
         let left = deadline.saturating_duration_since(Instant::now());
         let all = waiting.places().count();
         let listed = waiting.places().take(asking::MOST_LISTED);
-        let listed = listed.filter(|_| waiting.is_many || all > 1);
-        let places: Vec<_> = listed.map(|place| self.listed(waiting, place)).collect();
+        let listed = listed.filter(|_| waiting.is_many || waiting.was_about_several());
+        let places: Vec<_> = listed.map(asked_place).collect();
         let unlisted = all.saturating_sub(places.len().max(1));
-        let is_of = |who: fn(&firewall_abi::asking::Question) -> Option<Who>| {
-            waiting.places().all(|place| {
-                let known = who(&place.question);
-                known.is_some() && (!waiting.is_many || known == who(&question))
-            })
-        };
-        let here = self.listed(waiting, waiting.first()?);
+        let mut sockets = waiting.places().map(|place| place.question.socket());
+        let here = asked_place(waiting.first()?);
         Some(Question {
             id: waiting.id,
             direction: direction.name().to_owned(),
@@ -214,28 +209,14 @@ impl Firewall {
             rule,
             count: waiting.count(),
             many: waiting.is_many,
+            listed: places.last().map_or(here.number, |last| last.number),
             places,
             more: waiting.more.saturating_add(unlisted as u64),
-            of_connection: !waiting.is_many && is_of(|question| question.socket()),
-            of_process: is_of(|question| question.process()),
+            of_connection: !waiting.is_many && sockets.all(|socket| socket.is_some()),
+            of_process: waiting.process().is_some(),
             milliseconds_left: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
             unanswered: asking.unanswered.name().to_owned(),
         })
-    }
-
-    fn listed(&self, waiting: &Waiting, place: &Place) -> AskedPlace {
-        let Place {
-            number, subject, ..
-        } = place;
-        let remote = asking::address(subject.remote);
-        let remote_name = waiting.name_of_place(self.addresses.name_of(remote));
-        AskedPlace {
-            number: *number,
-            remote,
-            remote_name: remote_name.map(|name| name.to_string()),
-            protocol: subject.protocol,
-            port: (subject.port != 0).then_some(subject.port),
-        }
     }
 
     /// Returns the questions that wait for an answer: those that this user may answer, or all.
@@ -266,8 +247,20 @@ impl Firewall {
         if !waiting.places().all(may) {
             return Err(Refused::NoQuestion);
         }
-        let asked = self.shown(&waiting).ok_or(Refused::NoQuestion)?;
-        let places = meant(&waiting, listed, given)?;
+        let mut asked = self.shown(&waiting).ok_or(Refused::NoQuestion)?;
+        let places = waiting.answered_places(listed, given.width);
+        let places = places.ok_or_else(|| {
+            Refused::NotPermitted(
+                "this question is or was about several places, and by now others may wait than you were shown: answer about anywhere, or \
+                 say with --listed up to which number they were listed (`gatebell ask --list` has it)"
+                    .to_owned(),
+            )
+        })?;
+        if waiting.is_answered_by_place(given.width) {
+            let last = places.last().ok_or(Refused::NoQuestion)?.number;
+            asked.list_up_to(last);
+            asked.more = 0;
+        }
         let of_link = places.iter().find_map(|place| {
             let remote = asking::address(place.subject.remote);
             (!given.may_be_about(remote)).then_some(remote)
@@ -278,7 +271,7 @@ impl Firewall {
                  program ends or for an hour at most, or whatever the address; or write a rule that names the interface"
             )));
         }
-        let answered = self.whom(&places, given)?;
+        let answered = self.whom(&waiting, &places, given)?;
         if let Some(user) = of {
             self.may_hold(&answered, user)?;
         }
@@ -378,15 +371,12 @@ impl Firewall {
         let answer = asking::answer(program, given.allow, Reason::Answer, until_ns);
         let before = self.driver.answer_to(&to).map_err(refused)?;
         self.driver.answer(to, answer).map_err(refused)?;
-        let remote_name = self
-            .addresses
-            .name_of(asking::address(place.subject.remote));
         let note = Note {
             by: by.to_owned(),
             at: now(),
             pid: place.question.pid,
             name: task_name(place.question.name),
-            remote_name: remote_name.map(|name| name.to_string()),
+            remote_name: place.name.as_ref().map(ToString::to_string),
         };
         if given.lasts == Lasts::Always {
             match self.keep_answer(&place.subject, given, path.as_deref(), &note) {
@@ -431,20 +421,25 @@ impl Firewall {
 
     /// Returns the subjects of an answer, each once, with a place that it is about. Who has ended meanwhile is asked
     /// for no more.
-    fn whom(&mut self, places: &[Place], given: Given) -> Result<Vec<(Subject, Place)>, Refused> {
+    fn whom(
+        &mut self,
+        waiting: &Waiting,
+        places: &[Place],
+        given: Given,
+    ) -> Result<Vec<(Subject, Place)>, Refused> {
         let (mut answered, mut ended) = (Vec::new(), None);
         for place in places {
             let whole = place.subject.at(given.width);
             let (who, what) = match given.lasts {
                 Lasts::Connection => (place.question.socket(), "connection"),
-                Lasts::Process => (place.question.process(), "process"),
+                Lasts::Process => (waiting.process(), "process"),
                 Lasts::For(_) | Lasts::UntilRestart | Lasts::Always => {
                     (Some(whole.who()), "program")
                 }
             };
             let Some(who) = who else {
                 return Err(Refused::NotPermitted(format!(
-                    "which {what} asks is not known; answer for some time, or until the service starts again"
+                    "which {what} asks is not known, or several have asked this; answer for some time, or until the service starts again"
                 )));
             };
             if !self.driver.watch(who).map_err(refused)? {
@@ -457,7 +452,7 @@ impl Firewall {
             }
             let to = whole.of(who);
             if answered.iter().all(|(known, _)| *known != to) {
-                answered.push((to, *place));
+                answered.push((to, place.clone()));
             }
         }
         match ended {
@@ -528,28 +523,21 @@ impl Firewall {
     }
 }
 
-/// Returns the places that an answer is about; an answer to anywhere is about the first as about any.
-fn meant(waiting: &Waiting, listed: Option<u64>, given: Given) -> Result<Vec<Place>, Refused> {
-    let places = waiting.places().copied();
-    if given.width == Width::Anywhere {
-        return Ok(places.take(1).collect());
+/// Returns a place as people are shown it.
+fn asked_place(place: &Place) -> AskedPlace {
+    let Subject {
+        remote,
+        protocol,
+        port,
+        ..
+    } = place.subject;
+    AskedPlace {
+        number: place.number,
+        remote: asking::address(remote),
+        remote_name: place.name.as_ref().map(ToString::to_string),
+        protocol,
+        port: (port != 0).then_some(port),
     }
-    if !waiting.is_many {
-        return Ok(places.collect());
-    }
-    let Some(listed) = listed else {
-        return Err(Refused::NotPermitted(
-            "this question is about many places, and by now others may wait than you were shown: answer about anywhere, or say with \
-             --listed up to which number they were listed (`gatebell ask --list` has it)"
-                .to_owned(),
-        ));
-    };
-    let shown = places.take_while(|place| place.number <= listed);
-    let shown: Vec<_> = shown.take(asking::MOST_LISTED).collect();
-    if shown.is_empty() {
-        return Err(Refused::NoQuestion);
-    }
-    Ok(shown)
 }
 
 /// Returns the rule that asked, or `None` if the default policy did.

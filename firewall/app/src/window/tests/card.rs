@@ -170,6 +170,7 @@ fn about_many(id: u64, listed: std::ops::RangeInclusive<u8>) -> Question {
     };
     Question {
         many: true,
+        listed: (*listed.end()).into(),
         places: listed.map(place).collect(),
         more: 100,
         ..numbered(id)
@@ -220,7 +221,7 @@ fn an_answer_about_the_places_listed_is_about_those_that_were_when_something_was
     keys(&mut window, &[Key::Enter]);
     hear(&mut window, &mut service);
     assert_eq!(service.answered, [(7, usual(true))]);
-    assert_eq!(service.listed, [Some(2)]);
+    assert_eq!(service.listed, [2]);
     // Those that were listed are answered elsewhere: nothing is chosen about others.
     service.waiting = vec![about_many(9, 1..=2)];
     hear(&mut window, &mut service);
@@ -231,6 +232,62 @@ fn an_answer_about_the_places_listed_is_about_those_that_were_when_something_was
     hear(&mut window, &mut service);
     assert_eq!(service.answered.len(), 1);
     assert!(sees(&window, "choose first: A allows, B blocks"));
+}
+
+#[test]
+fn an_answer_about_a_name_is_about_the_addresses_that_were_shown_when_something_was_chosen() {
+    use egui::Key;
+    let mut window = window();
+    let named = |addresses: std::ops::RangeInclusive<u8>| Question {
+        many: false,
+        more: 0,
+        remote_name: Some("site.example".to_owned()),
+        ..about_many(7, addresses)
+    };
+    let one = Question {
+        places: Vec::new(),
+        ..named(1..=1)
+    };
+    let mut service = asked(&mut window, vec![one]);
+    keys(&mut window, &[Key::A]);
+    // The program tries another address of the name.
+    service.waiting = vec![named(1..=2)];
+    hear(&mut window, &mut service);
+    let shown = "allow for 10 minutes: 192.0.2.7 (site.example) tcp port 443";
+    assert!(sees(&window, shown));
+    keys(&mut window, &[Key::Enter]);
+    hear(&mut window, &mut service);
+    assert_eq!(
+        (&service.answered[..], &service.listed[..]),
+        (&[(7, usual(true))][..], &[1][..])
+    );
+    // What is left of it is asked about anew, and nothing is chosen.
+    service.waiting = vec![named(2..=2)];
+    hear(&mut window, &mut service);
+    keys(&mut window, &[Key::Enter]);
+    hear(&mut window, &mut service);
+    assert_eq!(service.answered.len(), 1);
+    keys(&mut window, &[Key::A, Key::Enter]);
+    hear(&mut window, &mut service);
+    assert_eq!(service.listed, [1, 2]);
+}
+
+#[test]
+fn keys_that_come_with_another_question_were_pressed_at_the_one_before() {
+    let mut window = window();
+    let mut service = asked(&mut window, vec![numbered(7), numbered(8)]);
+    // Both are pressed while the window paints nothing, and the first question is over by the next frame.
+    service.waiting.remove(0);
+    window.state().shown.questions.turn(&mut service);
+    for key in [egui::Key::A, egui::Key::Enter] {
+        window.key_press(key);
+    }
+    window.run_steps(3);
+    hear(&mut window, &mut service);
+    assert_eq!(service.answered, []);
+    keys(&mut window, &[egui::Key::A, egui::Key::Enter]);
+    hear(&mut window, &mut service);
+    assert_eq!(service.answered, [(8, usual(true))]);
 }
 
 /// Clicks one of the card's buttons.
@@ -255,7 +312,7 @@ fn what_is_chosen_about_places_holds_as_long_as_any_that_was_listed_waits() {
     click(&mut window, "Answer (Enter)");
     hear(&mut window, &mut service);
     assert_eq!(service.answered, [(7, usual(true))]);
-    assert_eq!(service.listed, [Some(8)]);
+    assert_eq!(service.listed, [8]);
 }
 
 #[test]

@@ -15,6 +15,7 @@ Examples:
   gatebell ask --list --json                         what waits, one JSON object for each
   gatebell ask --answer 7 allow --for 1h --width port
   gatebell ask --answer 7 block --for always --width anywhere
+  gatebell ask --answer 7 allow --listed 2           to what it lists up to 2, and not to what came since
 
 Exit codes:
   0  it is as you asked
@@ -40,7 +41,7 @@ pub struct QuestionArguments {
     /// What it is about: endpoint (address, protocol and port), address, port, or anywhere
     #[arg(long, default_value = "endpoint", requires = "answer")]
     pub width: AnswerWidth,
-    /// The last place that you were shown, of a question about many: the answer is about the places up to that one (--list numbers them)
+    /// The last place that you were shown, where --list numbers them: the answer is to the places up to that one
     #[arg(long, value_name = "NUMBER", requires = "answer")]
     pub listed: Option<u64>,
     /// The service's control socket

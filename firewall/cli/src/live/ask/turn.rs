@@ -16,37 +16,44 @@ pub struct Turn {
     waiting: Vec<u64>,
     /// Since when those are shown that wait for an answer at all.
     shown: BTreeMap<u64, Instant>,
-    /// Parts that were shown of the questions about many places.
-    many: BTreeMap<u64, Many>,
+    /// Parts that were shown of the questions.
+    parts: BTreeMap<u64, Part>,
     /// The one that was shown last, below all others.
     last: Option<u64>,
 }
 
-/// Part that was shown of a question about many places.
+/// Part that was shown of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Many {
-    /// The first place that was listed, and the last one.
-    first: Option<u64>,
-    listed: Option<u64>,
-    /// Number of all places when it was shown.
-    all: u64,
+struct Part {
+    /// Numbers of the first place that was shown, and of the last one.
+    first: u64,
+    listed: u64,
+    /// Number of all places when it was shown, if the question is about many.
+    of_many: Option<u64>,
 }
 
-impl Many {
-    fn of(question: &Question) -> Option<Self> {
-        let first = question.places.first().map(|place| place.number);
-        question.many.then(|| Self {
-            first,
-            listed: question.listed(),
-            all: (question.places.len() as u64).saturating_add(question.more),
-        })
+impl Part {
+    fn of(question: &Question) -> Self {
+        let first = question.places.first();
+        let all = (question.places.len() as u64).saturating_add(question.more);
+        Self {
+            first: first.map_or(question.listed, |place| place.number),
+            listed: question.listed,
+            of_many: question.many.then_some(all),
+        }
     }
 
-    /// Returns whether the question is to be shown again: none of the places that were listed waits, or there are many more. Each place
-    /// has its own time: of a flood another is the first at each look, and who reads the list would never come to its end.
+    /// Returns whether the question is to be shown again: another address of its name has joined, none of the many places that were
+    /// listed waits, or there are many more. Each of these has its own time: of a flood another is the first at each look, and who reads
+    /// the list would never come to its end.
     fn is_outdated(&self, now: &Self) -> bool {
         const MANY_TIMES: u64 = 4;
-        now.first > self.listed || now.all >= self.all.saturating_mul(MANY_TIMES)
+        match self.of_many.zip(now.of_many) {
+            None => now.listed > self.listed,
+            Some((before, now_all)) => {
+                now.first > self.listed || now_all >= before.saturating_mul(MANY_TIMES)
+            }
+        }
     }
 }
 
@@ -63,10 +70,8 @@ pub enum Meant {
 impl Turn {
     /// Returns whether a question was not shown yet, or has changed too much since.
     pub fn is_new(&self, question: &Question) -> bool {
-        let before = self.many.get(&question.id);
-        let is_outdated = before
-            .zip(Many::of(question))
-            .is_some_and(|(before, now)| before.is_outdated(&now));
+        let before = self.parts.get(&question.id);
+        let is_outdated = before.is_some_and(|before| before.is_outdated(&Part::of(question)));
         !self.shown.contains_key(&question.id) || is_outdated
     }
 
@@ -74,15 +79,24 @@ impl Turn {
     pub fn shows(&mut self, question: &Question) {
         self.last = Some(question.id);
         self.shown.remove(&question.id);
-        match Many::of(question) {
-            Some(many) => self.many.insert(question.id, many),
-            None => self.many.remove(&question.id),
-        };
+        self.parts.insert(question.id, Part::of(question));
     }
 
-    /// The number of the last place that was listed of this question.
+    /// Returns the number of the last place that was shown of this question.
     pub fn listed(&self, id: u64) -> Option<u64> {
-        self.many.get(&id)?.listed
+        self.parts.get(&id).map(|part| part.listed)
+    }
+
+    /// Returns the question that the next line is for and the time since which it is shown so, or `None` if it is for none that waits.
+    pub fn next_line_is_for(&self) -> Option<(u64, Instant)> {
+        let (id, _) = self.current?;
+        let since = self.shown.get(&id)?;
+        Some((id, *since))
+    }
+
+    /// Has the question whose turn it is shown again.
+    pub fn show_again(&mut self) {
+        self.last = None;
     }
 
     /// Takes in what waits. Returns the question whose turn it was, once, if it is over.
@@ -128,7 +142,7 @@ impl Turn {
         let since = |id| (id, before.get(&id).copied().unwrap_or(now));
         self.shown = ids.map(since).collect();
         let shown = &self.shown;
-        self.many.retain(|id, _| shown.contains_key(id));
+        self.parts.retain(|id, _| shown.contains_key(id));
     }
 
     /// Returns the question that a line typed at this time is meant for. The next line is for the next question.
@@ -285,5 +299,38 @@ mod tests {
         assert!(!turn.is_new(&about_many(7, 8..=15, 31)));
         assert!(turn.is_new(&about_many(7, 8..=15, 32)));
         assert!(turn.is_new(&about_many(7, 9..=16, 2)));
+    }
+
+    /// A question about a name, of which this address is the last that has joined.
+    fn about_name(id: u64, last: u64) -> Question {
+        Question {
+            many: false,
+            ..about_many(id, 1..=last, 0)
+        }
+    }
+
+    #[test]
+    fn a_question_about_a_name_is_shown_again_where_another_address_has_joined_and_answers_none_before()
+     {
+        let mut turn = Turn::default();
+        let begin = Instant::now();
+        let at = |ms| begin + Duration::from_millis(ms);
+        let mut sees = |question: Question, ms| {
+            let is_new = turn.is_new(&question);
+            if is_new {
+                turn.shows(&question);
+            }
+            turn.follow(vec![question.id], at(ms));
+            turn.show([question.id].into_iter(), at(ms));
+            (is_new, turn.listed(question.id), turn.next_line_is_for())
+        };
+        let since = |ms| Some((7, at(ms)));
+        assert_eq!(sees(about_name(7, 1), 10), (true, Some(1), since(10)));
+        assert_eq!(sees(about_name(7, 1), 20), (false, Some(1), since(10)));
+        assert_eq!(sees(about_name(7, 2), 30), (true, Some(2), since(30)));
+        // The first one has ended.
+        let mut left = about_name(7, 2);
+        left.places.remove(0);
+        assert_eq!(sees(left, 40), (false, Some(2), since(30)));
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of the questions that wait: their numbers, shares and times, and what an answer settles.
 
 use super::super::example::subject;
+use super::super::waiting_question::MOST_LISTED;
 use super::*;
 use firewall_abi::asking::Who;
 use firewall_abi::packet::Direction;
@@ -282,25 +283,122 @@ fn a_question_is_met_once_and_counts_what_waits_for_it() {
     assert_eq!(questions.get(1).unwrap().count(), 5);
 }
 
+/// Returns the names that people are shown of a question's places.
+fn names(questions: &Questions, id: u64) -> Vec<Option<Arc<str>>> {
+    let waiting = questions.get(id).unwrap();
+    waiting.places().map(|place| place.name.clone()).collect()
+}
+
 #[test]
 fn the_addresses_of_one_name_are_shown_with_that_name_though_one_has_another_by_now() {
     let (mut questions, now) = (Questions::default(), Instant::now());
-    let name = |_: &Subject| Some(Arc::from("site.example"));
+    let called = |name: &'static str| move |_: &Subject| Some(Arc::from(name));
     let both = asked((1..=2).map(|remote| subject(7, 1000, remote)));
-    assert_eq!(questions.meet(both, usual, name, now), [1]);
-    let shown = |questions: &Questions, id| {
-        let waiting = questions.get(id).unwrap();
-        waiting.name_of_place(Some(Arc::from("other.example")))
-    };
-    assert_eq!(shown(&questions, 1).as_deref(), Some("site.example"));
-    // Where no name was known, or there are many, each place has its own.
-    questions.meet(asked([subject(8, 1000, 1)]), usual, nameless, now);
-    assert_eq!(shown(&questions, 2).as_deref(), Some("other.example"));
+    let new = questions.meet(both.clone(), usual, called("site.example"), now);
+    assert_eq!(new, [1]);
+    let site = Some(Arc::from("site.example"));
+    questions.meet(both, usual, called("other.example"), now);
+    assert_eq!(names(&questions, 1), [site.clone(), site]);
+    // Where there are many, each place has its own.
     let each = |subject: &Subject| Some(Arc::from(format!("{:?}.example", subject.remote)));
     let many = questions.meet(places(0..10), usual, each, now);
-    let many = many.last().copied().unwrap();
-    assert!(questions.get(many).unwrap().is_many);
-    assert_eq!(shown(&questions, many).as_deref(), Some("other.example"));
+    let shown: BTreeSet<_> = names(&questions, *many.last().unwrap())
+        .into_iter()
+        .collect();
+    assert_eq!(shown.len(), 10 - FEW + 1);
+}
+
+#[test]
+fn a_name_that_comes_after_its_question_is_shown_and_no_later_one_takes_its_place() {
+    let (mut questions, now) = (Questions::default(), Instant::now());
+    let called = |name: Option<&'static str>| move |_: &Subject| name.map(Arc::from);
+    let one = asked([subject(7, 1000, 1)]);
+    for (known, shown) in [
+        (None, None),
+        (Some("site.example"), Some("site.example")),
+        (Some("other.example"), Some("site.example")),
+        (None, Some("site.example")),
+    ] {
+        questions.meet(one.clone(), usual, called(known), now);
+        assert_eq!(names(&questions, 1), [shown.map(Arc::from)]);
+    }
+}
+
+/// Returns places of one program of this process, as many as there are numbers.
+fn places_of(pid: u32, numbers: std::ops::Range<u16>) -> Vec<(Subject, Question)> {
+    let mut all = places(numbers);
+    for (_, question) in &mut all {
+        (question.pid, question.began_ns) = (pid, pid.into());
+    }
+    all
+}
+
+#[test]
+fn a_question_is_one_processs_until_another_asks_it_and_then_no_ones() {
+    let (mut questions, now) = (Questions::default(), Instant::now());
+    let mut all = places_of(1, 0..10);
+    let new = questions.meet(all.clone(), usual, nameless, now);
+    let many = *new.last().unwrap();
+    let process = |questions: &Questions| questions.get(many).unwrap().process();
+    let first = all[0].1.process();
+    assert!(first.is_some() && process(&questions) == first);
+    all.extend(places_of(2, 10..11));
+    questions.meet(all.clone(), usual, nameless, now);
+    assert_eq!(process(&questions), None);
+    // Also where those of the first are over: whoever answers may have been shown that one.
+    for (subject, _) in &all[..10] {
+        questions.drop(subject);
+    }
+    assert_eq!(questions.get(many).unwrap().places().count(), 1);
+    assert_eq!(process(&questions), None);
+    // So are those of a process that is not known.
+    let unknown = questions.meet(asked([subject(9, 1000, 1)]), usual, nameless, now);
+    assert_eq!(questions.get(unknown[0]).unwrap().process(), None);
+}
+
+#[test]
+fn an_answer_by_place_is_to_those_that_were_listed_and_one_of_several_says_which_they_were() {
+    let (mut questions, now) = (Questions::default(), Instant::now());
+    let name = |_: &Subject| Some(Arc::from("site.example"));
+    let mut all = asked([subject(7, 1000, 1)]);
+    questions.meet(all.clone(), usual, name, now);
+    let answered = |questions: &Questions, id, listed, width| {
+        let places = questions.get(id).unwrap().answered_places(listed, width)?;
+        Some(places.iter().map(|place| place.number).collect::<Vec<_>>())
+    };
+    assert_eq!(
+        answered(&questions, 1, None, Width::Endpoint),
+        Some(vec![1])
+    );
+    // Another address of the name is tried, after the first was shown.
+    all.extend(asked([subject(7, 1000, 2)]));
+    questions.meet(all, usual, name, now);
+    for width in [Width::Endpoint, Width::Address] {
+        assert_eq!(answered(&questions, 1, None, width), None);
+        assert_eq!(answered(&questions, 1, Some(1), width), Some(vec![1]));
+        assert_eq!(answered(&questions, 1, Some(2), width), Some(vec![1, 2]));
+    }
+    for width in [Width::Port, Width::Anywhere] {
+        assert_eq!(answered(&questions, 1, None, width), Some(vec![1]));
+    }
+    questions.drop(&subject(7, 1000, 1));
+    assert_eq!(answered(&questions, 1, None, Width::Endpoint), None);
+    assert_eq!(
+        answered(&questions, 1, Some(1), Width::Endpoint),
+        Some(vec![])
+    );
+    // Of many the port is each place's own, and no more are listed than a person is shown.
+    let many = *questions
+        .meet(places(0..30), usual, nameless, now)
+        .last()
+        .unwrap();
+    assert_eq!(answered(&questions, many, None, Width::Port), None);
+    assert_eq!(
+        answered(&questions, many, Some(3), Width::Port),
+        Some(vec![1, 2, 3])
+    );
+    let listed = answered(&questions, many, Some(30), Width::Endpoint).unwrap();
+    assert_eq!(listed.len(), MOST_LISTED);
 }
 
 #[test]

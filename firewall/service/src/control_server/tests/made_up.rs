@@ -146,6 +146,7 @@ pub fn question() -> Question {
             protocol: 6,
             port: Some(443),
         }],
+        listed: 1,
         more: 1,
         of_connection: true,
         of_process: true,
