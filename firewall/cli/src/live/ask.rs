@@ -1,6 +1,7 @@
 //! `gatebell ask`: what the rules ask about, and answers.
 
 mod arguments;
+mod terminal;
 mod turn;
 mod typed;
 
@@ -15,8 +16,9 @@ use firewall_abi::packet::Verdict;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
+use terminal::{discard_typed, lines};
 use turn::{Meant, Turn};
 use typed::{Typed, keys};
 use view::question;
@@ -83,9 +85,10 @@ fn answer(
 
 /// Shows each question once, and takes lines as answers to the oldest that is not left aside.
 fn sit(client: &mut Client, json: bool, out: &mut dyn Write) -> Result<u8, Error> {
-    let lines = lines();
+    let lines = lines(std::io::stdin());
     let mut skipped = BTreeSet::new();
     let mut turn = Turn::default();
+    let mut is_for = None;
     if !json {
         writeln!(out, "{}{}{0:#}", style::FAINT, keys())?;
     }
@@ -117,6 +120,13 @@ fn sit(client: &mut Client, json: bool, out: &mut dyn Write) -> Result<u8, Error
         }
         out.flush()?;
         turn.show(questions.iter().map(|question| question.id), Instant::now());
+        let was_for = std::mem::replace(&mut is_for, turn.next_line_is_for());
+        if is_for != was_for
+            && let Some((id, _)) = is_for
+            && discard_typed(&std::io::stdin())
+        {
+            say_unseen(id, out)?;
+        }
         let (line, typed) = match lines.recv_timeout(EVERY) {
             Ok(line) => line,
             Err(RecvTimeoutError::Timeout) => continue,
@@ -128,6 +138,7 @@ fn sit(client: &mut Client, json: bool, out: &mut dyn Write) -> Result<u8, Error
             .find(|asked| Meant::Waiting(asked.id) == meant);
         match (Typed::of(&line, asked), meant) {
             (Some(Typed::Quit), _) => return Ok(0),
+            (Some(Typed::Nothing), Meant::Waiting(_)) => turn.show_again(),
             (Some(Typed::Nothing), _) => {}
             (None, _) => writeln!(out, "{}", keys())?,
             (_, Meant::Nothing) => writeln!(out, "nothing waits for an answer")?,
@@ -137,12 +148,7 @@ fn sit(client: &mut Client, json: bool, out: &mut dyn Write) -> Result<u8, Error
                     "{id} is over, and nothing was answered: type it again if you mean the next one"
                 )?;
             }
-            (_, Meant::Unseen(id)) => {
-                writeln!(
-                    out,
-                    "{id} was shown after that was typed, and nothing was answered: type it again if you mean {id}"
-                )?;
-            }
+            (_, Meant::Unseen(id)) => say_unseen(id, out)?,
             (Some(Typed::Skip), Meant::Waiting(id)) => {
                 skipped.insert(id);
                 turn.pass();
@@ -164,17 +170,13 @@ fn sit(client: &mut Client, json: bool, out: &mut dyn Write) -> Result<u8, Error
     }
 }
 
-/// Starts a thread that sends each typed line, with its time.
-fn lines() -> Receiver<(String, Instant)> {
-    let (tell, hear) = channel();
-    std::thread::spawn(move || {
-        for line in std::io::stdin().lines().map_while(Result::ok) {
-            if tell.send((line, Instant::now())).is_err() {
-                return;
-            }
-        }
-    });
-    hear
+/// Says that a line was not meant for this question, which was shown after it.
+fn say_unseen(id: u64, out: &mut dyn Write) -> Result<(), Error> {
+    writeln!(
+        out,
+        "{id} was shown after that was typed, and nothing was answered: type it again if you mean {id}"
+    )?;
+    Ok(())
 }
 
 fn show(asked: &Question, out: &mut dyn Write) -> Result<(), Error> {
