@@ -72,8 +72,8 @@ impl ContactService for crate::questions::AtSocket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Mutex;
-    use std::time::{Duration, Instant};
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
 
     /// Service whose history has one row, and that counts how often it was asked and let go.
     #[derive(Default)]
@@ -103,31 +103,19 @@ mod tests {
     #[test]
     fn nobody_is_asked_for_first_contacts_while_no_page_is_in_sight_that_shows_them() {
         let contacts = FirstContacts::default();
-        let told = Mutex::new(Vec::new());
-        let number = || told.lock().map_or(0, |told| told.len());
+        let (tell, told) = channel();
         let mut service = Model::default();
-        let early = std::thread::scope(|scope| {
-            let (followed, told) = (&contacts, &told);
-            let asking = &mut service;
-            scope.spawn(move || {
-                followed.follow(asking, &|row| {
-                    if let Ok(mut told) = told.lock() {
-                        told.push(row);
-                    }
-                });
-            });
-            std::thread::sleep(Duration::from_millis(200));
-            let early = number();
+        std::thread::scope(|scope| {
+            let (followed, asking) = (&contacts, &mut service);
+            scope.spawn(move || followed.follow(asking, &|row| drop(tell.send(row))));
+            let early = told.recv_timeout(Duration::from_millis(200));
             contacts.want(true);
-            let end = Instant::now() + Duration::from_secs(60);
-            while number() == 0 && Instant::now() < end {
-                std::thread::yield_now();
-            }
+            let first = told.recv_timeout(Duration::from_secs(60));
             contacts.want(false);
             contacts.end();
-            early
+            assert!(early.is_err() && first.is_ok(), "{early:?}, {first:?}");
         });
-        assert_eq!((early, number()), (0, 1));
+        assert_eq!(told.try_iter().count(), 0, "once");
         assert_eq!((service.asked, service.let_go), (1, 1));
     }
 }

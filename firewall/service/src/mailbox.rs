@@ -110,10 +110,12 @@ impl AsFd for MailboxReceiver {
 mod tests {
     use super::*;
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use std::time::Duration;
 
-    fn wakes(receiver: &MailboxReceiver) -> bool {
+    /// Returns whether the loop is woken, now or within this time.
+    fn wakes(receiver: &MailboxReceiver, within: PollTimeout) -> bool {
         let mut fds = [PollFd::new(receiver.as_fd(), PollFlags::POLLIN)];
-        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+        poll(&mut fds, within).is_ok_and(|ready| ready > 0)
     }
 
     #[test]
@@ -125,7 +127,7 @@ mod tests {
         };
         let waits_for = |count: usize| {
             while lock(&receiver.queue).as_ref().map_or(0, VecDeque::len) < count {
-                std::thread::yield_now();
+                std::thread::sleep(Duration::from_millis(1));
             }
         };
         let mut asked = vec![hand_in(), hand_in()];
@@ -134,11 +136,9 @@ mod tests {
         assert_eq!(now.len(), 2);
         asked.push(hand_in());
         waits_for(1);
-        while !wakes(&receiver) {
-            std::thread::yield_now();
-        }
+        assert!(wakes(&receiver, PollTimeout::from(60_000_u16)));
         assert_eq!(receiver.take().len(), 1);
-        assert!(!wakes(&receiver));
+        assert!(!wakes(&receiver, PollTimeout::ZERO));
         // With the work goes the sender of its answer.
         drop(now);
         drop(receiver);

@@ -413,18 +413,19 @@ mod tests {
     fn nobody_is_asked_while_no_page_is_in_sight_that_shows_it() {
         let overview = Overview::default();
         let mut service = OverviewModel::with(RULES);
+        let (tell, changed) = std::sync::mpsc::channel();
         let (early, asked) = std::thread::scope(|scope| {
-            let asking = scope.spawn(|| {
-                overview.follow(&mut service, &|| ());
+            let overview = &overview;
+            let asking = scope.spawn(move || {
+                overview.follow(&mut service, &|| {
+                    let _gone = tell.send(());
+                });
                 service.asked
             });
             std::thread::sleep(Duration::from_millis(200));
             let early = overview.look().seen().is_some();
             overview.want(Some(Part::Rules));
-            let end = Instant::now() + Duration::from_secs(60);
-            while overview.look().seen().is_none() && Instant::now() < end {
-                std::thread::yield_now();
-            }
+            let _asked = changed.recv_timeout(Duration::from_secs(60));
             overview.want(None);
             std::thread::sleep(Duration::from_millis(1_500));
             overview.end();

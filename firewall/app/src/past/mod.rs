@@ -336,18 +336,19 @@ mod tests {
     fn nobody_is_asked_for_what_was_while_no_page_is_in_sight_that_shows_it() {
         let past = Past::default();
         let mut service = PastModel::default();
+        let (tell, changed) = std::sync::mpsc::channel();
         let asked = std::thread::scope(|scope| {
-            let asking = scope.spawn(|| {
-                past.follow(&mut service, &|| ());
+            let past = &past;
+            let asking = scope.spawn(move || {
+                past.follow(&mut service, &|| {
+                    let _gone = tell.send(());
+                });
                 service.asked
             });
             std::thread::sleep(Duration::from_millis(100));
             let early = past.look().seen().is_some();
             past.want(Some(&wanted("")));
-            let end = Instant::now() + Duration::from_secs(60);
-            while past.look().seen().is_none() && Instant::now() < end {
-                std::thread::yield_now();
-            }
+            let _asked = changed.recv_timeout(Duration::from_secs(60));
             past.want(None);
             std::thread::sleep(Duration::from_millis(300));
             past.end();
