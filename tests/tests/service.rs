@@ -155,7 +155,7 @@ fn rules_on_a_lease_go_by_the_clock_alone() {
     );
     assert!(refuses(&zone) && fs::read_to_string(&zone.rules).unwrap() == RULES);
     assert!(
-        matches!(zone.ask().confirm(), Err(Failed::Refused { .. })),
+        matches!(zone.ask().confirm(None), Err(Failed::Refused { .. })),
         "there is nothing to confirm"
     );
 }

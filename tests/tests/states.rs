@@ -206,7 +206,7 @@ fn a_lease_goes_on_through_a_killed_service_and_the_next_one_can_confirm_it() {
         RULES,
         "until then the disk has what was confirmed"
     );
-    zone.ask().confirm().unwrap();
+    zone.ask().confirm(None).unwrap();
     assert_eq!(fs::read_to_string(&zone.rules).unwrap(), allowing());
     zone.service.kill();
     zone.start_again();
@@ -235,7 +235,7 @@ fn a_second_lease_takes_the_candidates_place_and_never_that_of_the_confirmed_rul
     assert!(refuses(&zone));
     assert_eq!(zone.ask().status().unwrap().rules.generation, 1);
     zone.ask().apply("third.toml", &allowing(), lease).unwrap();
-    assert_eq!(zone.ask().revert().unwrap().generation, 1);
+    assert_eq!(zone.ask().revert(None).unwrap().generation, 1);
     assert!(refuses(&zone) && fs::read_to_string(&zone.rules).unwrap() == RULES);
 }
 

@@ -194,11 +194,11 @@ pub enum RulesCommand {
     /// Keep the rules that a lease tries out
     #[cfg(target_os = "linux")]
     #[command(after_help = EXIT_CODES)]
-    Confirm(SocketArguments),
+    Confirm(LeaseArguments),
     /// End a lease now: the rules that were confirmed return
     #[cfg(target_os = "linux")]
     #[command(after_help = EXIT_CODES)]
-    Revert(SocketArguments),
+    Revert(LeaseArguments),
     /// Print the rules of another firewall as a rule file of ours
     ///
     /// What can't be said in our words is a comment with its reason; nothing is left out, guessed or widened.
@@ -210,6 +210,18 @@ pub enum RulesCommand {
     /// Save it, and name it in the first line of a rule file: #:schema ./gatebell-rules.schema.json
     #[command(after_help = EXIT_CODES)]
     Schema,
+}
+
+/// Lease that is confirmed or ended.
+#[cfg(target_os = "linux")]
+#[derive(Debug, Args)]
+pub struct LeaseArguments {
+    /// The generation that was to be tried out: where others are by now, nothing is changed
+    #[arg(value_name = "GENERATION")]
+    pub generation: Option<u32>,
+    /// Control socket of the service.
+    #[command(flatten)]
+    pub service: SocketArguments,
 }
 
 /// Arguments that name the control socket of the running service.

@@ -156,14 +156,14 @@ impl Client {
         self.change("ApplyRules", parameters, "applied")
     }
 
-    /// Confirms the candidate.
-    pub fn confirm(&mut self) -> Result<Applied, Failed> {
-        self.change("ConfirmRules", json!({}), "applied")
+    /// Confirms the candidate; with its generation when it was seen, no other one.
+    pub fn confirm(&mut self, seen: Option<u32>) -> Result<Applied, Failed> {
+        self.change("ConfirmRules", of_lease(seen), "applied")
     }
 
-    /// Ends the lease: the confirmed rules are back.
-    pub fn revert(&mut self) -> Result<InForce, Failed> {
-        self.change("RevertRules", json!({}), "rules")
+    /// Ends the lease; with the candidate's generation when it was seen, no other one's: the confirmed rules are back.
+    pub fn revert(&mut self, seen: Option<u32>) -> Result<InForce, Failed> {
+        self.change("RevertRules", of_lease(seen), "rules")
     }
 
     /// Reads the rule file again.
@@ -438,6 +438,14 @@ impl Client {
             _ => Err(Failed::HungUp),
         }
     }
+}
+
+/// Returns the parameters by which a lease is named, if its candidate was seen.
+fn of_lease(seen: Option<u32>) -> Value {
+    seen.map_or_else(
+        || json!({}),
+        |generation| json!({ "generation": generation }),
+    )
 }
 
 /// Returns the parameters of a reply that is no error.

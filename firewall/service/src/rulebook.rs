@@ -40,6 +40,8 @@ pub struct Rulebook {
     confirmed: Option<LoadedRules>,
     /// The rules that are tried out, and the end of their lease by the kernel's clock.
     candidate: Option<(LoadedRules, u64)>,
+    /// The generation by which the candidate was first tried out: what its rules name may have given it others since.
+    tried_since: u32,
     /// The highest number given to a generation.
     last: u32,
     sets: SetTables,
@@ -66,9 +68,11 @@ impl Rulebook {
             .map(|loaded| loaded.as_ref().map_or(0, |loaded| loaded.generation));
         let given = u32::try_from(lease.last_generation).unwrap_or(0);
         let last = numbers.into_iter().fold(given, u32::max);
+        let tried_since = candidate.as_ref().map_or(0, |loaded| loaded.generation);
         let candidate = candidate.map(|loaded| (loaded, lease.deadline_ns));
         Ok(Self {
             confirmed,
+            tried_since,
             candidate,
             last,
             sets: SetTables::default(),
@@ -157,6 +161,7 @@ impl Rulebook {
         write_down(state, RuleSlot::Candidate, &loaded);
         let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let deadline_ns = now_ns()?.saturating_add(time);
+        self.tried_since = loaded.generation;
         self.candidate = Some((loaded.clone(), deadline_ns));
         driver.set_lease(Lease {
             deadline_ns,
@@ -166,12 +171,18 @@ impl Rulebook {
         Ok(loaded)
     }
 
-    /// Makes the candidate the confirmed rules: the very tables that were tried out.
-    pub fn confirm(&mut self, driver: &Driver, state: &State) -> Result<LoadedRules, Refused> {
+    /// Makes the candidate the confirmed rules, the very tables that were tried out: if it is the one that was seen.
+    pub fn confirm(
+        &mut self,
+        driver: &Driver,
+        state: &State,
+        seen: Option<u32>,
+    ) -> Result<LoadedRules, Refused> {
         let (loaded, deadline_ns) = self.candidate.clone().ok_or(Refused::NoLease)?;
         if now_ns().map_err(refused)? >= deadline_ns {
             return Err(Refused::LeaseOver);
         }
+        self.is_candidate(seen)?;
         driver
             .copy_rules(generation_index::CANDIDATE, generation_index::CONFIRMED)
             .map_err(refused)?;
@@ -181,12 +192,27 @@ impl Rulebook {
         Ok(loaded)
     }
 
-    /// Ends the lease, whether its time is over or not: the confirmed rules are back.
-    pub fn revert(&mut self, driver: &Driver, state: &State) -> Result<(), Refused> {
+    /// Ends the lease, whether its time is over or not, if it is that of the candidate that was seen: the confirmed rules are back.
+    pub fn revert(
+        &mut self,
+        driver: &Driver,
+        state: &State,
+        seen: Option<u32>,
+    ) -> Result<(), Refused> {
         if self.candidate.is_none() {
             return Err(Refused::NoLease);
         }
+        self.is_candidate(seen)?;
         self.end_lease(driver, state).map_err(refused)
+    }
+
+    /// Returns an error if the rules that were seen, by their generation then, are not those that are tried out.
+    fn is_candidate(&self, seen: Option<u32>) -> Result<(), Refused> {
+        let tried_out = self.tried_since..=self.last;
+        match seen {
+            Some(seen) if !tried_out.contains(&seen) => Err(Refused::Replaced),
+            _ => Ok(()),
+        }
     }
 
     /// Returns whether rules that the kernel has ask for networks, or may.
@@ -455,4 +481,32 @@ pub fn refused(error: anyhow::Error) -> Refused {
     error
         .downcast()
         .unwrap_or_else(|other| Refused::System(format!("{other:#}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_candidate_that_was_seen_stays_the_same_whatever_number_it_has_by_now_and_another_one_is_none()
+     {
+        // Tried out as generation 4, and with what its rules name it became 6.
+        let rulebook = Rulebook {
+            confirmed: None,
+            candidate: None,
+            tried_since: 4,
+            last: 6,
+            sets: SetTables::default(),
+            births: Births::default(),
+        };
+        for seen in [None, Some(4), Some(6)] {
+            assert!(rulebook.is_candidate(seen).is_ok(), "{seen:?}");
+        }
+        for seen in [3, 7] {
+            assert!(matches!(
+                rulebook.is_candidate(Some(seen)),
+                Err(Refused::Replaced)
+            ));
+        }
+    }
 }

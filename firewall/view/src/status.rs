@@ -380,7 +380,7 @@ mod tests {
             ),
             (
                 "lease",
-                "generation 4 has 41 s left, then generation 3 returns by itself; `gatebell rules confirm`",
+                "generation 4 has 41 s left, then generation 3 returns by itself; `gatebell rules confirm 4`",
             ),
             ("devices", "eth0, tun0: judged in the IP stack"),
             (

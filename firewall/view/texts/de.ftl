@@ -220,7 +220,7 @@ status-in-force = Generation { $generation }: { $count ->
 }{ $from }
 status-of-file = {" "}aus { $file }
 status-of-kernel = , im Kernel vorgefunden, aus keiner Datei
-status-on-lease = Generation { $generation } gilt noch { $left }, dann kehrt Generation { $fallback } von selbst zurück; `gatebell rules confirm` behält sie, `gatebell rules revert` nimmt sie sofort zurück
+status-on-lease = Generation { $generation } gilt noch { $left }, dann kehrt Generation { $fallback } von selbst zurück; `gatebell rules confirm { $generation }` behält sie, `gatebell rules revert { $generation }` nimmt sie sofort zurück
 status-zone-netns = Netzwerk-Namensraum { $netns }, Control-Group { $group }
 status-zone-own = Netzwerk-Namensraum des Dienstes, Control-Group { $group }
 memory-tables = { $size } Tabellen

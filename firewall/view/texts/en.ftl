@@ -221,7 +221,7 @@ status-in-force = generation { $generation }: { $count ->
 }{ $from }
 status-of-file = {" "}of { $file }
 status-of-kernel = , found in the kernel, of no file
-status-on-lease = generation { $generation } has { $left } left, then generation { $fallback } returns by itself; `gatebell rules confirm` keeps it, `gatebell rules revert` takes it back now
+status-on-lease = generation { $generation } has { $left } left, then generation { $fallback } returns by itself; `gatebell rules confirm { $generation }` keeps it, `gatebell rules revert { $generation }` takes it back now
 status-zone-netns = network namespace { $netns }, control group { $group }
 status-zone-own = the network namespace of the service, control group { $group }
 memory-tables = { $size } tables

@@ -8,7 +8,7 @@ use gatebell_tests::PATIENCE;
 use lab::OUTSIDE;
 use serde_json::{Value, json};
 use std::os::unix::net::UnixStream;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[test]
 fn rules_on_a_lease_come_back_by_themselves_unless_they_are_confirmed() {
@@ -23,7 +23,7 @@ fn rules_on_a_lease_come_back_by_themselves_unless_they_are_confirmed() {
     assert_eq!(applied.code, 0, "{applied:?}");
     for said in [
         "~ rule `no-discard`",
-        "gatebell rules confirm",
+        "gatebell rules confirm 2",
         "Otherwise generation 1 returns by itself",
     ] {
         assert!(applied.out.contains(said), "{said}: {applied:?}");
@@ -53,6 +53,32 @@ fn rules_on_a_lease_come_back_by_themselves_unless_they_are_confirmed() {
         "{confirmed:?}"
     );
     assert!(!discard(&zone));
+    assert_eq!(root.ok(&["status", "--json"])["lease"], Value::Null);
+}
+
+#[test]
+fn rules_that_are_tried_out_in_the_place_of_those_that_were_seen_are_neither_kept_nor_taken_back() {
+    let zone = Protected::start();
+    let root = Person::root(&zone);
+    let hour = Some(Duration::from_secs(3600));
+    let tries = |port: &str| {
+        let text = RULES.replace("ports = 9\n", &format!("ports = {port}\n"));
+        let tried = zone.ask().apply("tried.toml", &text, hour).unwrap();
+        tried.generation.to_string()
+    };
+    let (seen, other) = (tries("19"), tries("29"));
+    for command in ["confirm", "revert"] {
+        let said = root.run(&["rules", command, &seen]);
+        assert!(
+            said.code == 1 && said.err.contains("somebody else changed the rules"),
+            "{said:?}"
+        );
+        let lease = &root.ok(&["status", "--json"])["lease"];
+        assert_eq!(lease["generation"].to_string(), other, "{command}");
+    }
+    assert_eq!(root.run(&["rules", "revert", &other]).code, 0);
+    let next = tries("39");
+    assert_eq!(root.run(&["rules", "confirm", &next]).code, 0);
     assert_eq!(root.ok(&["status", "--json"])["lease"], Value::Null);
 }
 

@@ -225,7 +225,7 @@ fn a_start_in_another_network_has_the_rules_that_are_right_there_in_force_before
     let lease = Some(Duration::from_secs(600));
     zone.ask().apply("tried.toml", &rules(), lease).unwrap();
     starts_elsewhere(&mut zone);
-    zone.ask().revert().unwrap();
+    zone.ask().revert(None).unwrap();
     // What the kernel has stays, for the file is no good.
     fs::write(&zone.rules, "no rules at all").unwrap();
     starts_elsewhere(&mut zone);

@@ -65,13 +65,13 @@ impl RuleService for ChangesModel {
         })
     }
 
-    fn keep(&mut self) -> Result<u32, Failure> {
-        self.log.push(("keep".to_owned(), None));
+    fn keep(&mut self, seen: u32) -> Result<u32, Failure> {
+        self.log.push((format!("keep {seen}"), None));
         self.says.pop().map_or(Ok(self.generation), Err)
     }
 
-    fn end_lease(&mut self) -> Result<u32, Failure> {
-        self.log.push(("return".to_owned(), None));
+    fn end_lease(&mut self, seen: u32) -> Result<u32, Failure> {
+        self.log.push((format!("return {seen}"), None));
         self.says.pop().map_or(Ok(self.generation - 1), Err)
     }
 

@@ -24,10 +24,10 @@ pub enum Order {
     Try(Edit),
     /// Take a change back.
     Undo(Made),
-    /// Keep the rules that are on a lease.
-    Keep,
-    /// End the lease.
-    Return,
+    /// Keep the rules of this generation, which are on a lease.
+    Keep(u32),
+    /// End the lease of this generation.
+    Return(u32),
     /// Take answers back.
     Forget(Forgotten),
     /// Add an address to a set.
@@ -170,15 +170,19 @@ pub(super) fn perform(service: &mut dyn RuleService, order: Order) -> ChangeOutc
             }
         }
         Order::Undo(made) => undo(service, made),
-        Order::Keep => match service.keep() {
+        Order::Keep(seen) => match service.keep(seen) {
             Ok(generation) => ChangeOutcome::Done(text!("change-kept", generation = generation)),
-            Err(failure) => failure.refused(Some("sudo gatebell rules confirm".to_owned()), None),
+            Err(failure) => {
+                failure.refused(Some(format!("sudo gatebell rules confirm {seen}")), None)
+            }
         },
-        Order::Return => match service.end_lease() {
+        Order::Return(seen) => match service.end_lease(seen) {
             Ok(generation) => {
                 ChangeOutcome::Done(text!("change-returned", generation = generation))
             }
-            Err(failure) => failure.refused(Some("sudo gatebell rules revert".to_owned()), None),
+            Err(failure) => {
+                failure.refused(Some(format!("sudo gatebell rules revert {seen}")), None)
+            }
         },
         Order::Forget(which) => forget(service, &which),
         Order::Join(joining) => join(service, &joining),

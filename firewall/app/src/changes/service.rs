@@ -79,10 +79,10 @@ pub trait RuleService {
         lease: Option<Duration>,
         note: ChangeNote,
     ) -> Result<Applied, Failure>;
-    /// Keeps the rules that are on a lease. Returns their generation.
-    fn keep(&mut self) -> Result<u32, Failure>;
-    /// Ends the lease. Returns the generation that is back.
-    fn end_lease(&mut self) -> Result<u32, Failure>;
+    /// Keeps the rules that are on a lease, by the generation that was seen. Returns their generation.
+    fn keep(&mut self, seen: u32) -> Result<u32, Failure>;
+    /// Ends the lease of the generation that was seen. Returns the generation that is back.
+    fn end_lease(&mut self, seen: u32) -> Result<u32, Failure>;
     /// Takes answers back. Returns their number.
     fn forget(&mut self, which: &Forgotten) -> Result<usize, Failure>;
     /// Adds an address to a set, for this time or until it is removed.
@@ -152,12 +152,12 @@ impl RuleService for crate::questions::AtSocket {
         Ok(self.ask(|client| client.apply_change(&old.name, text, lease, &note))?)
     }
 
-    fn keep(&mut self) -> Result<u32, Failure> {
-        Ok(self.ask(control::Client::confirm)?.generation)
+    fn keep(&mut self, seen: u32) -> Result<u32, Failure> {
+        Ok(self.ask(|client| client.confirm(Some(seen)))?.generation)
     }
 
-    fn end_lease(&mut self) -> Result<u32, Failure> {
-        Ok(self.ask(control::Client::revert)?.generation)
+    fn end_lease(&mut self, seen: u32) -> Result<u32, Failure> {
+        Ok(self.ask(|client| client.revert(Some(seen)))?.generation)
     }
 
     fn forget(&mut self, which: &Forgotten) -> Result<usize, Failure> {

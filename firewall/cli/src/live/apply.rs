@@ -4,7 +4,7 @@ use super::change::changes;
 use super::connect;
 use super::text_in_force;
 use crate::Error;
-use crate::arguments::{SocketArguments, Time};
+use crate::arguments::{LeaseArguments, SocketArguments, Time};
 use crate::check::{self, counted};
 use crate::outputs::say;
 use crate::rule_file::{Lines, RuleFile, RuleSource, Severity, is_standard_input, name, read};
@@ -21,7 +21,7 @@ use view::status::in_force;
 pub const HELP: &str = "\
 Examples:
   gatebell rules apply new.toml --lease 60s
-  gatebell rules confirm
+  gatebell rules confirm 8                   these, if they are still what is tried out
 
 Exit codes:
   0  the rules are in force
@@ -73,15 +73,15 @@ fn say_cut_off(source: &RuleSource, file: &RuleFile) {
 }
 
 /// Keeps what is tried out.
-pub fn confirm(arguments: &SocketArguments, out: &mut dyn Write) -> Result<u8, Error> {
-    let applied = connect(&arguments.socket)?.confirm()?;
+pub fn confirm(arguments: &LeaseArguments, out: &mut dyn Write) -> Result<u8, Error> {
+    let applied = connect(&arguments.service.socket)?.confirm(arguments.generation)?;
     say_taken(&applied, out)?;
     Ok(0)
 }
 
 /// Takes back what is tried out.
-pub fn revert(arguments: &SocketArguments, out: &mut dyn Write) -> Result<u8, Error> {
-    let rules = connect(&arguments.socket)?.revert()?;
+pub fn revert(arguments: &LeaseArguments, out: &mut dyn Write) -> Result<u8, Error> {
+    let rules = connect(&arguments.service.socket)?.revert(arguments.generation)?;
     let rules = clean(&in_force(&rules));
     writeln!(out, "The lease is over. In force is {rules}.")?;
     Ok(0)
@@ -168,8 +168,8 @@ pub fn taken(applied: &Applied) -> String {
             milliseconds_left,
             ..
         }) => format!(
-            "{first}Confirm it within {} s: gatebell rules confirm\nOtherwise generation {fallback} returns by itself, also if \
-             this connection is cut; `gatebell rules revert` brings it back now.",
+            "{first}Confirm it within {} s: gatebell rules confirm {generation}\nOtherwise generation {fallback} returns by itself, also \
+             if this connection is cut; `gatebell rules revert {generation}` brings it back now.",
             milliseconds_left.div_ceil(1000)
         ),
     }
@@ -228,7 +228,7 @@ mod tests {
             "{shown}"
         );
         assert!(
-            shown.contains("within 60 s: gatebell rules confirm"),
+            shown.contains("within 60 s: gatebell rules confirm 8"),
             "{shown}"
         );
         assert!(

@@ -55,8 +55,14 @@ pub enum Change {
         lease: Option<Duration>,
         note: ChangeNote,
     },
-    Confirm,
-    Revert,
+    Confirm {
+        /// Generation of the candidate that was seen, if that is said.
+        generation: Option<u32>,
+    },
+    Revert {
+        /// Generation of the candidate that was seen, if that is said.
+        generation: Option<u32>,
+    },
     Reload,
     AddToSet {
         set: String,
@@ -108,8 +114,8 @@ impl Change {
     const fn as_root(&self) -> Option<&'static str> {
         match self {
             Self::Apply { .. } => Some("sudo gatebell rules apply FILE"),
-            Self::Confirm => Some("sudo gatebell rules confirm"),
-            Self::Revert => Some("sudo gatebell rules revert"),
+            Self::Confirm { .. } => Some("sudo gatebell rules confirm"),
+            Self::Revert { .. } => Some("sudo gatebell rules revert"),
             Self::Reload => Some("sudo systemctl reload gatebell"),
             Self::AddToSet { .. } => Some("sudo gatebell set add NAME ADDRESS"),
             Self::RemoveFromSet { .. } => Some("sudo gatebell set remove NAME ADDRESS"),
@@ -131,8 +137,8 @@ impl Change {
                 Some(what) => format!("ApplyRules ({what})"),
                 None => format!("ApplyRules ({name})"),
             },
-            Self::Confirm => "ConfirmRules".to_owned(),
-            Self::Revert => "RevertRules".to_owned(),
+            Self::Confirm { .. } => "ConfirmRules".to_owned(),
+            Self::Revert { .. } => "RevertRules".to_owned(),
             Self::Reload => "ReloadRules".to_owned(),
             Self::AddToSet { set, addresses, .. } => {
                 format!("AddToSet ({set}, {})", in_short(addresses))
@@ -163,8 +169,10 @@ impl Change {
                 let by = requester.name();
                 json!({ "applied": firewall.apply(&name, &text, lease, note, by)? })
             }
-            Self::Confirm => json!({ "applied": firewall.confirm(requester.name())? }),
-            Self::Revert => json!({ "rules": firewall.revert()? }),
+            Self::Confirm { generation } => {
+                json!({ "applied": firewall.confirm(generation, requester.name())? })
+            }
+            Self::Revert { generation } => json!({ "rules": firewall.revert(generation)? }),
             Self::Reload => json!({ "applied": firewall.reload()? }),
             Self::AddToSet {
                 set,

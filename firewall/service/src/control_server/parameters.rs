@@ -28,8 +28,10 @@ pub fn understand(method: &str, parameters: Option<&Value>) -> Result<Request, M
     match method {
         "GetStatus" => without(Query::Status),
         "ApplyRules" => apply(read(parameters)?).map(Request::Change),
-        "ConfirmRules" => change(Change::Confirm),
-        "RevertRules" => change(Change::Revert),
+        "ConfirmRules" => read(parameters)
+            .map(|OfLease { generation, .. }| Request::Change(Change::Confirm { generation })),
+        "RevertRules" => read(parameters)
+            .map(|OfLease { generation, .. }| Request::Change(Change::Revert { generation })),
         "ReloadRules" => change(Change::Reload),
         "GetRules" => without(Query::Rules),
         "GetRuleNames" => read(parameters)
@@ -128,6 +130,14 @@ struct OfSet {
 struct Nothing {}
 
 /// Parameters that every change takes: see [`may_interact`].
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfLease {
+    generation: Option<u32>,
+    #[serde(rename = "interactive")]
+    _interactive: Option<bool>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OfAChange {

@@ -108,8 +108,8 @@ fn every_refusal_has_a_name_and_says_what_to_do() {
     let served = Served::start();
     let mut client = served.client();
     let failures = [
-        client.confirm().map(drop),
-        client.revert().map(drop),
+        client.confirm(None).map(drop),
+        client.revert(None).map(drop),
         client.reload().map(drop),
         client.apply("r", "", None).map(drop),
         client.apply("", "x", None).map(drop),

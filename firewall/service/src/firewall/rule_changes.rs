@@ -223,10 +223,10 @@ impl Firewall {
         Ok(self.applied(&held, &rules))
     }
 
-    /// Makes the candidate the confirmed rules, and then replaces the rule file.
-    pub fn confirm(&mut self, by: String) -> Result<Applied, Refused> {
+    /// Makes the candidate the confirmed rules, if it is the one that was seen, and then replaces the rule file.
+    pub fn confirm(&mut self, seen: Option<u32>, by: String) -> Result<Applied, Refused> {
         let before = self.rulebook.confirmed().map(|held| held.generation);
-        let confirmed = self.rulebook.confirm(&self.driver, &self.state);
+        let confirmed = self.rulebook.confirm(&self.driver, &self.state, seen);
         let held = confirmed.map_err(|error| self.how_far(before, error))?;
         info!("generation {} is confirmed", held.generation);
         let Some((name, text)) = held.text.clone() else {
@@ -247,9 +247,9 @@ impl Firewall {
         Ok(Applied { change, ..applied })
     }
 
-    /// Ends the lease: the confirmed rules are back.
-    pub fn revert(&mut self) -> Result<InForce, Refused> {
-        self.rulebook.revert(&self.driver, &self.state)?;
+    /// Ends the lease, if it is that of the candidate that was seen: the confirmed rules are back.
+    pub fn revert(&mut self, seen: Option<u32>) -> Result<InForce, Refused> {
+        self.rulebook.revert(&self.driver, &self.state, seen)?;
         let held = self.rulebook.confirmed().ok_or(Refused::NoLease)?;
         info!("the lease is ended; generation {} is back", held.generation);
         Ok(held.in_force())

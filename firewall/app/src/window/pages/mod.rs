@@ -268,10 +268,10 @@ fn lease(ui: &mut Ui, seen: &OverviewSeen, changes: &Changes) {
         // Where there is no room for a button beside the words, it stands below them.
         let whole = |words: String| egui::Button::new(words).wrap_mode(egui::TextWrapMode::Extend);
         if ui.add_enabled(idle, whole(text!("lease-keep"))).clicked() {
-            changes.order(Order::Keep);
+            changes.order(Order::Keep(lease.generation));
         }
         if ui.add_enabled(idle, whole(text!("lease-return"))).clicked() {
-            changes.order(Order::Return);
+            changes.order(Order::Return(lease.generation));
         }
     });
 }

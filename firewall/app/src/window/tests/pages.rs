@@ -400,7 +400,7 @@ fn a_lease_counts_down_with_buttons_that_keep_it_and_end_it() {
     assert!(sees(&window, "Generation 3 is back"));
     assert_eq!(
         rules.log,
-        [("keep".to_owned(), None), ("return".to_owned(), None)]
+        [("keep 4".to_owned(), None), ("return 4".to_owned(), None)]
     );
 }
 

@@ -441,8 +441,14 @@ fn given(method: &str) -> Option<Value> {
             "ApplyRules",
             json!({ "name": "r", "text": "x", "interactive": false }),
         ),
-        ("ConfirmRules", json!({ "interactive": true })),
-        ("RevertRules", json!({ "interactive": false })),
+        (
+            "ConfirmRules",
+            json!({ "generation": 4, "interactive": true }),
+        ),
+        (
+            "RevertRules",
+            json!({ "generation": null, "interactive": false }),
+        ),
         ("ReloadRules", json!({ "interactive": null })),
         (
             "AddToSet",

@@ -52,8 +52,8 @@ fn changed(change: Change) -> Answered {
             });
             json!({ "applied": Applied { lease, ..applied() } })
         }
-        Change::Confirm => Err(Refused::NoLease)?,
-        Change::Revert => Err(Refused::LeaseOver)?,
+        Change::Confirm { .. } => Err(Refused::NoLease)?,
+        Change::Revert { .. } => Err(Refused::LeaseOver)?,
         Change::Reload => Err(Refused::System("the disk is full; make room".to_owned()))?,
         Change::AddToSet { .. } => json!({ "added": set_added() }),
         Change::RemoveFromSet { .. } => json!({ "removed": set_removed() }),
