@@ -6,6 +6,11 @@ use rustix::thread::{
 };
 use std::io;
 
+/// Returns whether this process has any capability: without one it can neither load the driver nor see what is loaded.
+pub fn is_any_there() -> io::Result<bool> {
+    Ok(!capabilities(None)?.effective.is_empty())
+}
+
 /// Takes every capability from this thread and from all that it starts: what has none may not get any by being started.
 pub fn give_up() -> io::Result<()> {
     keep(CapabilitySet::empty())

@@ -9,8 +9,8 @@ use crate::signals::Signals;
 use crate::state::{FETCHED_HERE, KEPT_HERE};
 use crate::sweep::NextSweep;
 use crate::troubles::Wrong;
-use crate::{confinement, helper, keeper, log, rejected, sockets, subscriptions};
-use anyhow::{Context, Result};
+use crate::{capabilities, confinement, helper, keeper, log, rejected, sockets, subscriptions};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use history::Bounds;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -116,11 +116,13 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     let arguments = Arguments::parse_from(words);
     log::open();
-    let done = if arguments.recover {
-        recovered(&arguments.locations())
-    } else {
-        serve(&arguments)
-    };
+    let done = permitted().and_then(|()| {
+        if arguments.recover {
+            recovered(&arguments.locations())
+        } else {
+            serve(&arguments)
+        }
+    });
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
@@ -129,6 +131,18 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Refuses to begin without any capability: what the kernel then hides is not there for who looks, and what it forbids is no failure of the
+/// driver.
+fn permitted() -> Result<()> {
+    let is_permitted = capabilities::is_any_there().context("can't read the capabilities")?;
+    ensure!(
+        is_permitted,
+        "only root may do that; `sudo systemctl start gatebell` starts the service, `sudo gatebell recover` takes out of the kernel \
+         what it has put there"
+    );
+    Ok(())
 }
 
 impl Arguments {
