@@ -17,7 +17,7 @@ const MOST_OF_HEIGHT: f32 = 0.62;
 /// Least height in which what is asked is scrolled.
 const LEAST_ROOM: f32 = 30.0;
 /// Width of the column of names before each line.
-const NAMES: f32 = 72.0;
+const NAMES: f32 = 80.0;
 
 /// Choices for an answer, and the question that they are for: for another one nothing is chosen yet, so that no key
 /// that was meant for this one answers that one.

@@ -11,6 +11,7 @@ use eframe::egui::{Key, Modifiers};
 use firewall_abi::packet::Direction;
 use std::time::SystemTime;
 use view::example::held_answer;
+use view::question::{LASTS, VERDICTS, WIDTHS};
 use view::text;
 use view::texts::{Language, Speaking, speaking};
 
@@ -226,6 +227,26 @@ fn a_question_is_asked_and_answered_in_the_windows_language_by_the_same_keys() {
     assert_eq!(service.answered, [(7, usual(true))]);
     let said = "beantwortet: /usr/bin/curl: erlauben, 10 Minuten lang: 192.0.2.7 tcp Port 443";
     assert!(sees(&full.window, said));
+}
+
+#[test]
+fn the_first_choice_of_each_line_of_a_card_stands_below_the_others_in_each_language() {
+    for language in Language::ALL {
+        let full = Full::in_language(language, egui::vec2(1180.0, 720.0));
+        let mut window = full.window;
+        let mut service = QuestionsModel {
+            waiting: vec![question()],
+            ..QuestionsModel::default()
+        };
+        window.state().shown.questions.turn(&mut service);
+        window.run_steps(4);
+        let first = [VERDICTS[0].words(), LASTS[0].words(), WIDTHS[0].words()];
+        let left = first.map(|words| {
+            let said = format!("{words} (");
+            window.get_by_label_contains(&said).rect().left()
+        });
+        assert!(left.iter().all(|it| *it == left[0]), "{language}: {left:?}");
+    }
 }
 
 #[test]
