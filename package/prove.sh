@@ -150,6 +150,7 @@ its_parts_may_do_no_more_than_they_need() {
     check "… and who answers what is rejected under another" under gatebell-reject "$(main_process "$(answerer)")"
     check "… and who fetches lists is to run under a third" runs_under gatebell-lists gatebell-lists
     check "… and who finds older sockets under a fourth" runs_under gatebell-sockets gatebell-sockets@rated.service
+    check "packets of the service's own come by its hooks, of both versions" within 60 own_packets_come
     may gatebelld "write where it has its state" ': >/run/gatebell/probe'
     may gatebelld "read what rules may name" 'read -r line </etc/passwd'
     may gatebelld "run nftables" 'exec /usr/sbin/nft list tables >/dev/null'
@@ -178,6 +179,12 @@ its_parts_may_do_no_more_than_they_need() {
     may_not gatebell-sockets "run a shell" 'exec /bin/sh -c true'
     rm -f /run/gatebell/probe /etc/probe /etc/wireguard/probe.conf
 }
+# Each of the driver's counters of them is another one after the service's next look.
+own_packets_come() {
+    local before; before=$(own_packets); sleep 6
+    [ "$(wc -l <<<"$before")" = 4 ] && ! own_packets | grep -qxFf <(echo "$before")
+}
+own_packets() { bpftool --json map dump pinned /sys/fs/bpf/gatebell/*/CANARY | sed 's/},{"key"/}\n{"key"/g'; }
 main_process() { systemctl show --value -p MainPID "$1"; }
 under() { [ "$(cat "/proc/$2/attr/current")" = "$1 (enforce)" ]; }
 # Its unit names the profile, and the kernel has it.

@@ -20,7 +20,7 @@ fn any_answers_name_addresses_or_nothing(bytes: &[u8]) {
         let (minutes, length) = (bytes.byte(), u16::from_le_bytes(bytes.array()));
         now += Duration::from_secs(60) * u32::from(minutes);
         let packet = bytes.take(length.into());
-        if let Some(segment) = Segment::of(packet) {
+        if let Some(segment) = Segment::of(packet, 1) {
             for (_, _, said) in streams.take(&segment, now).messages {
                 let _any = question(&said);
                 let _any = read(&said).inspect(can_be_shown);

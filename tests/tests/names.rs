@@ -4,6 +4,8 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
+#[path = "names/here.rs"]
+mod here;
 #[path = "names/history.rs"]
 mod history;
 #[path = "names/joined.rs"]

@@ -5,6 +5,12 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
+#[allow(
+    dead_code,
+    reason = "shared with the tests of the channel, which need all of it"
+)]
+#[path = "linux/hostile.rs"]
+mod hostile;
 #[path = "states/tamper.rs"]
 mod tamper;
 mod zone;
@@ -315,6 +321,35 @@ fn a_start_from_nothing_with_a_bad_rule_file_has_the_last_good_rules_and_says_so
         zone.ask().status().unwrap().trouble.is_empty()
     });
     assert!(!refuses(&zone), "by the rule file");
+}
+
+#[test]
+fn a_rule_file_that_is_no_file_or_too_large_is_as_wrong_as_any_other_and_is_not_waited_for() {
+    let mut zone = Protected::start();
+    reboot(&mut zone);
+    let puts: [(&str, fn(&Path)); 4] = [
+        ("a pipe", |path| {
+            let made = Command::new("mkfifo").arg(path).status().unwrap();
+            assert!(made.success());
+        }),
+        ("a folder", |path| fs::create_dir(path).unwrap()),
+        ("a link to itself", |path| symlink(path, path).unwrap()),
+        ("larger than any", |path| {
+            let file = fs::File::create_new(path).unwrap();
+            file.set_len(2 << 30).unwrap();
+        }),
+    ];
+    for (what, put) in puts {
+        fs::remove_file(&zone.rules)
+            .or_else(|_| fs::remove_dir(&zone.rules))
+            .unwrap();
+        put(&zone.rules);
+        zone.start_again();
+        assert!(refuses(&zone), "{what}");
+        let troubles = zone.troubles();
+        assert!(troubles[0].contains("the last good rules"), "{troubles:?}");
+        reboot(&mut zone);
+    }
 }
 
 #[test]

@@ -362,6 +362,9 @@ pub struct Service {
     /// Sockets by which the service answers rejected packets, of IPv4 and of IPv6, by their cookies; 0 if there is
     /// none.
     pub answering: [u64; 2],
+    /// 1 if a resolver on this machine is asked for names: what goes to and fro between it and programs here says the
+    /// names of addresses.
+    pub resolver_here: u64,
 }
 
 /// Conversion of the kernel's tick count (jiffies) to nanoseconds since it started. Ticks stand still while the machine
@@ -493,6 +496,8 @@ pub struct Offsets {
     pub element_data: u32,
     /// `bpf_local_storage_data.data`, behind the pointer to its map.
     pub data_value: u32,
+    /// `net.ipv4.sysctl_ip_prot_sock`: the first port that takes no right to bind; 0 where there is none.
+    pub netns_first_free_port: u32,
     /// Type number (BTF) of a structure that begins with 64 bits: numbers are read as its first member.
     pub number_type: u32,
     /// 1 if the offsets above are valid.
@@ -633,6 +638,6 @@ const _: () = {
     assert!(
         size_of::<Verdicts>() == 128 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 96
     );
-    assert!(size_of::<Lease>() == 16 && size_of::<Service>() == 40);
-    assert!(size_of::<Owner>() == 48 && size_of::<Offsets>() == 348 && size_of::<Ticks>() == 16);
+    assert!(size_of::<Lease>() == 16 && size_of::<Service>() == 48);
+    assert!(size_of::<Owner>() == 48 && size_of::<Offsets>() == 352 && size_of::<Ticks>() == 16);
 };

@@ -79,6 +79,10 @@ pub fn said(file: &RuleFile, network: &OwnNetwork) -> Vec<(Severity, Finding)> {
     let cut_off = cut_off(file, network);
     of(Severity::Trouble, file.rules.troubles())
         .chain(of(Severity::Warning, &cut_off))
+        .chain(of(
+            Severity::Warning,
+            &file.rules.misnamed(&file.name, network),
+        ))
         .chain(of(Severity::Warning, file.rules.warnings()))
         .collect()
 }

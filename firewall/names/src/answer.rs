@@ -50,8 +50,8 @@ pub struct DnsExchange {
     pub port: u16,
     /// Address of the resolver, which answers at the port of DNS.
     pub resolver: IpAddr,
-    /// Index of the network device between them, for a datagram; else 0. A sender on another device does not know what
-    /// was asked.
+    /// Index of the network device between them. A sender on another device does not know what was asked, unless the
+    /// client has told them.
     pub device: u32,
 }
 

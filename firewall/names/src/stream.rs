@@ -1,9 +1,9 @@
 //! DNS by TCP: reassembles the segments of a connection to messages.
 //!
-//! What is here is a copy of what passed, and each copy may be cut or missing. Nothing is held for what comes out of
-//! its order: behind a gap nothing of a connection is read any more. Whoever is not in the middle can't add to it: a
-//! segment counts if it goes on where the one before has ended,
-//! and the end that answers begins where it says to have heard the end that asks.
+//! What is here is a copy of what passed, and each copy may be cut or missing. Nothing is held for what comes out of its order: behind a gap
+//! nothing of a connection is read any more. Whoever is not in the middle can't add to it: a segment counts if it goes on where the one before
+//! has ended, and the end that answers begins where it says to have heard the end that asks. Nor can somebody on another link, who may have been
+//! told all of that by who asks: both ends speak by one device.
 
 use crate::answer::{DNS_PORT, DnsExchange, exchange};
 use std::collections::HashMap;
@@ -57,9 +57,10 @@ pub struct Segment<'a> {
 }
 
 impl<'a> Segment<'a> {
-    /// Parses the segment in an IP packet's first bytes; `None` if it is something else, or its headers are cut off.
+    /// Parses the segment in the first bytes of an IP packet that goes by this device; `None` if it is something else, or its
+    /// headers are cut off.
     #[must_use]
-    pub fn of(packet: &'a [u8]) -> Option<Self> {
+    pub fn of(packet: &'a [u8], device: u32) -> Option<Self> {
         let byte = |at: usize| packet.get(at).copied();
         let two = |at: usize| Some(u16::from_be_bytes(*packet.get(at..)?.first_chunk()?));
         let four = |at: usize| Some(u32::from_be_bytes(*packet.get(at..)?.first_chunk()?));
@@ -89,7 +90,7 @@ impl<'a> Segment<'a> {
             (exchange((from, source), (to, destination))?, Way::Question)
         };
         Some(Self {
-            ends,
+            ends: ends.by(device),
             way,
             number: four(start + 4)?,
             heard: four(start + 8)?,
@@ -316,7 +317,7 @@ mod tests {
 
         /// Returns the messages that a packet completes, and whether the rest is lost.
         fn hears(&mut self, packet: &[u8]) -> (Vec<Vec<u8>>, bool) {
-            let segment = Segment::of(packet).unwrap();
+            let segment = Segment::of(packet, 1).unwrap();
             let Whole { messages, lost } = self.0.take(&segment, Instant::now());
             (
                 messages.into_iter().map(|(.., message)| message).collect(),
@@ -442,7 +443,7 @@ mod tests {
         let begin = |streams: &mut Streams, port: u16, number| {
             let mut syn = packet(CLIENT, number, 0, SYN, b"");
             syn[20..22].copy_from_slice(&port.to_be_bytes());
-            streams.take(&Segment::of(&syn).unwrap(), now);
+            streams.take(&Segment::of(&syn, 1).unwrap(), now);
         };
         for port in 1..2000 {
             begin(&mut streams, port + 1000, 1);
@@ -454,13 +455,13 @@ mod tests {
             begin(&mut streams, port, 1);
             let mut asks = packet(CLIENT, 2, 0, ACK, &long);
             asks[20..22].copy_from_slice(&port.to_be_bytes());
-            streams.take(&Segment::of(&asks).unwrap(), now);
+            streams.take(&Segment::of(&asks, 1).unwrap(), now);
             assert!(streams.waiting() <= MOST_WAITING);
         }
         // Any bytes are a segment or none.
         for length in 0..60 {
-            let _any = Segment::of(&vec![0x45; length]);
-            let _any = Segment::of(&vec![0x60; length]);
+            let _any = Segment::of(&vec![0x45; length], 1);
+            let _any = Segment::of(&vec![0x60; length], 1);
         }
     }
     /// Makes of a packet of IPv4 the one that IPv6 would send.
@@ -495,7 +496,7 @@ mod tests {
                         client: address(CLIENT),
                         port: 50_000,
                         resolver: address(RESOLVER),
-                        device: 0,
+                        device: 1,
                     },
                     way,
                     number: 7,
@@ -506,14 +507,14 @@ mod tests {
                 };
                 // Ethernet pads.
                 let padded = [&packet[..], &[0; 6]].concat();
-                assert_eq!(Segment::of(&padded), Some(whole));
+                assert_eq!(Segment::of(&padded, 1), Some(whole));
                 let headers = packet.len() - bytes.len();
                 for kept in 0..=packet.len() {
                     let cut = kept.checked_sub(headers).map(|left| Segment {
                         payload: &bytes[..left],
                         ..whole
                     });
-                    assert_eq!(Segment::of(&packet[..kept]), cut, "{kept}");
+                    assert_eq!(Segment::of(&packet[..kept], 1), cut, "{kept}");
                 }
             }
         }
@@ -528,7 +529,7 @@ mod tests {
             let with = |at: usize, byte: u8| {
                 let mut other = packet.clone();
                 other[at] = byte;
-                Segment::of(&other).is_some()
+                Segment::of(&other, 1).is_some()
             };
             assert!(with(ip, 0), "as it is");
             assert!(!with(protocol, 17) && !with(0, 0x55) && !with(ip + 1, 54));
@@ -594,7 +595,7 @@ mod tests {
         let takes = |streams: &mut Streams, n: u64, flags: u8, at: Instant| {
             let mut syn = packet(CLIENT, 1, 0, flags, b"");
             syn[20..22].copy_from_slice(&(1000 + n as u16).to_be_bytes());
-            streams.take(&Segment::of(&syn).unwrap(), at);
+            streams.take(&Segment::of(&syn, 1).unwrap(), at);
         };
         let is_there = |streams: &Streams, n: u64| {
             streams
@@ -625,7 +626,7 @@ mod tests {
         let takes = |streams: &mut Streams, port: u16, flags: u8, number: u32, bytes: &[u8]| {
             let mut segment = packet(CLIENT, number, 0, flags, bytes);
             segment[20..22].copy_from_slice(&port.to_be_bytes());
-            streams.take(&Segment::of(&segment).unwrap(), now).lost
+            streams.take(&Segment::of(&segment, 1).unwrap(), now).lost
         };
         let mut streams = Streams::default();
         let piece = [&[0xFF, 0xFF][..], &[0; (1 << 14) - 2]].concat();

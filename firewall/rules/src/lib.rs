@@ -126,10 +126,10 @@ pub use suggest::{Reach, SuggestedPlace, Suggestion};
 pub use system_network::own_network;
 #[cfg(target_os = "linux")]
 pub use system_network::{
-    CONNECTION_FOLDERS, RESOLVER_FILES, RouteChanges, RoutesUnknown, default_routes,
-    look_for_gateway,
+    CONNECTION_FOLDERS, RouteChanges, RoutesUnknown, default_routes, look_for_gateway,
+    resolver_files,
 };
-pub use system_resolver::{FETCHED, SystemResolver, copy_name, file_mark};
+pub use system_resolver::{FETCHED, SystemResolver, copy_name, file_mark, read_rule_file};
 pub use unknown::Unknown;
 
 use firewall_abi::packet::{Direction, Verdict};

@@ -1,5 +1,5 @@
 //! Warnings of rules that cut a machine off from what it can't do without: its own network, its router, its resolver, a
-//! remote login.
+//! remote login; and of those that ask for one of its devices by a name that it does not go by.
 //!
 //! Lists of addresses that nobody should have (bogons) hold every private network, so also the one that this machine is
 //! in. The engine itself is asked which rule blocks packets as the machine would send and receive them.
@@ -14,6 +14,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub struct OwnNetwork {
     /// Addresses of the machine, each with its device's name; without those of the loopback device.
     pub addresses: Vec<(IpAddr, String)>,
+    /// Other names of the machine's devices (`altname`), each with the name that rules go by.
+    pub other_names: Vec<(String, String)>,
     /// Gateways of the machine's routes.
     pub routers: Vec<IpAddr>,
     /// DNS resolvers that the machine asks.
@@ -87,6 +89,35 @@ impl Rules {
         found.sort();
         found.dedup();
         found
+    }
+
+    /// Returns a warning for each rule and network that asks for a device of this machine's by a name that it does not go by; `file` names
+    /// the rules in messages.
+    #[must_use]
+    pub fn misnamed(&self, file: &str, network: &OwnNetwork) -> Vec<Finding> {
+        let by_rules = self.iter().flat_map(|rule| {
+            let words = rule.interfaces.iter().chain(&rule.out_interfaces);
+            words.map(move |word| (rule.line, "rule", &rule.id, word))
+        });
+        let by_networks = self.networks().flat_map(|network| {
+            let words = network.interfaces.iter();
+            words.map(move |word| (network.line, "network", &network.id, word))
+        });
+        let asked = by_rules.chain(by_networks);
+        let found = asked.filter_map(|(line, what, id, word)| {
+            let (_, name) = network.known_as(word)?;
+            let message = format!(
+                "{what} `{id}` asks for `{word}`, which is another name (altname) of the device `{name}`: nothing comes or goes by that; \
+                 write `{name}`"
+            );
+            Some(Finding {
+                file: file.to_owned(),
+                line,
+                column: 1,
+                message,
+            })
+        });
+        found.collect()
     }
 
     /// Returns the rule that blocks a packet, or `None` if it is allowed or no rule decides.
@@ -245,6 +276,13 @@ impl OwnNetwork {
         let others = self.routers.iter().chain(&self.resolvers);
         let mut all = own.chain(others);
         all.any(|it| *it == address) || self.login.is_some_and(|login| login.from.0 == address)
+    }
+
+    /// Returns the other name of a device that this is, with the name that rules go by; `None` if it is none.
+    fn known_as(&self, word: &str) -> Option<&(String, String)> {
+        let is_name = self.addresses.iter().any(|(_, name)| name == word);
+        let mut others = self.other_names.iter();
+        others.find(|(other, _)| other == word && !is_name)
     }
 
     /// Makes the packets that have to pass.

@@ -6,7 +6,7 @@ use crate::resolver::{FileMark, Resolver, SetFile};
 use firewall_abi::members::number_of;
 use std::cell::OnceCell;
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 /// Folder of the last good copies of lists that the service has fetched: owned by root, readable for its group.
@@ -52,10 +52,10 @@ impl Resolver for SystemResolver {
     fn set_file(&self, path: &str) -> Result<SetFile, String> {
         let path = self.folder.join(path);
         let name = path.display().to_string();
-        let said = |cause: String| format!("{name} can't be read: {cause}");
+        let said = |cause: io::Error| format!("{name} can't be read: {cause}");
         let file = system::open(&path).map_err(said)?;
         let confidential = system::is_confidential(&file);
-        let bytes = read(file).map_err(said)?;
+        let bytes = read(file, MAX_TEXT).map_err(said)?;
         Ok(SetFile {
             name,
             bytes,
@@ -79,7 +79,7 @@ impl Resolver for SystemResolver {
             _ => {}
         }
         let mut bytes = system::open(&path)
-            .and_then(read)
+            .and_then(|file| read(file, MAX_TEXT))
             .map_err(|cause| format!("the copy of {shown} can't be read: {cause}"))?;
         let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(0);
         let list = bytes.split_off((end + 1).min(bytes.len()));
@@ -132,19 +132,45 @@ pub fn file_mark(path: &Path) -> Option<FileMark> {
     }
 }
 
-fn read(file: File) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    file.take(MAX_TEXT + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|cause| cause.to_string())?;
-    if bytes.len() as u64 > MAX_TEXT {
-        return Err(format!("it is larger than {} MiB", MAX_TEXT >> 20));
+/// Size of a rule file at most, in bytes.
+const MAX_RULE_FILE: u64 = 64 << 20;
+
+/// Reads a rule file, wherever its path leads: nothing is waited for there, and no more is read than such a file has.
+///
+/// # Errors
+/// It can't be read, is no file (a pipe, say), or is larger than 64 MiB.
+pub fn read_rule_file(path: &Path) -> io::Result<Vec<u8>> {
+    system::open(path).and_then(|file| read(file, MAX_RULE_FILE))
+}
+
+fn read(file: File, most: u64) -> io::Result<Vec<u8>> {
+    let bytes = read_start(file, most + 1)?;
+    if bytes.len() as u64 > most {
+        let said = format!("it is larger than {} MiB", most >> 20);
+        return Err(io::Error::new(ErrorKind::FileTooLarge, said));
     }
     Ok(bytes)
 }
 
-/// Message of refusing what is no regular file: opening a pipe would wait for its writer.
-const NO_FILE: &str = "it is no file";
+fn read_start(file: File, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads the first bytes of a file, wherever its path leads, and waits for nothing there.
+///
+/// # Errors
+/// It can't be read, or is no file.
+#[cfg(target_os = "linux")]
+pub(crate) fn read_beginning(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    read_start(system::open(path)?, most)
+}
+
+/// Error of refusing what is no regular file: opening a pipe would wait for its writer.
+fn no_file() -> io::Error {
+    io::Error::new(ErrorKind::InvalidInput, "it is no file")
+}
 
 #[cfg(target_os = "linux")]
 mod system {
@@ -177,18 +203,12 @@ mod system {
 
     /// Opens a file to read. The owner of its folder may put another file in its place at any time, so the file that
     /// was looked at is the one that is opened, and the path is not used again.
-    pub(super) fn open(path: &Path) -> Result<File, String> {
-        let opened = || -> std::io::Result<Option<File>> {
-            let found = look(path)?;
-            if !found.metadata()?.is_file() {
-                return Ok(None);
-            }
-            File::open(by_descriptor(&found)).map(Some)
-        };
-        match opened() {
-            Ok(file) => file.ok_or_else(|| super::NO_FILE.into()),
-            Err(cause) => Err(cause.to_string()),
+    pub(super) fn open(path: &Path) -> std::io::Result<File> {
+        let found = look(path)?;
+        if !found.metadata()?.is_file() {
+            return Err(super::no_file());
         }
+        File::open(by_descriptor(&found))
     }
 
     /// Opens a path to look at its file (`O_PATH`): it is neither read nor run, so no right to do so is needed.
@@ -330,13 +350,11 @@ mod system {
     use std::fs::{File, Metadata};
     use std::path::Path;
 
-    pub(super) fn open(path: &Path) -> Result<File, String> {
-        let said = |cause: std::io::Error| cause.to_string();
-        let found = path.metadata().map_err(said)?;
-        if !found.is_file() {
-            return Err(super::NO_FILE.into());
+    pub(super) fn open(path: &Path) -> std::io::Result<File> {
+        if !path.metadata()?.is_file() {
+            return Err(super::no_file());
         }
-        File::open(path).map_err(said)
+        File::open(path)
     }
 
     pub(super) fn is_confidential(_: &File) -> bool {

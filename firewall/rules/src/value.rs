@@ -131,19 +131,13 @@ pub(crate) fn host(value: &DeValue<'_>) -> Result<HostPattern, Wrong> {
 /// Reads the address of a DNS resolver.
 pub(crate) fn resolver(value: &DeValue<'_>) -> Result<IpAddr, Wrong> {
     let text = string(value)?;
-    let found = text
-        .parse()
-        .ok()
-        .map(|address: IpAddr| address.to_canonical());
-    found
-        .filter(|address| !address.is_loopback())
-        .ok_or_else(|| {
-            format!(
-                "`{}` is no address of a resolver outside this machine; what stays on it is not seen: write the address that is \
-                 asked outside",
-                shown(text)
-            )
-        })
+    let found = text.parse().map(|address: IpAddr| address.to_canonical());
+    found.map_err(|_| {
+        format!(
+            "`{}` is no address of a resolver: write the one that is asked, like 192.0.2.53",
+            shown(text)
+        )
+    })
 }
 
 /// Reads the URL that a list is fetched from.

@@ -13,6 +13,7 @@ fn home() -> OwnNetwork {
             ("192.168.1.5".parse().unwrap(), "eth0".into()),
             ("fe80::5".parse().unwrap(), "eth0".into()),
         ],
+        other_names: vec![("enp0s3".into(), "eth0".into())],
         routers: vec!["192.168.1.1".parse().unwrap()],
         resolvers: vec!["9.9.9.9".parse().unwrap()],
         login: None,
@@ -210,4 +211,26 @@ fn whoever_is_logged_in_is_told_before_being_locked_out() {
         found[0].starts_with("r.toml:5:1: rule `r` blocks 203.0.113.7"),
         "{found:#?}"
     );
+}
+
+#[test]
+fn a_rule_or_a_network_for_a_device_by_another_name_of_its_is_warned_of() {
+    let said = |word: &str| {
+        let text = format!(
+            "[default]\ninbound = 'block'\noutbound = 'allow'\n[[network]]\nid = 'n'\ninterface = {word}\n\
+             [[rule]]\nid = 'r'\naction = 'block'\ninterface = {word}\n"
+        );
+        let rules = parse("r.toml", &text, &Place::default()).unwrap();
+        let found = rules.misnamed("r.toml", &home());
+        found.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let asks = "asks for `enp0s3`, which is another name (altname) of the device `eth0`: nothing comes or goes by that; write `eth0`";
+    let expected = [
+        format!("r.toml:8:1: rule `r` {asks}"),
+        format!("r.toml:5:1: network `n` {asks}"),
+    ];
+    assert_eq!(said("['wg0', 'enp0s3']"), expected);
+    for word in ["'eth0'", "'enp*'", "'enp0s'"] {
+        assert!(said(word).is_empty(), "{word}");
+    }
 }

@@ -7,7 +7,7 @@
 //!   If it breaks down there are no names, and nothing else is missing.
 
 use crate::driver::Driver;
-use crate::named_sets::{Belief, Join, NotJoined, Wanted, own_resolvers};
+use crate::named_sets::{Belief, Join, NotJoined, Wanted, own_addresses, own_resolvers};
 use crate::ring_thread::RingThread;
 use crate::troubles::Trouble;
 use anyhow::{Result, anyhow};
@@ -119,6 +119,12 @@ impl AddressNames {
         self.shared.belief().ask_them(own);
     }
 
+    /// Returns whether one of those who are asked, by this machine or for a set, is on this machine.
+    pub fn asks_here(&self) -> bool {
+        let machine = own_addresses();
+        self.shared.belief().asks_one_at(&machine)
+    }
+
     /// Counts addresses that found no room in sets.
     pub fn found_no_room(&self, number: u64) {
         self.shared.belief().found_no_room(number, Instant::now());
@@ -172,7 +178,7 @@ impl Shared {
             self.count_unread();
             return false;
         };
-        if let Some(segment) = Segment::of(packet) {
+        if let Some(segment) = Segment::of(packet, device) {
             return self.learn_by_tcp(&segment, now);
         }
         if is_question {
@@ -344,6 +350,66 @@ mod tests {
         let said = [&header[..], BANK, &at, &address].concat();
         let bytes = size_of::<AnswerPacket>();
         record(bytes, (resolver, CLIENT), [dns::DNS_PORT, PORT], &said)
+    }
+
+    /// A segment of TCP by this device, as the driver hands it on.
+    fn segment(
+        answers: bool,
+        device: u32,
+        (number, heard): (u32, u32),
+        flags: u8,
+        said: &[u8],
+    ) -> Vec<u8> {
+        let (from, to, ports) = if answers {
+            (OWN, CLIENT, [dns::DNS_PORT, PORT])
+        } else {
+            (CLIENT, OWN, [PORT, dns::DNS_PORT])
+        };
+        let length = 40 + said.len();
+        let ip = [0x45, 0, 0, length as u8, 0, 0, 0, 0, 64, 6, 0, 0];
+        let ports: Vec<u8> = ports.iter().flat_map(|port| port.to_be_bytes()).collect();
+        let numbers = [number.to_be_bytes(), heard.to_be_bytes()].concat();
+        let tcp = [0x50, flags, 0, 0, 0, 0, 0, 0];
+        let packet = [&ip[..], &from, &to, &ports, &numbers, &tcp, said].concat();
+        let mut record: Vec<u8> = [length as u32, length as u32, device, 0]
+            .iter()
+            .flat_map(|word| word.to_ne_bytes())
+            .collect();
+        record.extend(packet);
+        record.resize(
+            if answers {
+                size_of::<AnswerPacket>()
+            } else {
+                QUESTION
+            },
+            0,
+        );
+        record
+    }
+
+    #[test]
+    fn an_answer_by_tcp_counts_by_the_device_alone_that_its_question_left_by() {
+        const SYN: u8 = 2;
+        const ACK: u8 = 16;
+        /// What stands before the message in a record of the helpers above.
+        const BEFORE: usize = 16 + 28;
+        let message = |record: &[u8]| {
+            let whole = record[BEFORE - 28 + 3];
+            let message = &record[BEFORE..16 + usize::from(whole)];
+            [&(message.len() as u16).to_be_bytes(), message].concat()
+        };
+        let asked = message(&question(6, OWN));
+        let (lie, truth) = (answer(6, OWN, CHOSEN), answer(6, OWN, [192, 0, 2, 7]));
+        let shared = Shared::default();
+        shared.belief().ask_them(vec![OwnResolver::at(OWN.into())]);
+        shared.learn(&segment(false, 3, (100, 0), SYN, &[]));
+        shared.learn(&segment(true, 3, (500, 101), SYN | ACK, &[]));
+        shared.learn(&segment(false, 3, (101, 501), ACK, &asked));
+        shared.learn(&segment(true, 4, (501, 0), ACK, &message(&lie)));
+        let name = |address: [u8; 4]| shared.lock().name_of(address.into(), Instant::now());
+        assert_eq!(name(CHOSEN), None, "by another device");
+        shared.learn(&segment(true, 3, (501, 0), ACK, &message(&truth)));
+        assert_eq!(name([192, 0, 2, 7]).as_deref(), Some("bank.example"));
     }
 
     #[test]

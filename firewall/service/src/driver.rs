@@ -159,6 +159,7 @@ impl Driver {
             gone: 0,
             netns: zone.cookie,
             answering,
+            ..self.value("SERVICE", 0)?
         })
     }
 
@@ -175,6 +176,19 @@ impl Driver {
             answering,
             ..self.written.service.get().unwrap_or(service)
         })
+    }
+
+    /// Tells the driver whether a resolver on this machine is asked for names.
+    pub fn hear_resolver_here(&self, is_here: bool) -> Result<()> {
+        let before: Service = self.value("SERVICE", 0)?;
+        let service = Service {
+            resolver_here: is_here.into(),
+            ..self.written.service.get().unwrap_or(before)
+        };
+        if service == before {
+            return Ok(());
+        }
+        self.set_service(service)
     }
 
     /// Attaches every program, or puts it where an earlier service has attached its own. From now on packets are judged, and what is

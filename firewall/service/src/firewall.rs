@@ -189,6 +189,8 @@ pub struct Firewall {
     addresses: address_names::AddressNames,
     /// Generation whose sets have the names that they ask for.
     names_followed: Option<u32>,
+    /// Reason why the driver does not hand on what a resolver on this machine answers.
+    unheard_resolver: Option<String>,
     /// Time at which the rules were last compiled because of addresses that joined sets by names.
     named_compiled: Option<Instant>,
     /// Process that answers rejected packets.
@@ -253,7 +255,8 @@ impl Firewall {
         let permanent = PermanentAnswers::open(&config.kept);
         let held = HeldAnswers::after(state.answers().as_deref());
         let addresses = address_names::AddressNames::learn(&driver);
-        let rejected = RejectAnswerer::answer(&driver, config.rejected.clone());
+        let mut rejected = RejectAnswerer::answer(&driver, config.rejected.clone());
+        let canary = Canary::by(rejected.take_canaries(), driver.canary_word());
         let recorder = Recorder::begin(&config, addresses.known());
         let watch = ProgramWatch::new();
         let mut troubles = Troubles::default();
@@ -275,7 +278,7 @@ impl Firewall {
         let mut firewall = Self {
             config,
             state,
-            canary: Canary::open(driver.canary_word()),
+            canary,
             forwarded: Forwarded::default(),
             driver,
             pins,
@@ -309,6 +312,7 @@ impl Firewall {
             answered_looked: None,
             addresses,
             names_followed: None,
+            unheard_resolver: None,
             named_compiled: None,
             rejected,
             recorder,
@@ -422,7 +426,7 @@ impl Firewall {
             }
             self.tidy_answers(false);
             self.tidy_members();
-            self.addresses.look_for_resolvers();
+            self.look_for_resolvers();
             self.look_at_sets();
         }
         self.keep_members(false);
@@ -444,6 +448,7 @@ impl Firewall {
     /// packets pass.
     fn meet_who_answers(&mut self) {
         if self.rejected.meet() {
+            self.canary.take(self.rejected.take_canaries());
             let put = self.driver.answer_by(self.rejected.sockets());
             self.noted(
                 Cause::Answering,

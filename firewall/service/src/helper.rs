@@ -1,6 +1,7 @@
 //! Helper processes: the service's own program under another name, with rights that the service has not. systemd starts each as a
 //! unit of its own, as the service connects to that unit's socket.
 
+use crate::canary;
 use rustix::cmsg_space;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -14,6 +15,7 @@ use std::path::Path;
 
 /// Descriptors beside one message, at most.
 const MOST_BESIDE: usize = 2;
+const _: () = assert!(canary::VERSIONS <= MOST_BESIDE);
 
 /// Returns whether this process was started under this name.
 pub fn is_named(name: &str) -> bool {
@@ -52,18 +54,29 @@ pub fn send(to: impl AsFd, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> io
 }
 
 /// Receives a message; returns its length, 0 at the connection's end, and the descriptors beside it.
-pub fn receive(from: impl AsFd, message: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+pub fn receive(
+    from: impl AsFd,
+    message: &mut [u8],
+    flags: RecvFlags,
+) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut room = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST_BESIDE))];
     let mut beside = RecvAncillaryBuffer::new(&mut room);
     let got = recvmsg(
         from,
         &mut [IoSliceMut::new(message)],
         &mut beside,
-        RecvFlags::CMSG_CLOEXEC,
+        flags | RecvFlags::CMSG_CLOEXEC,
     )?;
     let descriptors = beside.drain().flat_map(|message| match message {
         RecvAncillaryMessage::ScmRights(sent) => sent.collect(),
         _ => Vec::new(),
     });
     Ok((got.bytes, descriptors.collect()))
+}
+
+pub fn is_for_later(cause: &io::Error) -> bool {
+    matches!(
+        cause.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
 }

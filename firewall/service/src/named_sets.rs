@@ -10,11 +10,10 @@
 
 use control::is_link_local;
 use names::{Answered, Answerer, Asked, DnsExchange, Holds, Questions, Remembered};
+use nix::ifaddrs::getifaddrs;
 use nix::net::if_::if_nametoindex;
-use rules::{Addresses, RESOLVER_FILES, Set};
+use rules::{Addresses, Set, resolver_files};
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -113,7 +112,7 @@ pub struct NotJoined {
     pub no_room: u64,
 }
 
-/// Resolver outside this machine that the machine asks for names.
+/// Resolver that this machine asks for names, on it or outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OwnResolver {
     address: IpAddr,
@@ -130,7 +129,7 @@ impl OwnResolver {
         Self { address, device }
     }
 
-    /// Returns whether this resolver answers here. The device of what comes by TCP is not known.
+    /// Returns whether this resolver answers here.
     fn answers(self, ends: DnsExchange) -> bool {
         self.address == ends.resolver && self.device.is_none_or(|device| device == ends.device)
     }
@@ -221,6 +220,14 @@ impl Belief {
         self.joins(&known)
     }
 
+    /// Returns whether one of the resolvers that this machine asks, or a set names, has one of these addresses of the
+    /// machine's own, or one that never leads out of it.
+    pub fn asks_one_at(&self, machine: &[IpAddr]) -> bool {
+        let is_here = |at: &IpAddr| at.is_loopback() || machine.contains(at);
+        let of_sets = self.wanted.sets.iter().flat_map(|set| &set.resolvers);
+        self.own.iter().any(|own| is_here(&own.address)) || of_sets.into_iter().any(is_here)
+    }
+
     /// Replaces the resolvers that this machine asks.
     pub fn ask_them(&mut self, own: Vec<OwnResolver>) {
         self.own = own;
@@ -250,8 +257,8 @@ impl Belief {
             && let Some(set) = self.wanted.sets.iter().find(|set| set.resolvers.is_empty())
         {
             return Some(format!(
-                "no name has an address join the set `{}`: /etc/resolv.conf names no resolver outside this machine; write who is \
-                 asked outside into the set's `resolvers`",
+                "no name has an address join the set `{}`: /etc/resolv.conf names no resolver; write who is asked into the set's \
+                 `resolvers`",
                 set.id
             ));
         }
@@ -265,22 +272,25 @@ impl Belief {
     }
 }
 
-/// Whom this machine asks for names, outside of it, as its files say. In the network namespace of the calling thread.
+/// Addresses of this machine's own devices. In the network namespace of the calling thread.
+pub fn own_addresses() -> Vec<IpAddr> {
+    let devices = getifaddrs().into_iter().flatten();
+    let addresses = devices.filter_map(|device| {
+        let address = device.address?;
+        let four = address.as_sockaddr_in().map(|at| IpAddr::from(at.ip()));
+        four.or_else(|| address.as_sockaddr_in6().map(|at| at.ip().into()))
+    });
+    addresses.collect()
+}
+
+/// Whom this machine asks for names, as its files say. In the network namespace of the calling thread.
 pub fn own_resolvers() -> Vec<OwnResolver> {
     let number = |name: &str| if_nametoindex(name).ok();
     let mut found = Vec::new();
-    for file in RESOLVER_FILES {
-        found.extend(resolvers_in(&read(file), number));
+    for file in resolver_files() {
+        found.extend(resolvers_in(&file, number));
     }
     found
-}
-
-fn read(file: &str) -> String {
-    const MOST: u64 = 64 * 1024;
-    let mut text = String::new();
-    // Where there is none, nobody is named.
-    let _none = File::open(file).and_then(|file| file.take(MOST).read_to_string(&mut text));
-    text
 }
 
 fn resolvers_in(text: &str, number: impl Fn(&str) -> Option<u32>) -> Vec<OwnResolver> {
@@ -304,7 +314,7 @@ fn resolvers_in(text: &str, number: impl Fn(&str) -> Option<u32>) -> Vec<OwnReso
         };
         Some(OwnResolver { address, device })
     });
-    named.filter(|own| !own.address.is_loopback()).collect()
+    named.collect()
 }
 
 #[cfg(test)]
@@ -404,13 +414,15 @@ mod tests {
     }
 
     #[test]
-    fn the_machines_resolvers_are_those_outside_of_it() {
+    fn the_machines_resolvers_are_those_that_its_files_name() {
         let text = "# nameserver 192.0.2.1\nnameserver 127.0.0.53\nnameserver 192.0.2.53 # one\nsearch example.org\n\
             nameserver fe80::1%eth0\nnameserver ::1\nnameserver x\n";
         let found = resolvers_in(text, |name| (name == "eth0").then_some(7));
         let own = |address, device| OwnResolver { address, device };
         let link_local = "fe80::1".parse().unwrap();
-        assert_eq!(found, [own(RESOLVER, None), own(link_local, Some(7))]);
+        let [stub, here] = ["127.0.0.53", "::1"].map(|at| own(at.parse().unwrap(), None));
+        let outside = [own(RESOLVER, None), own(link_local, Some(7))];
+        assert_eq!(found, [stub, outside[0], outside[1], here]);
         let by_number = resolvers_in("nameserver fe80::1%3\nnameserver fe80::1%gone\n", |_| None);
         assert_eq!(by_number, [own(link_local, Some(3))]);
         // A name comes first, also one that looks like a number.
@@ -419,6 +431,23 @@ mod tests {
         // Without a device one of IPv6 can't be asked at all; one of IPv4 is asked by whichever leads there.
         let without = resolvers_in("nameserver fe80::1\nnameserver 169.254.0.1\n", |_| None);
         assert_eq!(without, [own([169, 254, 0, 1].into(), None)]);
+    }
+
+    #[test]
+    fn a_resolver_on_this_machine_is_known_by_an_address_of_the_machines_own() {
+        let asks = |text: &str| {
+            let mut belief = Belief::default();
+            belief.ask_them(resolvers_in(text, |_| None));
+            belief.asks_one_at(&["192.0.2.1".parse().unwrap()])
+        };
+        assert!(asks("nameserver 192.0.2.53\nnameserver 127.0.0.53\n"));
+        assert!(asks("nameserver ::1\n"));
+        assert!(asks("nameserver 192.0.2.1\n"));
+        assert!(!asks("nameserver 192.0.2.53\n"));
+        let mut belief = Belief::default();
+        belief.want(wanted(), Instant::now());
+        assert!(!belief.asks_one_at(&[]));
+        assert!(belief.asks_one_at(&["192.0.2.54".parse().unwrap()]));
     }
 
     #[test]
@@ -448,7 +477,7 @@ mod tests {
         };
         assert_eq!(believes(&mut belief, 7), Some(vec![]));
         assert_eq!(believes(&mut belief, 8), None, "another one's");
-        assert_eq!(believes(&mut belief, 0), None, "by TCP: by which?");
+        assert_eq!(believes(&mut belief, 0), None, "by none");
         assert_eq!(belief.not_joined().strange, 2);
 
         // One set names it, so that it is believed by any device, and by that one set alone.

@@ -105,6 +105,7 @@ fn offsets(types: &Types<'_>) -> Option<Offsets> {
         element_node: types.member(element, "snode")?,
         element_data: types.member(element, "sdata")?,
         data_value: types.member(data, "data")?,
+        netns_first_free_port: first_free_port(types).unwrap_or(0),
         number_type: types.number_of(STRUCT, NUMBER)?,
         known: 1,
         calls: calls(types).unwrap_or_default(),
@@ -112,6 +113,12 @@ fn offsets(types: &Types<'_>) -> Option<Offsets> {
         guests: guests(types).unwrap_or_default(),
         subflows: subflows(types).unwrap_or_default(),
     })
+}
+
+/// Reads where a network namespace has the first port that takes no right to bind.
+fn first_free_port(types: &Types<'_>) -> Option<u32> {
+    let ports = types.member(types.structure("netns_ipv4")?, "sysctl_ip_prot_sock")?;
+    Some(types.member(types.structure("net")?, "ipv4")? + ports)
 }
 
 /// Reads the offsets that tell whose a subflow is that the kernel has made. Without them, or MPTCP, it may be anybody's.

@@ -1,7 +1,7 @@
 //! Answers to what was rejected: the driver can only drop packets and hand on their headers; a process of its own sends
 //! what the packet's sender is told ([`process`]). Where a socket for that is named, systemd starts that process as a
 //! unit of its own as the service connects, so that the service's needs neither raw sockets nor any of IP; else the
-//! service starts it.
+//! service starts it. For the same reason it makes the sockets of [`crate::canary`], and hands them over as it says that it is ready.
 //!
 //! Rules that hold here:
 //! - No verdict waits for it. Without it what is rejected is blocked, and the status says so; it is looked for again.
@@ -12,19 +12,23 @@
 //!   no program has sent by this what it may not send by itself.
 //! - What is forwarded is answered by the device that it came in by:
 //!   no guest has sent by this what it may not send through the machine.
+//! - Once it is ready it has read what anybody has sent. So nothing more is received of it, and its connection is closed by a thread that
+//!   nobody waits for: descriptors may lie in there whose end takes years.
 
 pub mod process;
 
+use crate::canary::CanarySocket;
 use crate::driver::Driver;
 use crate::helper;
 use crate::troubles::Trouble;
 use anyhow::{Context, Result};
+use channel::sys::linux::{Closer, ForeignFd};
 use firewall_abi::rejected::RejectedSeen;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair};
 use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
@@ -35,6 +39,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Time that the process has to become ready; after that the service goes on without waiting, and notes its state.
 const SOON: Duration = Duration::from_secs(2);
+/// Share of the closer's threads that its connections have.
+const SHARE: u32 = 1;
 /// First byte of the process's message: its sockets follow, by their cookies; or the reason why it ends.
 const IS_READY: u8 = b'=';
 const IS_BROKEN: u8 = b'!';
@@ -69,6 +75,8 @@ pub struct RejectAnswerer {
     /// Socket at which systemd starts the process, or `None` if the service starts it.
     at: Option<PathBuf>,
     process: Option<Process>,
+    /// Closer of what the process has had a hand in.
+    closer: Closer,
     /// Counters of the processes before this one.
     before: AnswerCounts,
     /// Trouble that says why nobody is answered.
@@ -82,6 +90,7 @@ impl RejectAnswerer {
         let mut rejected = Self {
             at,
             process: None,
+            closer: Closer::default(),
             before: AnswerCounts::default(),
             broken: Trouble::default(),
         };
@@ -110,6 +119,12 @@ impl RejectAnswerer {
             .map_or([0; 2], |process| process.sockets)
     }
 
+    /// Takes the sockets that the process has made for [`crate::canary`], once.
+    pub fn take_canaries(&mut self) -> Vec<CanarySocket> {
+        let process = self.process.as_mut();
+        process.map_or_else(Vec::new, |process| std::mem::take(&mut process.canaries))
+    }
+
     /// Wakes who waits until it has something to say.
     pub fn waker(&self) -> Option<BorrowedFd<'_>> {
         let process = self.process.as_ref();
@@ -133,7 +148,7 @@ impl RejectAnswerer {
 
     /// Begins anew, if it has ended.
     pub fn look_after(&mut self, driver: &Driver) {
-        if self.process.is_none() {
+        if self.process.is_none() && !self.closer.is_behind(SHARE) {
             self.begin(driver);
         }
     }
@@ -150,7 +165,7 @@ impl RejectAnswerer {
     }
 
     fn begin(&mut self, driver: &Driver) {
-        match Process::begin(driver, self.at.as_deref()) {
+        match Process::begin(driver, self.at.as_deref(), &self.closer) {
             Ok(process) => self.process = Some(process),
             Err(cause) => self.end(&format!("{cause:#}")),
         }
@@ -167,9 +182,10 @@ impl RejectAnswerer {
 
 /// The process, as the service sees it.
 struct Process {
-    connection: OwnedFd,
+    connection: ForeignFd,
     counts: File,
     sockets: [u64; 2],
+    canaries: Vec<CanarySocket>,
     /// If the service has started it.
     child: Option<Child>,
 }
@@ -181,7 +197,7 @@ enum Heard {
 }
 
 impl Process {
-    fn begin(driver: &Driver, at: Option<&Path>) -> Result<Self> {
+    fn begin(driver: &Driver, at: Option<&Path>, closer: &Closer) -> Result<Self> {
         let (connection, child) = match at {
             Some(at) => {
                 let failed = || format!("connecting to {}, where systemd starts it", at.display());
@@ -191,9 +207,10 @@ impl Process {
         };
         let counts = memfd_create(c"gatebell-rejected", MFdFlags::MFD_CLOEXEC)?;
         let process = Self {
-            connection,
+            connection: closer.take(SHARE, connection),
             counts: counts.into(),
             sockets: [0; 2],
+            canaries: Vec::new(),
             child,
         };
         process.hand(driver).context("handing the ring over")?;
@@ -218,10 +235,17 @@ impl Process {
     }
 
     fn hear(&mut self) -> Heard {
+        if self.is_ready() {
+            return if self.says_more(Duration::ZERO) {
+                Heard::End("its process has ended, and the journal says why".to_owned())
+            } else {
+                Heard::Nothing
+            };
+        }
         let mut message = [0; LONGEST];
-        let length = match recv(&self.connection, &mut message[..], RecvFlags::DONTWAIT) {
-            Ok((_, length)) => length.min(LONGEST),
-            Err(Errno::AGAIN | Errno::INTR) => return Heard::Nothing,
+        let length = match self.receive(&mut message) {
+            Ok(length) => length,
+            Err(cause) if helper::is_for_later(&cause) => return Heard::Nothing,
             Err(cause) => return Heard::End(format!("its process is lost: {cause}")),
         };
         match &message[..length] {
@@ -235,6 +259,15 @@ impl Process {
             [IS_BROKEN, why @ ..] => Heard::End(String::from_utf8_lossy(why).into_owned()),
             _ => Heard::End("its process has ended".to_owned()),
         }
+    }
+
+    /// Receives the message that says that it is ready, which comes before it reads what anybody has sent. With that it hands over sockets.
+    fn receive(&mut self, message: &mut [u8; LONGEST]) -> io::Result<usize> {
+        let (length, descriptors) =
+            helper::receive(&self.connection, message, RecvFlags::DONTWAIT)?;
+        self.canaries
+            .extend(descriptors.into_iter().filter_map(CanarySocket::handed));
+        Ok(length.min(LONGEST))
     }
 
     fn counted(&self) -> AnswerCounts {

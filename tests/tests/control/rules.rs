@@ -2,6 +2,7 @@
 
 use super::{all_is_well, control, discard, request, say};
 use crate::person::Person;
+use crate::zone::probe::within;
 use crate::zone::{Protected, RULES};
 use channel::{Mask, Refusal};
 use gatebell_tests::PATIENCE;
@@ -274,4 +275,22 @@ fn rules_and_rings_beyond_the_budget_of_kernel_memory_are_refused_and_status_sho
     drop(app);
     drop(attach(512 << 10).unwrap());
     all_is_well(&zone);
+}
+
+#[test]
+fn a_rule_for_a_device_by_another_name_of_its_is_warned_of() {
+    let zone = Protected::start();
+    let named = zone.inside("ip link property add dev gb0 altname uplink");
+    assert!(named.status.success(), "{named:?}");
+    let rules = zone.lab.folder().join("uplink.toml");
+    let rule = "\n[[rule]]\nid = \"uplink\"\naction = \"block\"\ninterface = \"uplink\"\n";
+    std::fs::write(&rules, RULES.to_owned() + rule).unwrap();
+    let said = within(&zone.lab.netns(), move || {
+        let words = ["gatebell", "rules", "check", rules.to_str().unwrap()];
+        let arguments = cli::parse_from(words.map(Into::into).into_iter());
+        let mut out = Vec::new();
+        cli::perform(&arguments.command, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    });
+    assert!(said.contains("write `gb0`"), "{said}");
 }

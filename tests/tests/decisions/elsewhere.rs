@@ -315,6 +315,73 @@ fn datagram((source, source_port): (&str, u16), (destination, port): (&str, u16)
 }
 
 #[test]
+fn a_conversation_is_judged_anew_where_its_device_has_another_name_or_another_one_has_its_number() {
+    const HERE: &str = "10.78.1.2";
+    const THERE: &str = "10.78.1.1";
+    let zone = Protected::with(
+        "[default]\ninbound = \"block\"\noutbound = \"block\"\n\n[[rule]]\nid = \"one-way\"\naction = \"allow\"\n\
+         direction = \"out\"\nprotocol = \"udp\"\ninterface = \"gb2\"\n",
+    );
+    second_device(&zone);
+    let there = datagrams(&outside(&zone), 0, THERE, PORT).unwrap();
+    let here = datagrams(&zone.lab.netns(), 0, HERE, 0).unwrap();
+    for socket in [&here, &there] {
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    }
+    let passes = || match here.send_to(b"on", (THERE, PORT)) {
+        Ok(_) => {
+            let (_, from) = there.recv_from(&mut [0; 8]).unwrap();
+            there.send_to(b"so", from).unwrap();
+            here.recv(&mut [0; 8]).unwrap();
+            true
+        }
+        Err(refused) => {
+            assert_eq!(refused.kind(), std::io::ErrorKind::PermissionDenied);
+            false
+        }
+    };
+    let is_called = |from: &str, to: &str| {
+        does(
+            &zone,
+            &[
+                &format!("ip link set {from} down"),
+                &format!("ip link set {from} name {to}"),
+                &format!("ip link set {to} up"),
+            ],
+        );
+    };
+    assert!(passes() && passes(), "by its device");
+    is_called("gb2", "gb8");
+    assert!(!passes(), "it has another name");
+    is_called("gb8", "gb2");
+    assert!(passes() && passes(), "and has its own again");
+    let shown = zone.inside("ip -o link show gb2").stdout;
+    let number = text(&shown).split(':').next().unwrap().to_owned();
+    let elsewhere = name(&zone.lab.netns()).replace('i', "o");
+    does(
+        &zone,
+        &[
+            "ip link del gb2",
+            &format!("ip link add gb6 index {number} type veth peer name gb7"),
+            &format!("ip link set gb7 netns {elsewhere}"),
+            &format!("ip addr add {HERE}/24 dev gb6"),
+            "ip link set gb6 up",
+        ],
+    );
+    ip(&[
+        "-n",
+        &elsewhere,
+        "addr",
+        "add",
+        &format!("{THERE}/24"),
+        "dev",
+        "gb7",
+    ]);
+    ip(&["-n", &elsewhere, "link", "set", "gb7", "up"]);
+    assert!(!passes(), "another device has its number");
+}
+
+#[test]
 fn what_a_guest_writes_in_the_name_of_who_was_asked_by_another_device_is_no_answer() {
     const SERVER: (&str, u16) = (OUTSIDE, 7000);
     let zone = Protected::with(QUIET);

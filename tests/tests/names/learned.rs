@@ -116,7 +116,7 @@ fn an_answer_that_finds_no_room_is_counted_and_its_packet_passes_all_the_same() 
 }
 
 /// Returns a question for an IPv4 address, as it goes by TCP.
-fn by_tcp(id: u16, name: &str) -> Vec<u8> {
+pub fn by_tcp(id: u16, name: &str) -> Vec<u8> {
     let mut message = id.to_be_bytes().to_vec();
     message.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
     for label in name.split('.') {

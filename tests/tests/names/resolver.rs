@@ -41,6 +41,32 @@ impl Resolver {
         resolver
     }
 
+    /// Starts one in the zone itself, at these addresses, with these of dnsmasq's records.
+    pub fn here(zone: &Protected, addresses: &[&str], records: &[String]) -> Self {
+        let mut words = vec![
+            "dnsmasq",
+            "--keep-in-foreground",
+            "--conf-file=/dev/null",
+            "--pid-file=",
+            "--user=root",
+            "--no-resolv",
+            "--no-hosts",
+            "--log-facility=/dev/null",
+            "--bind-interfaces",
+        ];
+        let listens: Vec<_> = addresses
+            .iter()
+            .map(|address| format!("--listen-address={address}"))
+            .collect();
+        words.extend(listens.iter().chain(records).map(String::as_str));
+        let resolver = Self::run(zone.lab.inside(&words));
+        wait_until("the resolver answers", || {
+            let line = "timeout 5 busybox nslookup -type=a none.invalid 127.0.0.1";
+            !zone.inside(line).stdout.is_empty()
+        });
+        resolver
+    }
+
     /// A process that answers whatever comes with these very bytes.
     pub fn lie(zone: &Protected, answer: &[u8]) -> Self {
         let before = answers(zone);

@@ -1,6 +1,7 @@
 //! Tests of somebody who tampers with the driver, and with what it stands on, while the service lives: within ten
 //! seconds it is mended, or closed, or the status says so.
 
+use super::hostile::{self, Lingering};
 use super::*;
 use channel::sys::linux::bpf::{self, NetfilterPlace, NetfilterProgram};
 use channel::sys::linux::{ObjectMap, TypedMap};
@@ -14,6 +15,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 use zone::probe::{guest, reaches, refuses_to};
 use zone::stream::Stream;
+use zone::unit::{self, RejectUnit};
 
 /// Greatest time that the zone may be open while the status says that all is well: a busy machine is given more than
 /// the ten seconds.
@@ -162,6 +164,45 @@ fn a_program_in_the_place_of_one_of_ours_is_found_out_by_packets_that_do_not_com
     is_mended(&zone, "another's programs in our places");
     drop(usurpers);
     is_mended(&zone, "and not any more");
+}
+
+#[test]
+fn a_program_in_the_place_of_one_of_ours_is_found_out_as_the_package_has_the_service_run() {
+    let mut zone = Protected::start();
+    zone.service.stop();
+    let unit = RejectUnit::of(&zone);
+    zone.start_again_with(&["--rejected", unit.socket.to_str().unwrap()]);
+    wait_until("who answers is there", || !is_red(&zone));
+    let usurpers = usurp(&zone, &["local_in", "local_out"]);
+    is_mended(&zone, "another's programs in our places");
+    drop(usurpers);
+    zone.service.stop();
+}
+
+#[test]
+fn whoever_has_taken_over_who_answers_holds_up_nothing_by_what_they_send() {
+    /// What the process says once it is ready: sockets by their cookies.
+    const READY: [u8; 17] = [b'=', 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1];
+    let mut zone = Protected::start();
+    zone.service.stop();
+    let (path, listener) = unit::listening(&zone);
+    let taken_over = std::thread::spawn(move || {
+        let (connection, _) = listener.accept().unwrap();
+        hostile::send(connection.as_fd(), &READY, &[]).unwrap();
+        (listener, connection)
+    });
+    zone.start_again_with(&["--rejected", path.to_str().unwrap()]);
+    let (_listener, connection) = taken_over.join().unwrap();
+    let lingering = Lingering::connect();
+    hostile::send(connection.as_fd(), b"?", &[lingering.socket.as_fd()]).unwrap();
+    let _reads_nothing = lingering.give_away();
+    for _ in 0..20 {
+        let asked = Instant::now();
+        zone.ask().status().unwrap();
+        let held_up = asked.elapsed();
+        assert!(held_up < Duration::from_secs(2), "{held_up:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 #[test]

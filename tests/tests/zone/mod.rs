@@ -6,6 +6,7 @@ pub mod lie;
 pub mod probe;
 pub mod stream;
 pub mod tun;
+pub mod unit;
 
 use channel::sys::linux::Linux;
 use channel::{Attachment, Device, Mask};
@@ -326,6 +327,10 @@ fn the_service() {
     let Ok(words) = std::env::var("GATEBELL_SERVICE") else {
         return;
     };
+    // As its unit has it: whoever leaves its answers to another makes no socket of IP.
+    if words.lines().any(|word| word == "--rejected") {
+        unit::makes_no_socket_of_ip().unwrap();
+    }
     let failed = service::run(words.lines().map(OsString::from)) != std::process::ExitCode::SUCCESS;
     std::process::exit(i32::from(failed));
 }

@@ -53,7 +53,7 @@ pub fn apply(arguments: &ApplyArguments, out: &mut dyn Write) -> Result<u8, Erro
         networks: Vec::new(),
     };
     let file = RuleFile::understand(&source, &SystemResolver::beside(&source.place))?;
-    say_cut_off(&source, &file);
+    say_warnings(&source, &file);
     let mut client = connect(&arguments.service.socket)?;
     let old = text_in_force(&mut client)?;
     say_changes(&old, &file, out)?;
@@ -66,9 +66,11 @@ pub fn apply(arguments: &ApplyArguments, out: &mut dyn Write) -> Result<u8, Erro
     Ok(0)
 }
 
-/// Says what the rules would cut this machine off from.
-fn say_cut_off(source: &RuleSource, file: &RuleFile) {
-    let found = check::cut_off(file, &own_network());
+/// Says what the rules would cut this machine off from, and which of its devices they don't call by their names.
+fn say_warnings(source: &RuleSource, file: &RuleFile) {
+    let network = own_network();
+    let mut found = check::cut_off(file, &network);
+    found.extend(file.rules.misnamed(&file.name, &network));
     Lines::of(&source.name, &source.text).say(&found, Severity::Warning);
 }
 

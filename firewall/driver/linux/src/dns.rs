@@ -7,10 +7,15 @@
 //! A verdict is never asked for that, nor changed by it: a packet is handed on once it is known to pass. Only replies
 //! to what the zone itself began are, so whoever sends packets from that port unasked costs
 //! nothing here and names nothing.
+//!
+//! A resolver on this machine asks whom it likes, or nobody if it remembers, and what it answers never leaves. So where such a one is
+//! asked, what goes to and fro between it and its clients is handed on too, as long as it takes a right to answer from that port.
 
 use crate::atomics::add;
-use crate::packet::{InStack, PacketView as _};
+use crate::kernel::{self, offset};
+use crate::packet::{InStack, PacketView};
 use crate::service_ring;
+use crate::tables;
 use aya_ebpf::btf_maps::{Array, RingBuf};
 use aya_ebpf::macros::btf_map;
 use firewall_abi::dns::{
@@ -50,6 +55,48 @@ pub extern "C" fn gatebell_is_of_dns(flow: *const PacketHeaders, decision: *cons
         flow.source_port == DNS_PORT && decision.reason == Reason::Reply as u8
     };
     (passes && is_of_dns).into()
+}
+
+/// Returns 1 if a packet that never leaves the machine is a question to a resolver on it, or an answer of one. No rule is asked about it.
+#[inline(always)]
+pub fn is_of_resolver_here<P: PacketView>(packet: &P, direction: Direction) -> u32 {
+    if !tables::resolver_is_here() || !takes_a_right(packet) {
+        return 0;
+    }
+    let out = direction as u8 == Direction::Outbound as u8;
+    is_at_port(packet, if out { DESTINATION } else { SOURCE })
+        .unwrap_or(false)
+        .into()
+}
+
+/// Returns whether a program has to have a right to bind the port of DNS where this packet is.
+#[inline(always)]
+fn takes_a_right<P: PacketView>(packet: &P) -> bool {
+    if offset!(guests.known) == 0 || offset!(netns_first_free_port) == 0 {
+        return false;
+    }
+    let netns = kernel::peek(packet.device_address(), offset!(guests.device_netns));
+    kernel::peek::<u32>(netns, offset!(netns_first_free_port)) > DNS_PORT.into()
+}
+
+/// Where both ports stand in the headers of TCP and UDP.
+const SOURCE: u32 = 0;
+const DESTINATION: u32 = 2;
+
+/// Returns whether a packet of TCP or UDP has the port of DNS here. What has options of IPv6 before that is none.
+#[inline(always)]
+fn is_at_port<P: PacketView>(packet: &P, place: u32) -> Option<bool> {
+    let first: u8 = packet.load(0)?;
+    let (protocol, ports) = if first >> 4 == 6 {
+        (6, 40)
+    } else {
+        (9, u32::from(first & 0xF) * 4)
+    };
+    if !matches!(packet.load(protocol)?, UDP | TCP) {
+        return Some(false);
+    }
+    let port: [u8; 2] = packet.load(ports + place)?;
+    Some(u16::from_be_bytes(port) == DNS_PORT)
 }
 
 /// Hands an answer to the service. There is no room: that is counted, and is all.

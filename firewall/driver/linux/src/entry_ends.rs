@@ -2,6 +2,7 @@
 
 use crate::flows::Flows;
 use crate::guests;
+use crate::kernel::{self, offset};
 use crate::packet::number_of;
 use crate::socket_owner;
 use engine::connection::{comes_astray, is_heard_by_another};
@@ -80,18 +81,33 @@ pub extern "C" fn gatebell_is_astray(
     }
     // SAFETY: not null; every caller hands in a map's value.
     let entry = unsafe { &*entry };
-    let [one, other] = [device, out_device].map(number_of);
     // What is forwarded goes out by another one.
     let answers_by = if out_device == 0 { device } else { out_device };
-    let astray = entry.device != pair(one, other)
-        && comes_astray(direction as u8, entry, other, || {
+    let astray = entry.device != gatebell_devices(device, out_device)
+        && comes_astray(direction as u8, entry, number_of(out_device), || {
             guests::gatebell_guests(answers_by, 1) != guests::NO
         });
     astray.into()
 }
 
-/// Both devices of what is forwarded in one number. A reply comes by the other one, and is the same pair.
-#[inline(always)]
-pub fn pair(one: u32, other: u32) -> u32 {
+/// Both devices at these addresses in one number, by which a connection knows them; 0: there is none. A reply of what is forwarded comes
+/// by the other one, and is the same pair.
+///
+/// A global function for the verifier, as `gatebell_classify` is.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn gatebell_devices(one: u64, other: u64) -> u32 {
+    let (one, other) = (identity_of(one), identity_of(other));
     one.max(other).rotate_left(16) ^ one.min(other)
+}
+
+/// What a device is known by: its number and its name, for either may become another one's.
+#[inline(always)]
+fn identity_of(device: u64) -> u32 {
+    if device == 0 {
+        return 0;
+    }
+    let [one, other] = [0, 8].map(|at| kernel::peek::<u64>(device, offset!(device_name) + at));
+    let name = one ^ other.rotate_left(1);
+    number_of(device) ^ name as u32 ^ (name >> 32) as u32
 }

@@ -9,8 +9,8 @@ use crate::classify::{
 use crate::clock;
 use crate::dns;
 use crate::entry_ends::{
-    gatebell_is_anothers, gatebell_is_astray, gatebell_is_heard_by_another, gatebell_note_owner,
-    pair,
+    gatebell_devices, gatebell_is_anothers, gatebell_is_astray, gatebell_is_heard_by_another,
+    gatebell_note_owner,
 };
 use crate::flows::Flows;
 use crate::guests;
@@ -33,8 +33,11 @@ use firewall_abi::rules::{NEEDS_LOOPBACK, NEEDS_PERSON, NEEDS_PROGRAM, NEEDS_USE
 pub fn judge<P: PacketView>(packet: &P, direction: Direction, is_of_dns: &mut u32) -> Verdict {
     let rules = InForce::now();
     if stays(packet) && !judges_loopback(&rules) {
-        if !P::FORWARDED && is_canary(packet) {
-            note_canary(packet, direction);
+        if !P::FORWARDED {
+            if is_canary(packet) {
+                note_canary(packet, direction);
+            }
+            *is_of_dns = dns::is_of_resolver_here(packet, direction);
         }
         return Verdict::Allow;
     }
@@ -278,7 +281,10 @@ impl<P: PacketView> PacketContext<InForce> for AtZone<'_, P> {
 
     #[inline(always)]
     fn device(&mut self) -> u32 {
-        pair(self.packet.device_number(), self.packet.out_device_number())
+        gatebell_devices(
+            self.packet.device_address(),
+            self.packet.out_device_address(),
+        )
     }
 
     #[inline(always)]

@@ -96,6 +96,14 @@ pub fn is_answering(socket: u64) -> bool {
         })
 }
 
+/// Returns whether a resolver on this machine is asked for names.
+#[inline(always)]
+pub fn resolver_is_here() -> bool {
+    SERVICE
+        .get(0)
+        .is_some_and(|service| service.resolver_here == 1)
+}
+
 /// Counts a verdict.
 #[inline(always)]
 pub fn count(direction: u8, verdict: u8) {

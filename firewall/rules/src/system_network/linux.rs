@@ -1,28 +1,45 @@
 //! Addresses, gateways, resolvers and remote login of this machine, read from Linux.
 
 use super::default_routes::gateways;
+use super::other_names::other_names;
+use crate::system_resolver::read_beginning;
 use crate::{Login, OwnNetwork};
 use nix::ifaddrs::getifaddrs;
 use std::fs;
 use std::net::IpAddr;
+use std::path::Path;
 
 /// Files that name this machine's DNS resolvers: the one that programs read, and those of systemd-resolved and
 /// NetworkManager, which have the real ones where the first has an address of this machine.
-pub const RESOLVER_FILES: [&str; 3] = [
+const RESOLVER_FILES: [&str; 3] = [
     "/etc/resolv.conf",
     "/run/systemd/resolve/resolv.conf",
     "/run/NetworkManager/no-stub-resolv.conf",
 ];
 
+/// Reads the files that name this machine's DNS resolvers: of one that is not there, or is no file, nothing.
+#[must_use]
+pub fn resolver_files() -> [String; 3] {
+    RESOLVER_FILES.map(|file| read(Path::new(file)))
+}
+
+/// Reads the beginning of a file that another user may write (systemd-resolved has one of its own): what is put in its place and
+/// would be waited for, as a pipe, is passed over.
+fn read(path: &Path) -> String {
+    const MOST: u64 = 64 * 1024;
+    let bytes = read_beginning(path, MOST).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// Reads this machine's own network, as seen from this thread's network namespace: what can't be read is left out.
 #[must_use]
 pub fn own_network() -> OwnNetwork {
-    let resolvers = RESOLVER_FILES.iter().flat_map(|path| {
-        let text = fs::read_to_string(path).unwrap_or_default();
-        text.lines().filter_map(resolver).collect::<Vec<_>>()
-    });
+    let files = resolver_files();
+    let resolvers = files.iter().flat_map(|text| text.lines());
+    let resolvers = resolvers.filter_map(resolver);
     OwnNetwork {
         addresses: addresses(),
+        other_names: other_names().unwrap_or_default(),
         routers: gateways().unwrap_or_default(),
         resolvers: resolvers.collect(),
         login: connection().as_deref().and_then(login),
@@ -90,8 +107,26 @@ fn login(said: &str) -> Option<Login> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_in_the_place_of_a_file_of_resolvers_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, pipe) = (folder.path().join("file"), folder.path().join("pipe"));
+        fs::write(&file, "nameserver 192.0.2.53\n").unwrap();
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let (done, says) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let paths = [file, pipe, "/dev/tty".into(), "/dev/zero".into()];
+            done.send(paths.map(|path| read(&path)))
+        });
+        let found = says.recv_timeout(std::time::Duration::from_secs(5));
+        let none = String::new;
+        let expected = ["nameserver 192.0.2.53\n".into(), none(), none(), none()];
+        assert_eq!(found.unwrap(), expected);
+    }
 
     #[test]
     fn what_the_system_says_of_its_network_is_read() {

@@ -10,6 +10,8 @@ mod linux;
 #[cfg(target_os = "linux")]
 mod netlink;
 #[cfg(target_os = "linux")]
+mod other_names;
+#[cfg(target_os = "linux")]
 mod wireless;
 
 #[cfg(target_os = "linux")]
@@ -17,7 +19,7 @@ pub use connection::CONNECTION_FOLDERS;
 #[cfg(target_os = "linux")]
 pub use default_routes::{default_routes, look_for_gateway};
 #[cfg(target_os = "linux")]
-pub use linux::{RESOLVER_FILES, own_network};
+pub use linux::{own_network, resolver_files};
 #[cfg(target_os = "linux")]
 pub use netlink::RouteChanges;
 

@@ -56,9 +56,12 @@ impl Firewall {
 
     /// Updates the troubles of joining sets by names and of lists, which come and go with time.
     pub(super) fn look_at_sets(&mut self) {
-        self.troubles
-            .of(Cause::NamedSets)
-            .stands(self.addresses.unjoined());
+        self.troubles.of(Cause::NamedSets).stands(
+            self.addresses
+                .unjoined()
+                .into_iter()
+                .chain(self.unheard_resolver.clone()),
+        );
         self.troubles
             .of(Cause::Lists)
             .stands(self.subscriptions.broken());

@@ -1,6 +1,6 @@
 //! Coming of rules into force: from the file, by request, on a lease, and the record that is written of it.
 
-use super::rule_file::{confirmed_change, keep, replaced_by_hand};
+use super::rule_file::{confirmed_change, keep, read_text, replaced_by_hand};
 use super::{Firewall, bad_file, missing, now};
 use crate::keeper::KeptLists;
 use crate::last_good::{Compiled, LastGood};
@@ -12,7 +12,6 @@ use crate::{confinement, fallback_rules, programs};
 use anyhow::{Context, Result, anyhow};
 use control::{Applied, ChangeNote, InForce, Refused};
 use rules::Rules;
-use std::fs;
 use std::time::Duration;
 use store::NewChange;
 use tracing::{error, info, warn};
@@ -306,7 +305,7 @@ impl Firewall {
 
     pub(super) fn reload_file(&mut self) -> Result<Applied, Refused> {
         let name = self.config.rule_file();
-        let text = fs::read_to_string(&self.config.rules).map_err(|cause| {
+        let text = read_text(&self.config.rules).map_err(|cause| {
             Refused::System(format!("can't read the rule file {name}: {cause}"))
         })?;
         let rules = self.read(&name, &text)?;

@@ -2,8 +2,9 @@
 
 use anyhow::{Context, Result, anyhow};
 use control::ChangeNote;
+use rules::read_rule_file;
+use std::io;
 use std::path::Path;
-use std::{fs, io};
 use store::{History, NewChange};
 
 /// State of the rule file, as far as it is known.
@@ -46,7 +47,7 @@ impl RuleFile {
     /// Returns the change that could not be written and is still to be: nobody else has written to the file since.
     pub fn owed(&self, path: &Path) -> Option<NewChange> {
         let known = self.known.as_ref().map(String::as_bytes);
-        let is_as_known = fs::read(path).map_or(true, |there| Some(&there[..]) == known);
+        let is_as_known = read_rule_file(path).map_or(true, |there| Some(&there[..]) == known);
         let unwritten = self.unwritten.as_ref().filter(|_| is_as_known);
         unwritten.map(|unwritten| unwritten.change.clone())
     }
@@ -57,7 +58,7 @@ impl RuleFile {
     /// # Errors
     /// It can't be written; or somebody wrote there what can't be kept, and it is left as it is.
     pub fn replace(&mut self, path: &Path, text: &str, change: NewChange) -> Result<Replaced> {
-        let before = match fs::read(path) {
+        let before = match read_rule_file(path) {
             Err(none) if none.kind() == io::ErrorKind::NotFound => None,
             before => Some(before.with_context(|| format!("can't read {}", path.display()))?),
         };
@@ -99,6 +100,18 @@ impl RuleFile {
     }
 }
 
+/// Reads a rule file that is to be text.
+///
+/// # Errors
+/// It can't be read, or is no text.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    let bytes = read_rule_file(path)?;
+    String::from_utf8(bytes).map_err(|_| {
+        let said = "it is not UTF-8; save it as UTF-8";
+        io::Error::new(io::ErrorKind::InvalidData, said)
+    })
+}
+
 /// Returns the warning for whoever asked, that their change replaced one made by hand.
 pub fn replaced_by_hand(path: &Path) -> String {
     format!(
@@ -132,6 +145,7 @@ pub fn confirmed_change(tried_out: Option<ChangeNote>, file: &str, by: String) -
 #[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
+    use std::fs;
     use std::path::PathBuf;
     use tempfile::{TempDir, tempdir};
 

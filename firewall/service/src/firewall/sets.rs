@@ -126,7 +126,6 @@ impl Firewall {
             return;
         }
         self.names_followed = generation;
-        self.addresses.look_for_resolvers();
         // What can't be read has no names that could be had.
         let listed = self.listed_in_force().unwrap_or_else(|_| [].into());
         let wanted = Wanted::of(&listed);
@@ -139,8 +138,24 @@ impl Firewall {
             Cause::Members,
             put.context("taking out of sets what they do not ask for any more"),
         );
+        self.addresses.look_for_resolvers();
         let joins = self.addresses.want(wanted);
+        self.hear_resolver_here();
         self.join_sets(&joins);
+    }
+
+    /// Reads whom this machine asks for names, who may be others by now.
+    pub(super) fn look_for_resolvers(&mut self) {
+        self.addresses.look_for_resolvers();
+        self.hear_resolver_here();
+    }
+
+    /// Has the driver hand on what a resolver on this machine is asked and answers, if there is one.
+    fn hear_resolver_here(&mut self) {
+        let told = self.driver.hear_resolver_here(self.addresses.asks_here());
+        self.unheard_resolver = told.err().map(|cause| {
+            format!("what a resolver on this machine answers is not heard: {cause:#}; restart the service")
+        });
     }
 
     /// Has addresses join the sets that ask for their names.

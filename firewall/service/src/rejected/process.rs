@@ -1,9 +1,11 @@
 //! The process that answers what was rejected: it has two raw sockets, which it makes as it starts, the driver's ring, which the service
-//! hands to it, and then no capability any more. It ends with the service.
+//! hands to it, and then no capability any more. It ends with the service. The sockets by which the service sees whether its hooks judge
+//! it makes too, and hands over.
 //!
 //! What it reads was sent by anybody; so it shares no memory with the service, but for the ring and the file with its counts.
 
 use super::{AnswerCounts, IS_BROKEN, IS_READY};
+use crate::canary::CanarySocket;
 use crate::helper;
 use crate::ring_thread::RingThread;
 use anyhow::{Context, Result, bail};
@@ -15,13 +17,14 @@ use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, SockaddrIn6, sendmsg};
 use rustix::net::sockopt::socket_cookie;
 use rustix::net::{
-    AddressFamily, Protocol, SendFlags, SocketFlags, SocketType, ipproto, send, socket_with,
+    AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, ipproto, send,
+    socket_with,
 };
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -79,7 +82,7 @@ fn run(service: &OwnedFd) -> Result<()> {
         counts: counts.into(),
         counted: AnswerCounts::default(),
     };
-    say(service, IS_READY, cookies.as_bytes())?;
+    say_ready(service, cookies)?;
     ring.run(|record| {
         sender.read(record);
         false
@@ -91,9 +94,17 @@ fn say(service: &OwnedFd, kind: u8, what: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Says by which sockets it answers, by their cookies, and hands over those of [`crate::canary`].
+fn say_ready(service: &OwnedFd, cookies: [u64; 2]) -> Result<()> {
+    let canaries = CanarySocket::open_all();
+    let descriptors: Vec<_> = canaries.iter().map(AsFd::as_fd).collect();
+    let message = [&[IS_READY], cookies.as_bytes()].concat();
+    Ok(helper::send(service, &message, &descriptors)?)
+}
+
 /// The driver's ring, and the file for what is counted.
 fn handed(service: &OwnedFd) -> Result<(OwnedFd, OwnedFd)> {
-    let (_, descriptors) = helper::receive(service, &mut [0])?;
+    let (_, descriptors) = helper::receive(service, &mut [0], RecvFlags::empty())?;
     let mut descriptors = descriptors.into_iter();
     match (descriptors.next(), descriptors.next()) {
         (Some(ring), Some(counts)) => Ok((ring, counts)),

@@ -5,8 +5,8 @@ use super::search::{Found, search};
 use crate::helper;
 use anyhow::{Context, Result, bail};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::net::RecvFlags;
 use std::fs::File;
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::ExitCode;
@@ -49,8 +49,9 @@ fn ask_over(
             bail!("who finds them takes too long");
         }
         let mut message = [0; LENGTH];
-        let (length, descriptors) = match helper::receive(process, &mut message) {
-            Err(cause) if is_for_later(&cause) => continue,
+        let (length, descriptors) = match helper::receive(process, &mut message, RecvFlags::empty())
+        {
+            Err(cause) if helper::is_for_later(&cause) => continue,
             got => got.context("who finds them is lost")?,
         };
         let [kind, number @ ..] = message;
@@ -80,13 +81,6 @@ fn says_more(process: BorrowedFd<'_>, until: Instant) -> Result<bool> {
     }
 }
 
-fn is_for_later(cause: &io::Error) -> bool {
-    matches!(
-        cause.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-    )
-}
-
 /// Finds sockets for the service at the other end of standard input.
 pub fn find_sockets() -> ExitCode {
     let found = helper::service()
@@ -102,8 +96,8 @@ pub fn find_sockets() -> ExitCode {
 }
 
 fn find_for(service: &OwnedFd) -> Result<()> {
-    let (_, descriptors) =
-        helper::receive(service, &mut [0]).context("taking what the service hands over")?;
+    let (_, descriptors) = helper::receive(service, &mut [0], RecvFlags::empty())
+        .context("taking what the service hands over")?;
     let Some(cgroup) = descriptors.into_iter().next() else {
         bail!("who started this is no service of Gatebell's");
     };
