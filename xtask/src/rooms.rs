@@ -63,6 +63,7 @@ const LISTED: [Room; 27] = [
         name: "style",
         promise: "all source is formatted and free of lints, every dependency is one that deny.toml allows",
         needs: &[Need::Deny, Need::Lint, Need::Windows, Need::Fuzz],
+        steps: &[Step::Kernel("style")],
         computed: &[
             Step::Cargo("format", "", &["fmt", "--all", "--check"]),
             Step::Cargo(
