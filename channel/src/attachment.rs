@@ -177,12 +177,12 @@ impl<S: System> Attachment<S> {
     /// Sleeps until the driver signals the event, or for `timeout`; `None` waits for ever. A signal handler that runs
     /// meanwhile does not end the wait.
     ///
-    /// A wait that is ready may find nothing to drain: the event was only set, or an earlier drain was quick. After the end it is
-    /// ready until everything was drained, then says each time why it ended.
+    /// A wait that is ready may find nothing to drain: the event was only set, or an earlier drain was quick. After the
+    /// end it is ready until everything was drained, then says each time why it ended.
     ///
     /// # Errors
-    /// [`Error::System`] if this machine's kernel can't wait. With [`Pace::Spin`], which looks at the ring or queue, also
-    /// those of [`Attachment::account`].
+    /// [`Error::System`] if this machine's kernel can't wait. With [`Pace::Spin`], which looks at the ring or queue,
+    /// also those of [`Attachment::account`].
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
         if let Some(ending) = self.ended {
             return Ok(Wake::Ended(ending));
@@ -242,8 +242,8 @@ impl<S: System> Attachment<S> {
     /// is ready at once.
     ///
     /// # Errors
-    /// [`Error::Contract`] if the driver broke the contract, [`Error::System`] if this machine's kernel refuses, on Windows
-    /// also if the driver is gone; and the closure's own.
+    /// [`Error::Contract`] if the driver broke the contract, [`Error::System`] if this machine's kernel refuses, on
+    /// Windows also if the driver is gone; and the closure's own.
     pub fn drain<F: DrainFlow>(&mut self, mut each: impl FnMut(Item<'_>) -> F) -> F::Output {
         let mut stop = None;
         let drained = self.drain_until(&mut |item| match each(item).flow() {
@@ -313,8 +313,8 @@ impl<S: System> Attachment<S> {
     /// Detaches the event from the driver. What is in the ring can still be drained; the account stays readable.
     ///
     /// # Errors
-    /// [`Error::Refused`] if the event is detached already, [`Error::System`] if the driver, or the device server before
-    /// it, is gone.
+    /// [`Error::Refused`] if the event is detached already, [`Error::System`] if the driver,
+    /// or the device server before it, is gone.
     pub fn detach(&mut self) -> Result<(), Error> {
         S::detach(&self.device.0, &self.source)?;
         self.detached = true;

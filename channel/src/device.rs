@@ -15,9 +15,9 @@ use std::time::Duration;
 /// seconds for one.
 ///
 /// # Errors
-/// Each call fails with [`Error::Refused`] if the driver, or the device server before it, refuses, with [`Error::System`]
-/// if this machine's kernel does, or the driver or its device server is gone, and with [`Error::Contract`] if the driver's
-/// answer is none.
+/// Each call fails with [`Error::Refused`] if the driver, or the device server before it, refuses, with
+/// [`Error::System`] if this machine's kernel does, or the driver or its device server is gone, and with
+/// [`Error::Contract`] if the driver's answer is none.
 #[expect(clippy::missing_errors_doc, reason = "said once, for all of them")]
 pub trait System: Sized + 'static {
     /// Name of a device: a socket's path, `\\.\Name`, a process of the model.
@@ -49,8 +49,8 @@ pub trait System: Sized + 'static {
         event: &Self::Event,
         mask: Mask,
     ) -> Result<Self::Source, Error>;
-    /// Detaches the event from the driver, if it is still attached: a later one of the same open device stays so. Records
-    /// already committed can still be drained.
+    /// Detaches the event from the driver, if it is still attached: a later one of the same open device stays so.
+    /// Records already committed can still be drained.
     fn detach(device: &Self::Device, source: &Self::Source) -> Result<(), Error>;
     /// Blocks until the event is signalled (which the wait takes) or the attachment ended, or, and then returns
     /// `false`, until `timeout` is over. Whatever else interrupts it, it goes on with the time that is left.
@@ -160,8 +160,8 @@ impl Device<crate::sys::Host> {
     /// Opens a driver's device: on Linux the path of its service's socket, on Windows a name such as `\\.\Gatebell`.
     ///
     /// # Errors
-    /// [`Error::Open`] if there is none of that name, or it is not for this user. On Linux [`Error::Refused`] if too many
-    /// have it open, and [`Error::System`] if the device server does not answer.
+    /// [`Error::Open`] if there is none of that name, or it is not for this user. On Linux [`Error::Refused`] if too
+    /// many have it open, and [`Error::System`] if the device server does not answer.
     pub fn open(name: impl AsRef<<crate::sys::Host as System>::Name>) -> Result<Self, Error> {
         Self::on_system(name.as_ref())
     }
@@ -173,14 +173,14 @@ impl<S: System> Device<S> {
         S::open(name).map(|device| Self(Arc::new(device)))
     }
 
-    /// Attaches an event of this app's own, with room for `ring_bytes` of records (a power of two from 4 KiB to 8 MiB), to the
-    /// driver, which from now on puts into it what `mask` asks for. Dropped, the attachment is detached. Its mask and its size
-    /// stay as they are: for others it is detached, and attached anew.
+    /// Attaches an event of this app's own, with room for `ring_bytes` of records (a power of two from 4 KiB to 8 MiB),
+    /// to the driver, which from now on puts into it what `mask` asks for. Dropped, the attachment is detached. Its
+    /// mask and its size stay as they are: for others it is detached, and attached anew.
     ///
     /// # Errors
-    /// [`Error::Refused`] with the driver's reason: the size, this open device's event that is attached already, or no room for one
-    /// more app. [`Error::System`] if this machine's kernel has no memory for a ring, or the driver, or the device server
-    /// before it, is gone; [`Error::Contract`] if the driver's answer is none.
+    /// [`Error::Refused`] with the driver's reason: the size, this open device's event that is attached already, or no
+    /// room for one more app. [`Error::System`] if this machine's kernel has no memory for a ring, or the driver, or
+    /// the device server before it, is gone; [`Error::Contract`] if the driver's answer is none.
     pub fn attach(&self, ring_bytes: u32, mask: Mask) -> Result<Attachment<S>, Error> {
         self.attach_event(self.create_event(ring_bytes)?, mask)
     }
@@ -197,8 +197,8 @@ impl<S: System> Device<S> {
     /// two from 4 KiB to 8 MiB).
     ///
     /// # Errors
-    /// [`Error::System`] if this machine's kernel makes none. A size that is not allowed is refused here or, at the latest,
-    /// by [`Device::attach_event`].
+    /// [`Error::System`] if this machine's kernel makes none. A size that is not allowed is refused here or, at the
+    /// latest, by [`Device::attach_event`].
     pub fn create_event(&self, ring_bytes: u32) -> Result<Event<S>, Error> {
         S::create_event(&self.0, ring_bytes).map(|event| Event(Arc::new(event)))
     }
@@ -206,9 +206,9 @@ impl<S: System> Device<S> {
     /// Sends the driver a request of its own, and waits for its answer, which takes the request's place.
     ///
     /// # Errors
-    /// [`Error::Refused`] with the driver's refusal: [`Refusal::Command`](crate::Refusal::Command) if it answers no such
-    /// command of its own, or none at all; on Linux [`Refusal::NotReferenced`](crate::Refusal::NotReferenced) before the app is
-    /// attached. [`Error::System`] if the driver is gone, [`Error::Contract`] if its answer is none.
+    /// [`Error::Refused`] with the driver's refusal: [`Refusal::Command`](crate::Refusal::Command) if it answers no
+    /// such command of its own, or none at all; on Linux [`Refusal::NotReferenced`](crate::Refusal::NotReferenced)
+    /// before the app is attached. [`Error::System`] if the driver is gone, [`Error::Contract`] if its answer is none.
     pub fn request<R: DriverRequest>(&self, request: &mut R) -> Result<(), Error> {
         S::request(&self.0, R::COMMAND, request.as_mut_bytes())
     }
@@ -216,13 +216,15 @@ impl<S: System> Device<S> {
     /// Reads the counts of references to events that the driver took and released since it was loaded.
     ///
     /// # Errors
-    /// [`Error::System`] if the driver, or the device server before it, is gone; [`Error::Contract`] if its answer is none.
+    /// [`Error::System`] if the driver, or the device server before it, is gone;
+    /// [`Error::Contract`] if its answer is none.
     pub fn references(&self) -> Result<References, Error> {
         S::references(&self.0)
     }
 
     /// Ends every app's attachment and refuses new ones: the first step of stopping a driver. The right to change the
-    /// driver for others have root and the user that the service runs as (Linux), the system and administrators (Windows).
+    /// driver for others have root and the user that the service runs as (Linux),
+    /// the system and administrators (Windows).
     ///
     /// # Errors
     /// [`Error::Refused`] without that right, [`Error::System`] if the driver, or the device server before it, is gone.

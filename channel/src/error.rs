@@ -86,7 +86,8 @@ impl Error {
         }
     }
 
-    /// Returns the refusal, or `None` if the error is another one, a refusal that this version does not know among them.
+    /// Returns the refusal, or `None` if the error is another one,
+    /// a refusal that this version does not know among them.
     #[must_use]
     pub const fn refusal(&self) -> Option<Refusal> {
         match self {

@@ -107,8 +107,8 @@ impl Gathering {
         (!longest.is_zero()).then_some(self.last)
     }
 
-    /// Returns the time that a quarter of the ring takes to fill at the pace of the last drain's records; 0 if that is too
-    /// short for a sleep.
+    /// Returns the time that a quarter of the ring takes to fill at the pace of the last drain's records;
+    /// 0 if that is too short for a sleep.
     fn filling(&self) -> Duration {
         let took = u128::from((self.newest - self.before).max(1));
         let time = took * u128::from(self.ring_bytes / FILLED) / u128::from(self.bytes.max(1));

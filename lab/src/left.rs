@@ -1,4 +1,5 @@
-//! Labs that were left behind: whoever is killed, as a test that hangs or one that Ctrl-C ends, has no time to clean up.
+//! Labs that were left behind: whoever is killed, as a test that hangs or one that Ctrl-C
+//! ends, has no time to clean up.
 
 use crate::{cgroup_root, remove_folder, remove_groups, remove_netns};
 use std::collections::BTreeSet;

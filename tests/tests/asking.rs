@@ -48,7 +48,8 @@ fn asking(more: &str, ports: &[u16]) -> Protected {
     zone
 }
 
-/// A program of the zone that connects to this port outside, and waits for that as long as TCP does, or so many seconds.
+/// A program of the zone that connects to this port outside, and waits for that as long as
+/// TCP does, or so many seconds.
 struct Connect(Child);
 
 impl Connect {

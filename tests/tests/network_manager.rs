@@ -27,8 +27,8 @@ const ROUTER: &str = "10.78.1.1";
 const HOME: &str = "24350f96-ff2c-4807-9da7-5d772d9f215f";
 const CAFE: &str = "aa808ac0-e870-4bc8-8a1a-65f4b5e8d547";
 
-/// The folders that NetworkManager has as Debian builds it: seen by this process and what it starts, and by nobody else.
-/// Words: where it is unpacked, and a folder for what is written.
+/// The folders that NetworkManager has as Debian builds it: seen by this process and what it starts, and by nobody
+/// else. Words: where it is unpacked, and a folder for what is written.
 const MOUNTS: &str = r#"
 mount --make-rprivate /
 mount -t tmpfs gatebell "$2"

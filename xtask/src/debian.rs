@@ -104,8 +104,8 @@ pub fn unpack(package: &str, folder: &Path) -> Result<()> {
     unpack_with(download, folder)
 }
 
-/// Fetches packages, and unpacks them into the folder `at`: beside it and then renamed, so that a broken run leaves no half
-/// of one.
+/// Fetches packages, and unpacks them into the folder `at`: beside it and then renamed,
+/// so that a broken run leaves no half of one.
 pub fn unpack_whole(packages: &[&str], at: &Path) -> Result<()> {
     let beside = at.with_extension(format!("new-{}", std::process::id()));
     fs::create_dir_all(&beside)?;

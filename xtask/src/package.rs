@@ -1,11 +1,11 @@
 //! `cargo xtask package`: Debian packages, laid out here and put together by `dpkg-deb`.
 //!
-//! `dpkg-deb` and nothing on top of it: it is on every Debian, and what it is given is a folder that anybody can look into. A
-//! packaging tool for cargo would bring a hundred crates to write the same folder, and would still have to be told of the
-//! driver, the unit, the manual pages and what happens in an upgrade.
+//! `dpkg-deb` and nothing on top of it: it is on every Debian, and what it is given is a folder that anybody can look
+//! into. A packaging tool for cargo would bring a hundred crates to write the same folder, and would still have to be
+//! told of the driver, the unit, the manual pages and what happens in an upgrade.
 //!
-//! Rules that hold here: the tables below are all that is in a package; the same clone at the same path gives the same bytes
-//! (the time is the last commit's, or SOURCE_DATE_EPOCH; the owner is root; the order is dpkg-deb's).
+//! Rules that hold here: the tables below are all that is in a package; the same clone at the same path gives the same
+//! bytes (the time is the last commit's, or SOURCE_DATE_EPOCH; the owner is root; the order is dpkg-deb's).
 
 #[cfg(test)]
 mod exposure;
@@ -35,7 +35,8 @@ pub struct Arguments {
     version: Option<String>,
     /// See in the emulated machine, under systemd, that it protects, survives and leaves nothing
     ///
-    /// Installs the package, upgrades it and kills the service under traffic, reboots, and purges. Each point is a line.
+    /// Installs the package, upgrades it and kills the service under traffic, reboots,
+    /// and purges. Each point is a line.
     #[arg(long)]
     prove: bool,
     /// See instead, on a machine with Podman, libvirt's network and WireGuard, that what people do with them goes on

@@ -126,8 +126,8 @@ impl Need {
             Self::Polkit => &["polkitd", "dbus-daemon", "util-linux"],
             // The program alone: no service of the machine's starts.
             Self::Resolver => &["dnsmasq-base"],
-            // Its own package would start it as a service of the machine's: it is unpacked, with those of its libraries that no other
-            // package has. The others are here.
+            // Its own package would start it as a service of the machine's: it is unpacked, with those of its libraries
+            // that no other package has. The others are here.
             Self::NetworkManager => &["dbus-daemon", "libcurl3-gnutls", "libpsl5", "libreadline8"],
             Self::Desktop => &[
                 "libx11-6",

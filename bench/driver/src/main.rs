@@ -1,5 +1,6 @@
-//! The driver of the figure `channel`. Run once, a program makes one record: either for every app of the channel, or, as the least
-//! that a driver of somebody's own can do, for every bare ring that stands in [`BARE`]. Both write every byte of it.
+//! The driver of the figure `channel`. Run once, a program makes one record: either for every app of the channel, or,
+//! as the least that a driver of somebody's own can do, for every bare ring that stands in
+//! [`BARE`]. Both write every byte of it.
 #![no_std]
 #![no_main]
 #![expect(
@@ -82,8 +83,8 @@ pub fn silent_1024(_: TcContext) -> i32 {
     0
 }
 
-/// Puts a record of so many words into each ring that has room, submitted with these flags: without any the kernel wakes the reader
-/// as it does by itself. Where there is no room it is counted.
+/// Puts a record of so many words into each ring that has room, submitted with these flags: without any the kernel
+/// wakes the reader as it does by itself. Where there is no room it is counted.
 #[inline(always)]
 fn write<const WORDS: usize>(flags: u64) {
     for place in 0..SLOTS as u32 {
@@ -93,12 +94,14 @@ fn write<const WORDS: usize>(flags: u64) {
         let room = unsafe { bpf_ringbuf_reserve(ring, 8 * WORDS as u64, 0) };
         if room.is_null() {
             if let Some(lost) = LOST.get_ptr_mut(place) {
-                // SAFETY: `lost` is a value of the map. Nobody else writes to it: these programs run one at a time, on one processor.
+                // SAFETY: `lost` is a value of the map. Nobody else writes to it:
+                // these programs run one at a time, on one processor.
                 unsafe { *lost += 1 };
             }
             continue;
         }
-        // SAFETY: ours until it is submitted, 8-aligned and so many words long; its bytes are the kernel's own initialised memory.
+        // SAFETY: ours until it is submitted, 8-aligned and so many words long;
+        // its bytes are the kernel's own initialised memory.
         fill(unsafe { &mut *room.cast::<[u64; WORDS]>() });
         // SAFETY: reserved above, submitted once.
         unsafe { bpf_ringbuf_submit(room, flags) };

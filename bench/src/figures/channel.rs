@@ -150,7 +150,8 @@ impl Bench {
         Ok(round)
     }
 
-    /// Into so many bare rings, by the program that wakes their reader as the kernel does by itself, or by the one that never does.
+    /// Into so many bare rings, by the program that wakes their reader as the kernel does by itself,
+    /// or by the one that never does.
     fn bare(
         &self,
         (program, bytes): (&str, usize),

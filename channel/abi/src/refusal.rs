@@ -117,8 +117,8 @@ impl Refusal {
         (NTSTATUS_BASE | self.number()).cast_signed()
     }
 
-    /// Returns the refusal of an error code that a Windows app sees, or `None` if the code is not a refusal's, or is that
-    /// of one that this version does not know: [`UnknownRefusal::from_ntstatus`].
+    /// Returns the refusal of an error code that a Windows app sees, or `None` if the code is not a refusal's, or is
+    /// that of one that this version does not know: [`UnknownRefusal::from_ntstatus`].
     #[must_use]
     pub fn from_ntstatus(status: i32) -> Option<Self> {
         Self::try_from(number_in(status)?).ok()
@@ -161,7 +161,8 @@ impl Refusal {
     }
 }
 
-/// Returns the number of the refusal in an error code that a Windows app sees, or `None` if the code is not a refusal's.
+/// Returns the number of the refusal in an error code that a Windows app sees,
+/// or `None` if the code is not a refusal's.
 fn number_in(status: i32) -> Option<u32> {
     let status = status.cast_unsigned();
     (status & 0xFFFF_0000 == NTSTATUS_BASE).then_some(status & 0xFFFF)

@@ -5,8 +5,8 @@
 //!
 //! Commands of the driver's own are answered by one program, a `classifier` that the device server is given the name of
 //! (`server::Parts::command`). Each request is a run of it, in the app's own context (`BPF_PROG_RUN`); [`answer`] does
-//! what each such program has to. It returns 0 when it is done, or n to be run again after n - 1 microseconds with what it
-//! left in the request, at most a million times.
+//! what each such program has to. It returns 0 when it is done, or n to be run again after n - 1 microseconds with what
+//! it left in the request, at most a million times.
 //!
 //! Rules that hold here:
 //! - Every loop and every size is a constant, no path stops half-way: what is reserved is submitted or discarded.
@@ -66,11 +66,11 @@ pub enum Offered {
 }
 
 /// Offers a record that is about `user` to every app that wants its kind and may know of that user: its own apps, and
-/// those of root and of the user that the service runs as. What is about [`NO_USER`](channel_abi::command::NO_USER) every
-/// app gets. `fill` writes what follows the header; [`offer`] writes the header.
+/// those of root and of the user that the service runs as. What is about [`NO_USER`](channel_abi::command::NO_USER)
+/// every app gets. `fill` writes what follows the header; [`offer`] writes the header.
 ///
-/// A record that is shorter than a header, longer than [`MAX_RECORD`](channel_abi::record::MAX_RECORD), or no multiple of
-/// 8 bytes does not compile.
+/// A record that is shorter than a header, longer than [`MAX_RECORD`](channel_abi::record::MAX_RECORD),
+/// or no multiple of 8 bytes does not compile.
 #[inline(always)]
 pub fn offer<R: FromBytes + IntoBytes>(kind: Kind, user: u32, fill: impl Fn(&mut R)) {
     if used() == 0 {
@@ -294,8 +294,8 @@ pub unsafe fn ring_event(ring: *mut c_void) {
     }
 }
 
-/// Answers a request of an app's to the driver: if it is a `T`, and the app's own slot is in its header, `run` makes the
-/// answer in its place. Returns what the program is to return: what `run` does, or 0 if the request is refused.
+/// Answers a request of an app's to the driver: if it is a `T`, and the app's own slot is in its header, `run` makes
+/// the answer in its place. Returns what the program is to return: what `run` does, or 0 if the request is refused.
 #[inline(always)]
 pub fn answer<T: DriverRequest>(
     ctx: &mut TcContext,

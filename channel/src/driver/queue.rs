@@ -47,8 +47,8 @@ impl Queue {
     /// `memory.len()` must be a power of two.
     ///
     /// # Errors
-    /// The [`Cause`] for which the record is lost: [`Cause::NoRoom`] until some is popped, or [`Cause::TooLarge`] if it is
-    /// longer than the whole memory.
+    /// The [`Cause`] for which the record is lost: [`Cause::NoRoom`] until some is popped, or [`Cause::TooLarge`] if it
+    /// is longer than the whole memory.
     pub fn push(&mut self, memory: &mut [u64], header: &Header, rest: &[u8]) -> Result<(), Cause> {
         let words = (HEADER_WORDS + rest.len() / 8) as u64;
         let room = memory.len() as u64;

@@ -1,4 +1,5 @@
-//! The slot of one app in an eBPF driver: written by the device server, read by the programs; and what else the two share.
+//! The slot of one app in an eBPF driver: written by the device server,
+//! read by the programs; and what else the two share.
 //!
 //! | map | type | values |
 //! | --- | --- | --- |

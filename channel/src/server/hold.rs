@@ -38,7 +38,8 @@ impl Driver {
         self.used.set(&0, &used)
     }
 
-    /// Tries whether the program that writes tombstones runs: for a slot that there is not, so that nothing comes of it.
+    /// Tries whether the program that writes tombstones runs: for a slot that there is
+    /// not, so that nothing comes of it.
     pub fn try_to_ring(&self) -> io::Result<()> {
         let mut nobody = Ring {
             slot: SLOTS as u64,

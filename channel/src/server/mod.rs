@@ -6,11 +6,11 @@
 //! Rules that hold here:
 //! - A request is untrusted: its length, its numbers and the descriptors beside it are checked before anything is
 //!   touched, and what is refused is refused by name.
-//! - One thread, which never waits for an app: an app that does not take its answer is hung up on, and what an app has sent
-//!   or had a hand in is closed by others ([`Closer`]).
+//! - One thread, which never waits for an app: an app that does not take its answer is hung up on, and what an app has
+//!   sent or had a hand in is closed by others ([`Closer`]).
 //! - A connection is an open device: it has at most one reference, and when it ends, however it ends, so does that.
-//! - Where the kernel lets a lying reader make records overlap (CVE-2024-41009), only root and the service's own user may
-//!   attach; that is tried, not guessed from a version.
+//! - Where the kernel lets a lying reader make records overlap (CVE-2024-41009), only root and the service's own user
+//!   may attach; that is tried, not guessed from a version.
 //! - A ring counts against its user for as long as it lives, also after its reference ended: see `memory`. A device
 //!   server that was killed takes with it what it knew of rings that were released by then.
 
@@ -55,14 +55,14 @@ const BREATH: Duration = Duration::from_millis(100);
 /// Length of the longest request, a [`Reference`], in bytes.
 const LONGEST: usize = size_of::<Reference>();
 
-/// Limits of the device server: who may connect, and how much one may have. Root, and the user that the service runs as,
-/// may also change the driver for others, and are told of all users.
+/// Limits of the device server: who may connect, and how much one may have. Root, and the user that the service runs
+/// as, may also change the driver for others, and are told of all users.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
     /// Mode of the socket: 0o600 lets only the service's own user connect, 0o660 its group too, 0o666 everybody.
     pub mode: u32,
-    /// Largest number of slots that one user (not root) may have at the same time, of the 16 that there are. One slot is
-    /// always kept for root.
+    /// Largest number of slots that one user (not root) may have at the same time, of the 16 that there are.
+    /// One slot is always kept for root.
     pub slots_per_user: usize,
     /// Largest number of rings that one user (not root) may have alive at the same time, also those that were released
     /// and are still mapped.
@@ -175,10 +175,11 @@ pub enum DeviceServerError {
     Channel(#[from] Error),
 }
 
-/// A running device server. Dropped, it ends every reference with a tombstone and a last signal, and takes the socket away.
+/// A running device server. Dropped, it ends every reference with a tombstone and a last
+/// signal, and takes the socket away.
 ///
-/// It has up to 64 connections at the same time, 8 of which are kept for root, and no more than 16 of one user who is not
-/// root; further ones are refused and hung up on.
+/// It has up to 64 connections at the same time, 8 of which are kept for root, and no more than 16 of one user who is
+/// not root; further ones are refused and hung up on.
 #[derive(Debug)]
 pub struct DeviceServer {
     listener: Listener,
@@ -282,8 +283,8 @@ impl DeviceServer {
         })
     }
 
-    /// Waits until there is something to do, at most `timeout`, and does it: new connections, at most one request of each
-    /// app, apps that are gone. `beside` wakes it too, so that the caller can stop.
+    /// Waits until there is something to do, at most `timeout`, and does it: new connections, at most one request of
+    /// each app, apps that are gone. `beside` wakes it too, so that the caller can stop.
     ///
     /// # Errors
     /// [`Error::System`] if this machine's kernel can't wait.

@@ -5,8 +5,8 @@
 //! CLEANUP before CLOSE; it does not unload a driver that has open files; and it panics on what would stop a real
 //! machine: waiting, allocating or releasing an object with a spin lock held.
 //!
-//! Its limits: it has one driver, no interrupt that breaks into a lock's holder, and no memory limits. It has one processor,
-//! number 0, and a clock that stands at 0: so do the records' stamps.
+//! Its limits: it has one driver, no interrupt that breaks into a lock's holder, and no memory limits. It has one
+//! processor, number 0, and a clock that stands at 0: so do the records' stamps.
 
 mod irql;
 

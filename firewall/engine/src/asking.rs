@@ -16,8 +16,8 @@ pub struct Asker {
     pub cookie: u64,
 }
 
-/// Looks for an answer, the narrowest first: to the endpoint before wider ones, and among those to the same, to the socket
-/// before the process and to the process before the program. An answer to a socket is to its endpoint alone.
+/// Looks for an answer, the narrowest first: to the endpoint before wider ones, and among those to the same, to the
+/// socket before the process and to the process before the program. An answer to a socket is to its endpoint alone.
 #[inline(always)]
 pub fn find_answer(
     subject: &Subject,

@@ -24,13 +24,13 @@
 //! log_forward = true
 //!
 //! [service]
-//! fail_mode = "static"                # when the service has ended: the rules stay; or "open", or "closed": nothing passes
+//! fail_mode = "static"         # when the service has ended: the rules stay; or "open", or "closed": nothing passes
 //!
 //! [[set]]                      # addresses under one name; rules ask for it as "@bad-hosts"
 //! id = "bad-hosts"
 //! addresses = ["192.0.2.0/24", "2001:db8::1-2001:db8::ff"]   # here
 //! file = "lists/bad.txt"       # and in a file, one entry a line; beside the rule file unless it begins with /
-//! # url = "https://lists.example.org/bad.txt"   # in place of a file: what the service has fetched from there, over and over
+//! # url = "https://lists.example.org/bad.txt"   # in place of a file: what the service has fetched from there
 //! # refresh = "1d"             # with url: when it is fetched again
 //! except = "192.168.0.0/16"    # what it does not hold, whatever the file says
 //! strict = false               # true: a file with one wrong entry is not read at all
@@ -41,8 +41,8 @@
 //! [[network]]                  # where the machine may be, known by the default route that leads out of there
 //! id = "home"
 //! interface = ["eth0", "wlan*"]                # the device that the route goes by, or a list; any if left out
-//! ssid = "our flat"                            # the wireless network that the route's device is in, or a list; any if left out
-//! connection = "Home"                          # NetworkManager's connection of the route's device, by its name or its UUID, or a list
+//! ssid = "our flat"                            # the wireless network of that device, or a list; any if left out
+//! connection = "Home"                          # NetworkManager's connection of it: name or UUID, or a list
 //! gateway = "192.168.1.1"                      # the gateway: address, prefix, range, or a list; any if left out
 //! gateway_hardware = "02:00:5e:10:00:01"       # the gateway's hardware address, or a list; any if left out
 //! comment = "the flat"
@@ -59,11 +59,11 @@
 //! destination = "198.51.100.7-198.51.100.9"
 //! ports = [80, 443, "8000-8080"]               # the ones it goes to: with protocols that have ports
 //! source_ports = "1024-65535"                  # the ones it comes from
-//! interface = ["eth0", "wg*"]                  # the device it comes in or goes out by, or a list; forwarded: comes in by
+//! interface = ["eth0", "wg*"]                  # the device it comes in or goes out by, or a list; forwarded: in by
 //! # out_interface = "docker0"                  # the device it goes out by: with direction = "forward" only
 //! user = [1000, "root"]                        # the user at this machine's end: a number, a name, or a list
 //! program = "/usr/bin/curl"                    # the program at this machine's end, or a list
-//! network = "home"                             # on while this network is there, or one of a list; "!home": while it is not
+//! network = "home"                             # on while it, or one of a list, is there; "!home": while it is not
 //! log = true                   # reported? if left out: blocked packets are, allowed ones are not
 //! enabled = true
 //! comment = "what it is for"
@@ -479,8 +479,8 @@ impl Rules {
         self.members.as_ref()
     }
 
-    /// Returns the warnings of the text: rules that can never match or that let guests past a kill switch, sets that no rule
-    /// asks for, programs that are not there.
+    /// Returns the warnings of the text: rules that can never match or that let guests past a kill switch, sets that no
+    /// rule asks for, programs that are not there.
     #[must_use]
     pub fn warnings(&self) -> &[Finding] {
         &self.warnings

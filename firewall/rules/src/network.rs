@@ -2,8 +2,8 @@
 //!
 //! Rules that hold here:
 //! - A network is there while one of the default routes has everything that it asks for.
-//! - What can't be known opens nothing: where it is not known whether a network is there, a rule that allows is off, one that asks a
-//!   person blocks, for an answer may open, and any other is on.
+//! - What can't be known opens nothing: where it is not known whether a network is there, a rule that allows is off,
+//!   one that asks a person blocks, for an answer may open, and any other is on.
 
 use crate::compile;
 use crate::device::{device_words, names_device};
@@ -119,14 +119,14 @@ pub enum Presence {
 pub struct Sighting {
     /// Presence of the network.
     pub presence: Presence,
-    /// What matched, or what did not, of each default route that says so.
+    /// Signs that matched, or did not, of each default route that says so.
     pub signs: Vec<Sign>,
 }
 
-/// What of a network matched a default route, or what did not.
+/// A sign of a network that matched a default route, or did not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sign {
-    /// What it is.
+    /// The kind of the sign.
     pub kind: SignKind,
     /// The device that the route goes by.
     pub device: Option<String>,
@@ -138,13 +138,13 @@ pub struct Sign {
     pub ssid: Option<String>,
     /// NetworkManager's connection of its device, where that is what it is about: its name, or else its UUID.
     pub connection: Option<String>,
-    /// What the network asks for in its place.
+    /// Values that the network asks for in its place.
     pub asked: Vec<String>,
-    /// What the system says, where it does not tell its routes.
+    /// The system's error, where it does not tell its routes.
     pub detail: Option<String>,
 }
 
-/// What a network is known by, or what it is not.
+/// The kind of a sign that a network is known by, or of one that is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignKind {
     /// The route goes by the right device, and no gateway is asked for.
@@ -333,7 +333,8 @@ impl Network {
         })
     }
 
-    /// Returns whether the route's device has a connection of NetworkManager's that it asks for; `None` if it asks for none.
+    /// Returns whether the route's device has a connection of NetworkManager's that it asks
+    /// for; `None` if it asks for none.
     fn connection_by(&self, route: &DefaultRoute) -> Option<Sighting> {
         if self.connections.is_empty() {
             return None;
@@ -712,8 +713,8 @@ pub(crate) fn check_name(name: &str) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// Returns whether a text has the form of a UUID, which is no name of a connection: anybody who may add connections could
-/// call one as another is numbered.
+/// Returns whether a text has the form of a UUID, which is no name of a connection: anybody who may add connections
+/// could call one as another is numbered.
 pub(crate) fn is_uuid(text: &str) -> bool {
     let lengths = text.split('-').map(str::len);
     let is_digit = |byte: u8| byte == b'-' || byte.is_ascii_hexdigit();

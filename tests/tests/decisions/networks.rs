@@ -5,7 +5,8 @@ use crate::zone::probe::wait_until;
 use control::NetworkStatus;
 use std::path::Path;
 
-/// The router at home, of the lab's own pair of devices, and its hardware address; the one in the café, of another pair.
+/// The router at home, of the lab's own pair of devices, and its hardware address;
+/// the one in the café, of another pair.
 const HOME: &str = OUTSIDE;
 const HOME_HARDWARE: &str = "02:00:5e:10:00:01";
 const CAFE: &str = "10.78.1.1";

@@ -315,8 +315,8 @@ fn whatever_one_guest_floods_others_behind_its_bridge_hear_their_answers() {
     zone.lab.quiet().unwrap();
     let after = zone.ask().stats().unwrap();
     let heard = after.allowed_forward - before.allowed_forward;
-    // In one of 120 cases another has both of its parts where the one who floods has his: of 100 more than six are lost in one run
-    // of 44,000.
+    // In one of 120 cases another has both of its parts where the one who floods has his:
+    // of 100 more than six are lost in one run of 44,000.
     assert!(heard + 6 >= OTHERS.into(), "{heard} of {OTHERS}");
 }
 

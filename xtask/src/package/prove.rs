@@ -1,5 +1,5 @@
-//! `cargo xtask package --prove`: the package on a machine, with a world outside, under systemd; with `--guests` on one with
-//! containers, libvirt's network and a VPN.
+//! `cargo xtask package --prove`: the package on a machine, with a world outside, under systemd; with `--guests` on one
+//! with containers, libvirt's network and a VPN.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,8 +25,8 @@ pub fn alone() -> Result<i32> {
     prove("prove.sh", arguments, Machine::with_debian)
 }
 
-/// Has guests and a VPN do what they do before the package, with it, upgraded, rebooted with a broken list, and purged; 0 if each did
-/// as it should.
+/// Has guests and a VPN do what they do before the package, with it, upgraded, rebooted with a broken list,
+/// and purged; 0 if each did as it should.
 pub fn with_guests() -> Result<i32> {
     setup::ensure(&[Need::Vm, Need::Systemd])?;
     let arguments = packages()?.into();

@@ -12,7 +12,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 )]
 #[repr(C)]
 pub struct Prelude {
-    /// Number of a request's [`channel_abi::Command`], or of the [`Refusal`] in an answer or a greeting; 0 in one that is none.
+    /// Number of a request's [`channel_abi::Command`], or of the [`Refusal`] in an answer or a
+    /// greeting; 0 in one that is none.
     pub number: u32,
     /// Bits of the descriptors that come beside a message of the device server's, in the order of the bits: [`LEDGER`],
     /// [`RING`], ….

@@ -112,8 +112,8 @@ impl<'a> DriverService<'a> {
         Handle::new(service, "install the driver")
     }
 
-    /// Returns the path of the image's copy that Windows loads: under the service's whole name, dots and all, so that it
-    /// is no other's.
+    /// Returns the path of the image's copy that Windows loads: under the service's whole name,
+    /// dots and all, so that it is no other's.
     fn copy(&self) -> Result<PathBuf, Error> {
         let file = format!("{}.sys", self.name);
         Ok(system_folder()?.join("drivers").join(file))
@@ -134,9 +134,10 @@ impl<'a> DriverService<'a> {
     /// whose device is open.
     ///
     /// # Errors
-    /// [`Error::Service`] or [`Error::System`] if Windows refuses, or an app still has the device open after `patience`. A
-    /// driver that can still be opened then was not stopped, and takes new apps again; one that can't is unloaded as soon as
-    /// the last app closes. [`Error::Refused`] if the caller may open the device, but not change it for others.
+    /// [`Error::Service`] or [`Error::System`] if Windows refuses, or an app still has the device open after
+    /// `patience`. A driver that can still be opened then was not stopped, and takes new apps again; one that can't is
+    /// unloaded as soon as the last app closes. [`Error::Refused`] if the caller may open the device,
+    /// but not change it for others.
     pub fn stop(&self, device: &str, patience: Duration) -> Result<(), Error> {
         let service = self.open(SERVICE_STOP | SERVICE_QUERY_STATUS)?;
         if let Ok(device) = Device::<Windows>::open(device) {

@@ -66,6 +66,7 @@ pub struct RouteStatus {
     pub gateway_hardware: Option<String>,
     /// Name of the wireless network that the device is in, or `None` if it is in none, or its name is no text.
     pub ssid: Option<String>,
-    /// Name of the device's connection of NetworkManager's, or else its UUID, or `None` if it has none, or none is known.
+    /// Name of the device's connection of NetworkManager's, or else its UUID,
+    /// or `None` if it has none, or none is known.
     pub connection: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! Questions to a person: a rule that asks looks for an answer, and puts a question to the service if there is none.
 //!
-//! An answer is one entry of a table, in force with that one update. The service reads the questions where they are kept, so a
-//! wake-up that was not heard costs nothing.
+//! An answer is one entry of a table, in force with that one update. The service reads the questions where they are
+//! kept, so a wake-up that was not heard costs nothing.
 #![expect(
     clippy::needless_borrows_for_generic_args,
     reason = "what is handed over by value is copied, and a program's stack is small"
@@ -29,11 +29,12 @@ static ANSWERS: HashMap<Subject, Answer, MAX_ANSWERS> = HashMap::new();
 /// Questions that are not answered yet. The service takes out what is.
 #[btf_map]
 static QUESTIONS: LruHashMap<Subject, Question, MAX_QUESTIONS> = LruHashMap::new();
-/// Processes that there are answers to, by [`Who::words`]. The service puts them in; they are taken out here as they end, and with them goes what
-/// was answered to them: others may hold their sockets yet.
+/// Processes that there are answers to, by [`Who::words`]. The service puts them in; they are taken out here as they
+/// end, and with them goes what was answered to them: others may hold their sockets yet.
 #[btf_map]
 static ANSWERED_PROCESSES: HashMap<[u64; 2], u64, MAX_ANSWERS> = HashMap::new();
-/// Sockets that were asked about, by their cookies, until they are released: the service knows by them what answers are over.
+/// Sockets that were asked about, by their cookies, until they are released:
+/// the service knows by them what answers are over.
 #[btf_map]
 static ASKED_SOCKETS: HashMap<u64, u64, MAX_ASKED_SOCKETS> = HashMap::new();
 /// Number of sockets that were asked about. Mostly there is none, and no socket that is released need be looked for.
@@ -43,8 +44,8 @@ static ASKED_COUNT: Array<u64, 1> = Array::new();
 #[btf_map]
 static WAKER: RingBuf<u64, WAKER_BYTES> = RingBuf::new();
 
-/// Looks for an answer where a rule asks, and makes it the verdict. What can't be asked about is blocked, but for what the kernel sends
-/// to stay on its link, which no default refuses either.
+/// Looks for an answer where a rule asks, and makes it the verdict. What can't be asked about is blocked, but for what
+/// the kernel sends to stay on its link, which no default refuses either.
 ///
 /// A global function for the verifier, as `gatebell_classify` is.
 #[unsafe(no_mangle)]

@@ -10,7 +10,8 @@ use firewall_abi::firewall::{FlowEntry, FlowKey, QUOTA_OWNERS, RING, RINGS};
 #[btf_map]
 pub static PENDING: HashMap<FlowKey, FlowEntry, PENDING_SLOTS> = HashMap::new();
 const PENDING_SLOTS: usize = RINGS * RING;
-/// Key of the last connection in each slot. A ring of slots is one quota owner's, so that his next pushes out his oldest.
+/// Key of the last connection in each slot. A ring of slots is one quota owner's,
+/// so that his next pushes out his oldest.
 #[btf_map]
 pub static SLOT_KEYS: Array<FlowKey, PENDING_SLOTS> = Array::new();
 /// Number of slots of each ring that were taken so far: the next one follows.
@@ -77,8 +78,8 @@ fn give_way(slot: u32, part: u32, taker: u32) {
     let Some(entry) = PENDING.get_ptr_mut(&*slot_key) else {
         return;
     };
-    // SAFETY: the kernel keeps the entry's memory for as long as the program runs, or gives it to another connection that is not
-    // confirmed: that one then keeps its slot until it has been silent for long.
+    // SAFETY: the kernel keeps the entry's memory for as long as the program runs, or gives it to another connection
+    // that is not confirmed: that one then keeps its slot until it has been silent for long.
     let entry = unsafe { &mut *entry };
     let Some(own) = parts(entry.quota_owner) else {
         return;

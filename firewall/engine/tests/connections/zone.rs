@@ -33,7 +33,8 @@ pub const BLOCKED: (Verdict, Reason) = (Verdict::Block, Reason::Default);
 pub const BY_RULE: (Verdict, Reason) = (Verdict::Allow, Reason::Rule);
 pub const REPLY: (Verdict, Reason) = (Verdict::Allow, Reason::Reply);
 
-/// Rules that let port 443 and echoes be asked, whichever way, and tell of it; answers pass by what is remembered alone.
+/// Rules that let port 443 and echoes be asked, whichever way, and tell of it;
+/// answers pass by what is remembered alone.
 pub const ASKING_PASSES: &str = "
     [default]
     inbound = 'block'

@@ -2,8 +2,9 @@
 //!
 //! NetworkManager writes for each device which connection it has, as one begins or ends, and reads that again after a
 //! restart. The file stays when it ends, and then others may have taken the device elsewhere: it counts while
-//! NetworkManager's process runs. The connection's name is in its profile alone, beside passwords, which are not for the
-//! service: a program of the package that NetworkManager's dispatcher runs as connections come and go writes it down.
+//! NetworkManager's process runs. The connection's name is in its profile alone, beside passwords, which are not for
+//! the service: a program of the package that NetworkManager's dispatcher runs as
+//! connections come and go writes it down.
 
 use crate::ActiveConnection;
 use crate::network::is_uuid;
@@ -18,8 +19,8 @@ pub const CONNECTION_FOLDERS: [&str; 2] = [DEVICES, NAMES];
 
 /// Folder in which NetworkManager writes a file for each device, named by the device's index.
 const DEVICES: &str = "/run/NetworkManager/devices";
-/// Folder in which the dispatcher's program writes a file for each device, named as the device is: in its first line the
-/// connection's UUID, behind it the connection's name.
+/// Folder in which the dispatcher's program writes a file for each device, named as the device is: in its first line
+/// the connection's UUID, behind it the connection's name.
 const NAMES: &str = "/run/gatebell/connections";
 /// Files that list NetworkManager's process: of systemd, and its own where it runs as a daemon.
 const PROCESS_LISTS: [&str; 2] = [
@@ -175,8 +176,8 @@ mod tests {
 
     const HOME: &str = "24350f96-ff2c-4807-9da7-5d772d9f215f";
 
-    /// A folder with what NetworkManager writes, and a process that is called as it is. NetworkManager's own process writes
-    /// the same in the tests that have one (`network_manager`).
+    /// A folder with what NetworkManager writes, and a process that is called as it is. NetworkManager's own process
+    /// writes the same in the tests that have one (`network_manager`).
     struct StandIn {
         folder: TempDir,
         process: Child,

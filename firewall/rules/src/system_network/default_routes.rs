@@ -169,7 +169,7 @@ fn device_of(socket: &Socket, index: u32) -> Result<Option<Device>, RoutesUnknow
     }
 }
 
-/// What is told of a device; neither in which wireless network it is nor which connection it has.
+/// Reads the device in a message; neither in which wireless network it is nor which connection it has.
 fn device_in(body: &[u8]) -> Option<Device> {
     let (kind, flags) = (u16_at(body, 2)?, u32_at(body, 8)?);
     let name = attributes_of(body.get(ABOUT_DEVICE..)?, NAME)?;

@@ -23,7 +23,8 @@ const DEVICE: u16 = 3;
 const SSID: u16 = 52;
 
 /// Returns the wireless network that the device with this number and name is in. A device that is not wireless is not
-/// asked about: the kernel would load its support for wireless devices to answer, and look for it each time where there is none.
+/// asked about: the kernel would load its support for wireless devices to answer,
+/// and look for it each time where there is none.
 pub fn wireless_network_of(device: u32, name: &str) -> WirelessNetwork {
     if is_wired(name) {
         return WirelessNetwork::None;
@@ -128,8 +129,8 @@ mod tests {
         (libc::NLMSG_ERROR as u16, body)
     }
 
-    /// Returns the wireless network of the device 3 where the kernel says this. There are no wireless devices here: it is
-    /// a stand-in for the kernel, which takes the very questions that it would take and no others.
+    /// Returns the wireless network of the device 3 where the kernel says this. There are no wireless devices here: it
+    /// is a stand-in for the kernel, which takes the very questions that it would take and no others.
     fn known(said: &[Said]) -> Result<WirelessNetwork, RoutesUnknown> {
         let (kernel, us) = socketpair(
             AddressFamily::Unix,

@@ -1,12 +1,12 @@
 //! Questions of the driver to people: those that wait, and the answers that are in force.
 //!
-//! The driver keeps both in tables of its own and wakes the service for a new question. Here they get numbers, a time in which they
-//! are to be answered, and a file for answers that hold for always.
+//! The driver keeps both in tables of its own and wakes the service for a new question. Here they get numbers, a time
+//! in which they are to be answered, and a file for answers that hold for always.
 //!
 //! Rules that hold here:
 //! - An answer is in force by one update of the driver's table.
-//! - However many questions a program or a user raises, only so many of them wait at once, and others' are asked all the same. What a
-//!   program wants beyond a few places is one question, for as long as it goes on.
+//! - However many questions a program or a user raises, only so many of them wait at once, and others' are asked all
+//!   the same. What a program wants beyond a few places is one question, for as long as it goes on.
 //! - A user who is not root has so many answers, and no more.
 
 mod askers;

@@ -170,8 +170,8 @@ impl PermanentAnswers {
         over.map(|(to, _)| *to).collect()
     }
 
-    /// Puts in force what is kept and holds. A program's file may be another one than before; where two paths lead to one program, what
-    /// blocks comes first.
+    /// Puts in force what is kept and holds. A program's file may be another one than before; where two paths lead to
+    /// one program, what blocks comes first.
     pub fn put(&mut self, driver: &Driver, answered: &mut AnsweredPrograms) -> Result<()> {
         let machine = SystemResolver::beside(Path::new("/"));
         for kept in that_hold(&self.kept) {

@@ -8,8 +8,8 @@ use rules::Resolver;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
-/// An answer for always, as the file has it: each key is there, and no other. What a key narrows must not become wider because the key
-/// was lost, or is another release's.
+/// An answer for always, as the file has it: each key is there, and no other. What a key narrows must not become wider
+/// because the key was lost, or is another release's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoredAnswer {

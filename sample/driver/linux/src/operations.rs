@@ -9,8 +9,8 @@ use sample_abi::{MAX_COUNT, MAX_INTERVAL_US, Notice, Operate, Operated, Operatio
 /// Number of notices in one run of the program; the kernel lets others run in between.
 const BATCH: u32 = 32;
 
-/// Does what the app asks and writes the answer into the request, of which every number but its slot is untrusted. Returns
-/// when to run again, see [`crate::operate`].
+/// Does what the app asks and writes the answer into the request, of which every number but its slot is untrusted.
+/// Returns when to run again, see [`crate::operate`].
 pub fn run(request: &mut Operate) -> Result<i32, Refusal> {
     let slot = request.header.slot;
     if request.count > MAX_COUNT || request.interval_us > MAX_INTERVAL_US {
