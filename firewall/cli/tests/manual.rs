@@ -459,8 +459,8 @@ fn every_command_that_a_document_shows_makes_sense() {
     assert!(shown > 60, "{shown}");
 }
 
-/// The command of `gatebell` that a line of an example is, without what the shell does with it; `None` if it is another program's, or a
-/// part of it is left to the reader.
+/// The command of `gatebell` that a line of an example is, without what the shell does with it; `None` if it is another
+/// program's, or a part of it is left to the reader.
 #[cfg(target_os = "linux")]
 fn command_shown(line: &str) -> Option<&str> {
     let line = line.trim_start().trim_start_matches("sudo ");
