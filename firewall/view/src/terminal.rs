@@ -14,7 +14,8 @@ const DIM: &str = "\x1b[2m";
 const PLAIN: &str = "\x1b[0m";
 /// Control sequence that goes back to the line's start, and clears the line.
 const CLEAR: &str = "\r\x1b[2K";
-/// Control sequences around the foot: it ends where the terminal does, for of two lines only the last one would be cleared.
+/// Control sequences around the foot: it ends where the terminal does,
+/// for of two lines only the last one would be cleared.
 const CUT: &str = "\x1b[?7l";
 const WRAP: &str = "\x1b[?7h";
 

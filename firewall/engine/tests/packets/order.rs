@@ -1,4 +1,5 @@
-//! Tests of the order of rules: the first that takes a packet decides, wherever it stands among as many as there may be.
+//! Tests of the order of rules: the first that takes a packet decides,
+//! wherever it stands among as many as there may be.
 
 use crate::seen::{Seen, compiled};
 use firewall_abi::packet::{Direction, NO_RULE, Verdict};
@@ -8,9 +9,9 @@ use firewall_abi::rules::MAX_RULES;
 const AT_ENDS: [u32; 10] = [2, 63, 66, 3839, 3842, 7935, 7938, 12_031, 12_034, LAST - 2];
 const LAST: u32 = MAX_RULES - 1;
 
-/// As many rules as there may be. Those of [`AT_ENDS`] ask for the user with their number, every other one of them allows;
-/// the last takes all these users. In each word, two rules ask for ports so that each takes one of the packet's and not
-/// the other; the last rule but one takes both.
+/// As many rules as there may be. Those of [`AT_ENDS`] ask for the user with their number, every other one of them
+/// allows; the last takes all these users. In each word, two rules ask for ports so that each takes one of the packet's
+/// and not the other; the last rule but one takes both.
 fn as_many_as_there_may_be() -> String {
     let rules = (0..MAX_RULES).map(|n| {
         let by_ports = |source, destination| {

@@ -32,7 +32,8 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// A segment of TCP from port 5000 to port 443, by `eth0` and, if it is forwarded, `eth1`, of the kernel's as user 1000.
+    /// A segment of TCP from port 5000 to port 443, by `eth0` and, if it is forwarded, `eth1`,
+    /// of the kernel's as user 1000.
     pub fn of(ip_version: u8, direction: Direction) -> Self {
         let [source, destination] = if ip_version == 4 {
             ENDS_V4.map(|end| end.to_ipv6_mapped().octets())

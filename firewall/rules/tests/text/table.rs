@@ -1,4 +1,5 @@
-//! What a compiled table says of itself: what it needs to know of a packet, its counters, and the classes of its sets.
+//! The account that a compiled table gives of itself: what it needs to know of a packet,
+//! its counters, and the classes of its sets.
 
 use super::*;
 use engine::{Row, Slices};
