@@ -111,7 +111,8 @@ pub struct Notifier {
 struct Told {
     /// Number of the question.
     id: u64,
-    /// Number of the last address that it shows, to which the buttons answer, or `None` if they answer about the program.
+    /// Number of the last address that it shows, to which the buttons answer,
+    /// or `None` if they answer about the program.
     listed: Option<u64>,
 }
 

@@ -301,7 +301,8 @@ impl Client {
         self.ask("GetQuestions", json!({}), "questions")
     }
 
-    /// Answers a question, as it was shown: with the number of the last place that it listed ([`Question::listed`]), if that is known.
+    /// Answers a question, as it was shown: with the number of the last place that it listed
+    /// ([`Question::listed`]), if that is known.
     pub fn answer(
         &mut self,
         id: u64,

@@ -89,8 +89,8 @@ pub struct Config {
     /// Path of the socket at which systemd starts the process that answers rejected packets, or `None` if the service
     /// starts it itself.
     pub rejected: Option<PathBuf>,
-    /// Path of the socket at which systemd starts the process that finds sockets which are older than the driver, or `None`
-    /// if the service finds them itself.
+    /// Path of the socket at which systemd starts the process that finds sockets which are older than the driver, or
+    /// `None` if the service finds them itself.
     pub older_sockets: Option<PathBuf>,
 }
 

@@ -1,5 +1,5 @@
-//! Helper processes: the service's own program under another name, with rights that the service has not. systemd starts each as a
-//! unit of its own, as the service connects to that unit's socket.
+//! Helper processes: the service's own program under another name, with rights that the service has not. systemd starts
+//! each as a unit of its own, as the service connects to that unit's socket.
 
 use crate::canary;
 use rustix::cmsg_space;

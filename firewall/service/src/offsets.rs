@@ -11,7 +11,8 @@ use std::path::Path;
 /// File in which the kernel shows its type data.
 const SHOWN: &str = "/sys/kernel/btf/vmlinux";
 
-/// Record of the tracepoint at a thread's end: it has a field `group_dead` where the tracepoint has an argument of that name.
+/// Record of the tracepoint at a thread's end: it has a field `group_dead` where the tracepoint
+/// has an argument of that name.
 const EXIT: &str = "trace_event_raw_sched_process_exit";
 
 /// Facts about the running kernel that the driver is told as it is loaded.

@@ -192,7 +192,8 @@ impl Rulebook {
         Ok(loaded)
     }
 
-    /// Ends the lease, whether its time is over or not, if it is that of the candidate that was seen: the confirmed rules are back.
+    /// Ends the lease, whether its time is over or not, if it is that of the candidate that was seen:
+    /// the confirmed rules are back.
     pub fn revert(
         &mut self,
         driver: &Driver,

@@ -85,8 +85,8 @@ struct Arguments {
     /// the service starts it, and needs CAP_NET_RAW
     #[arg(long, value_name = "SOCKET")]
     rejected: Option<PathBuf>,
-    /// The socket at which systemd starts who finds the sockets that are older than the driver; left out: the service finds them, and
-    /// needs pidfd_getfd()
+    /// The socket at which systemd starts who finds the sockets that are older than the driver; left out: the service
+    /// finds them, and needs pidfd_getfd()
     #[arg(long, value_name = "SOCKET")]
     older_sockets: Option<PathBuf>,
     /// Take everything out of the kernel when asked to end: for a zone that ends with the service

@@ -1,11 +1,12 @@
-//! The sockets that were there before the driver. It has not seen who made them, so it is told who holds them: of several the
-//! process with the lowest number, which is most likely the oldest.
+//! The sockets that were there before the driver. It has not seen who made them, so it is told who holds them: of
+//! several the process with the lowest number, which is most likely the oldest.
 //!
-//! Where a socket for that is named, they are found by a process of its own ([`process`]), which systemd starts as a unit as the
-//! service connects there: taking hold of other processes' descriptors the service's unit then has not to permit.
+//! Where a socket for that is named, they are found by a process of its own ([`process`]), which systemd starts as a
+//! unit as the service connects there: taking hold of other processes' descriptors the
+//! service's unit then has not to permit.
 //!
-//! Not found are those that nobody's table of files shows: a connection that waits to be accepted, a socket on its way from one
-//! process to another.
+//! Not found are those that nobody's table of files shows: a connection that waits to be accepted,
+//! a socket on its way from one process to another.
 
 pub mod process;
 mod search;
@@ -30,8 +31,8 @@ pub struct NamedSockets {
     pub closed: Vec<u32>,
 }
 
-/// Tells the driver who holds the zone's sockets, where it does not know. They are found by the process of the unit at this socket,
-/// or else by the service.
+/// Tells the driver who holds the zone's sockets, where it does not know. They are found by the process of the unit at
+/// this socket, or else by the service.
 ///
 /// # Errors
 /// Not all were found. Those that were the driver knows.

@@ -27,7 +27,8 @@ pub struct Card {
     allow: Option<bool>,
     lasts: Option<Lasts>,
     width: Option<Width>,
-    /// Number of the last place that is listed, or that was when something was chosen: what comes to be listed after that is not meant.
+    /// Number of the last place that is listed, or that was when something was chosen:
+    /// what comes to be listed after that is not meant.
     listed: Option<u64>,
     /// Process that was shown when something was chosen.
     pid: u32,
@@ -122,8 +123,8 @@ impl Card {
         }
     }
 
-    /// Turns to a question. Nothing is chosen yet for one that was not shown before. It lists the places that it did when something was
-    /// chosen, or before a key was pressed.
+    /// Turns to a question. Nothing is chosen yet for one that was not shown before. It lists the places that it did
+    /// when something was chosen, or before a key was pressed.
     fn turn_to(&mut self, first: Option<Waiting>, is_pressed: bool) -> Option<Waiting> {
         let about = first.as_ref().map(|waiting| waiting.question.id);
         if self.about != about {
@@ -141,9 +142,9 @@ impl Card {
         Some(first)
     }
 
-    /// Lists the places of a question: of many, or the addresses of a name. What comes to be listed once something is chosen is behind
-    /// what was listed then. Of many each place has its own time, and of a flood one is over every moment: what is chosen holds as long
-    /// as any of those waits, and what is about the program beyond that.
+    /// Lists the places of a question: of many, or the addresses of a name. What comes to be listed once something is
+    /// chosen is behind what was listed then. Of many each place has its own time, and of a flood one is over every
+    /// moment: what is chosen holds as long as any of those waits, and what is about the program beyond that.
     fn list(&mut self, asked: &mut Question, is_pressed: bool) {
         let is_chosen = self.allow.is_some() || self.lasts.is_some() || self.width.is_some();
         let listed = self.listed.filter(|_| is_chosen || is_pressed);

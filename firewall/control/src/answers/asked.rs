@@ -36,8 +36,8 @@ pub struct Question {
     /// `true` if the question is about whatever else its program wants, beyond what is asked about place by place. Then
     /// an answer to `anywhere` is to all of it, and any other is to the places that were listed.
     pub many: bool,
-    /// Places that the program wants to go to, if the question is or was about more than one address: of many places those that have
-    /// waited longest, or the addresses of one name.
+    /// Places that the program wants to go to, if the question is or was about more than one address: of many places
+    /// those that have waited longest, or the addresses of one name.
     pub places: Vec<AskedPlace>,
     /// Number of the last place that is shown, by which an answer says which were.
     pub listed: u64,
@@ -68,8 +68,8 @@ impl Question {
         self.remotes().all(|remote| given.may_be_about(remote))
     }
 
-    /// Leaves out the places behind this number: those that wait are behind the question then. Returns `false`, and leaves out none, if
-    /// none waits up to it.
+    /// Leaves out the places behind this number: those that wait are behind the question then. Returns `false`, and
+    /// leaves out none, if none waits up to it.
     pub fn list_up_to(&mut self, last: u64) -> bool {
         if self.places.is_empty() {
             return self.listed <= last;

@@ -1,9 +1,9 @@
 //! Questions that wait for an answer: each has a number and a deadline, and nobody has more of them than a share.
 //!
-//! A question is about a place: the other end, by the name that it was asked for by if it has one, so that a program which tries a
-//! name's addresses of both versions of IP has one question. A program that wants to go to many places within a minute has one question
-//! about all further ones, which lasts as long as there are any: a person answers about the program, or about the places that they were
-//! shown.
+//! A question is about a place: the other end, by the name that it was asked for by if it has one, so that a program
+//! which tries a name's addresses of both versions of IP has one question. A program that wants to go to many places
+//! within a minute has one question about all further ones, which lasts as long as there are any: a person answers
+//! about the program, or about the places that they were shown.
 
 use super::askers::{is_a_users, is_of_program, is_of_same_network, is_same_asker};
 use super::waiting_question::{Place, Unanswered, Waiting};

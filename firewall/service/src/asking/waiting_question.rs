@@ -17,7 +17,8 @@ pub struct Place {
     pub subject: Subject,
     pub question: Question,
     pub asking: Asking,
-    /// Name that the address was asked for by when the place was, or the first one since. It stays: people are shown no other.
+    /// Name that the address was asked for by when the place was, or the first one since.
+    /// It stays: people are shown no other.
     pub name: Option<Arc<str>>,
     /// Time by which the place is to be answered.
     pub deadline: Instant,
@@ -35,8 +36,8 @@ pub struct Waiting {
     pub more: u64,
     /// Asker: the places of one question are one program's of one user.
     pub(super) asker: Subject,
-    /// Process of every place that the question was ever about, or `None` if they had several, or one that is not known. Whoever was
-    /// shown the question was shown this process.
+    /// Process of every place that the question was ever about, or `None` if they had several, or one that is not
+    /// known. Whoever was shown the question was shown this process.
     process: Option<Who>,
     /// Name of the peer, if the question is about one place and the peer has one.
     pub(super) name: Option<Arc<str>>,
@@ -71,7 +72,8 @@ impl Waiting {
         self.places().next()
     }
 
-    /// Returns the process that an answer until it ends is to, or `None` if whoever answers may have been shown another one.
+    /// Returns the process that an answer until it ends is to, or `None` if whoever answers
+    /// may have been shown another one.
     pub fn process(&self) -> Option<Who> {
         self.process
     }
@@ -91,8 +93,8 @@ impl Waiting {
         }
     }
 
-    /// Returns the places that an answer of this width is to: the first for all, or those up to `listed`, which were shown to whoever
-    /// answers. Returns `None` if that has to be said and is not.
+    /// Returns the places that an answer of this width is to: the first for all, or those up to `listed`, which were
+    /// shown to whoever answers. Returns `None` if that has to be said and is not.
     pub fn answered_places(&self, listed: Option<u64>, width: Width) -> Option<Vec<Place>> {
         if !self.is_answered_by_place(width) || !self.was_about_several() {
             return Some(self.places().take(1).cloned().collect());

@@ -1,5 +1,5 @@
-//! The process that finds sockets which are older than the driver: it may look into other processes and take hold of their
-//! descriptors, is handed the zone's control group, hands on each socket that it finds there, and ends.
+//! The process that finds sockets which are older than the driver: it may look into other processes and take hold of
+//! their descriptors, is handed the zone's control group, hands on each socket that it finds there, and ends.
 
 use super::search::{Found, search};
 use crate::helper;

@@ -34,8 +34,9 @@ pub struct QuestionArguments {
     /// The answer: allow or block
     #[arg(requires = "answer", value_name = "allow|block")]
     pub verdict: Option<Yes>,
-    /// How long the answer holds: connection (for the one that asks alone), 60s, 10m, 2h, program (until the process that asks ends),
-    /// restart (until the service starts again) or always; if left out, 10m. To a link-local address: connection, program, or 1h at most
+    /// How long the answer holds: connection (for the one that asks alone), 60s, 10m, 2h, program (until the process
+    /// that asks ends), restart (until the service starts again) or always; if left out, 10m. To a link-local address:
+    /// connection, program, or 1h at most
     #[arg(long = "for", value_name = "TIME", requires = "answer")]
     pub lasts: Option<AnswerTime>,
     /// What it is about: endpoint (address, protocol and port), address, port, or anywhere

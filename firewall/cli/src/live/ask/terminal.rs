@@ -20,8 +20,8 @@ pub fn lines(typed: Stdin) -> Receiver<(String, Instant)> {
     hear
 }
 
-/// Discards what has been typed and not read, also a line without its end: whoever began it saw what was shown before. Returns whether a
-/// whole line was discarded. What comes by a pipe nobody types, and it stays.
+/// Discards what has been typed and not read, also a line without its end: whoever began it saw what was shown before.
+/// Returns whether a whole line was discarded. What comes by a pipe nobody types, and it stays.
 pub fn discard_typed(terminal: &(impl AsFd + IsTerminal)) -> bool {
     if !terminal.is_terminal() {
         return false;

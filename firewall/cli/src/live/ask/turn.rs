@@ -43,9 +43,9 @@ impl Part {
         }
     }
 
-    /// Returns whether the question is to be shown again: another address of its name has joined, none of the many places that were
-    /// listed waits, or there are many more. Each of these has its own time: of a flood another is the first at each look, and who reads
-    /// the list would never come to its end.
+    /// Returns whether the question is to be shown again: another address of its name has joined, none of the many
+    /// places that were listed waits, or there are many more. Each of these has its own time: of a flood another is the
+    /// first at each look, and who reads the list would never come to its end.
     fn is_outdated(&self, now: &Self) -> bool {
         const MANY_TIMES: u64 = 4;
         match self.of_many.zip(now.of_many) {
@@ -87,7 +87,8 @@ impl Turn {
         self.parts.get(&id).map(|part| part.listed)
     }
 
-    /// Returns the question that the next line is for and the time since which it is shown so, or `None` if it is for none that waits.
+    /// Returns the question that the next line is for and the time since which it is shown so,
+    /// or `None` if it is for none that waits.
     pub fn next_line_is_for(&self) -> Option<(u64, Instant)> {
         let (id, _) = self.current?;
         let since = self.shown.get(&id)?;
@@ -120,8 +121,8 @@ impl Turn {
         self.current = self.waiting.first().map(|id| (*id, None));
     }
 
-    /// The question whose turn it is, once, if others were shown below it: nobody knows which of them the next line is for, some of
-    /// which an answer to another one has settled.
+    /// The question whose turn it is, once, if others were shown below it: nobody knows which of them the next line is
+    /// for, some of which an answer to another one has settled.
     pub fn stands_above(&mut self) -> Option<u64> {
         let (current, over) = self.current?;
         if over.is_some() || self.last == Some(current) {
