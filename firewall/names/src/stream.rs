@@ -1,9 +1,10 @@
 //! DNS by TCP: reassembles the segments of a connection to messages.
 //!
-//! What is here is a copy of what passed, and each copy may be cut or missing. Nothing is held for what comes out of its order: behind a gap
-//! nothing of a connection is read any more. Whoever is not in the middle can't add to it: a segment counts if it goes on where the one before
-//! has ended, and the end that answers begins where it says to have heard the end that asks. Nor can somebody on another link, who may have been
-//! told all of that by who asks: both ends speak by one device.
+//! What is here is a copy of what passed, and each copy may be cut or missing. Nothing is held for what comes out of
+//! its order: behind a gap nothing of a connection is read any more. Whoever is not in the middle can't add to it: a
+//! segment counts if it goes on where the one before has ended, and the end that answers begins where it says to have
+//! heard the end that asks. Nor can somebody on another link, who may have been told all of that by who asks:
+//! both ends speak by one device.
 
 use crate::answer::{DNS_PORT, DnsExchange, exchange};
 use std::collections::HashMap;
@@ -57,8 +58,8 @@ pub struct Segment<'a> {
 }
 
 impl<'a> Segment<'a> {
-    /// Parses the segment in the first bytes of an IP packet that goes by this device; `None` if it is something else, or its
-    /// headers are cut off.
+    /// Parses the segment in the first bytes of an IP packet that goes by this device;
+    /// `None` if it is something else, or its headers are cut off.
     #[must_use]
     pub fn of(packet: &'a [u8], device: u32) -> Option<Self> {
         let byte = |at: usize| packet.get(at).copied();

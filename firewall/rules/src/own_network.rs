@@ -91,8 +91,8 @@ impl Rules {
         found
     }
 
-    /// Returns a warning for each rule and network that asks for a device of this machine's by a name that it does not go by; `file` names
-    /// the rules in messages.
+    /// Returns a warning for each rule and network that asks for a device of this machine's by a name that it does not
+    /// go by; `file` names the rules in messages.
     #[must_use]
     pub fn misnamed(&self, file: &str, network: &OwnNetwork) -> Vec<Finding> {
         let by_rules = self.iter().flat_map(|rule| {

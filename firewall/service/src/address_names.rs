@@ -391,7 +391,7 @@ mod tests {
     fn an_answer_by_tcp_counts_by_the_device_alone_that_its_question_left_by() {
         const SYN: u8 = 2;
         const ACK: u8 = 16;
-        /// What stands before the message in a record of the helpers above.
+        /// Bytes before the message in a record of the helpers above.
         const BEFORE: usize = 16 + 28;
         let message = |record: &[u8]| {
             let whole = record[BEFORE - 28 + 3];

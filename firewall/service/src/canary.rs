@@ -1,12 +1,12 @@
-//! Packets of the service's own, to see whether the hooks in the IP stack judge: what the kernel says of a link is no proof, for one
-//! that somebody took off reads as if it were attached, and in its place may stand another's program.
+//! Packets of the service's own, to see whether the hooks in the IP stack judge: what the kernel says of a link is no
+//! proof, for one that somebody took off reads as if it were attached, and in its place may stand another's program.
 //!
-//! They go from a socket to itself, over the loopback device of the zone, and carry a word that only this service and its driver know. The
-//! driver counts them where they leave and where they come in, and does nothing else with them. What is only forwarded has no
-//! such packet: see [`crate::forwarded`].
+//! They go from a socket to itself, over the loopback device of the zone, and carry a word that only this service and
+//! its driver know. The driver counts them where they leave and where they come in, and does nothing else with them.
+//! What is only forwarded has no such packet: see [`crate::forwarded`].
 //!
-//! The service's unit makes no socket of IP: who answers what is rejected makes these as well, and hands them over as it starts, before
-//! it reads what anybody has sent. They stay when it ends.
+//! The service's unit makes no socket of IP: who answers what is rejected makes these as well, and hands them over as
+//! it starts, before it reads what anybody has sent. They stay when it ends.
 
 use crate::driver::Driver;
 use anyhow::{Context, Result};
@@ -94,8 +94,8 @@ impl Canary {
         }
     }
 
-    /// Sends one of each version, and returns the hooks that did not see it, by what their links are called. Of what could not be sent,
-    /// or did not come, nothing is known.
+    /// Sends one of each version, and returns the hooks that did not see it, by what their links are called. Of what
+    /// could not be sent, or did not come, nothing is known.
     pub fn silent(&self, driver: &Driver) -> Result<Vec<String>> {
         let mut silent = Vec::new();
         let counters = driver.table::<u32, u64>("CANARY")?;

@@ -85,8 +85,8 @@ fn load_programs(prepared: &[u8], object: &mut Ebpf) -> Result<Vec<LoadedProgram
 }
 
 impl Driver {
-    /// Loads the object: with the tables that an earlier service left under `pins`, or with new ones that are kept there.
-    /// Nothing is attached yet.
+    /// Loads the object: with the tables that an earlier service left under `pins`, or with new ones that are kept
+    /// there. Nothing is attached yet.
     pub fn load(file: &Path, pins: &Pins) -> Result<Self> {
         let bytes = fs::read(file).with_context(|| {
             format!(
@@ -191,9 +191,9 @@ impl Driver {
         self.set_service(service)
     }
 
-    /// Attaches every program, or puts it where an earlier service has attached its own. From now on packets are judged, and what is
-    /// rejected is answered by these sockets. Sockets that are older are found by the process of the unit at `finder`, or by the
-    /// service.
+    /// Attaches every program, or puts it where an earlier service has attached its own. From now on packets are
+    /// judged, and what is rejected is answered by these sockets. Sockets that are older are found by the process of
+    /// the unit at `finder`, or by the service.
     pub fn attach(
         &mut self,
         pins: &Pins,
@@ -298,7 +298,8 @@ impl Driver {
         Ok(sum)
     }
 
-    /// Forgets the connections that nobody has used for long, and takes the rings of those away who have none left in them.
+    /// Forgets the connections that nobody has used for long, and takes the rings of those
+    /// away who have none left in them.
     pub fn sweep_flows(&self) -> Result<Swept> {
         let now = hooks::clock_ns(&self.object)?;
         let (mut idle, mut left, mut soonest_ns) = (Vec::new(), 0, None);
@@ -349,7 +350,8 @@ impl Driver {
         hooks::reclassify(&self.object, key)
     }
 
-    /// Takes the rings that are not used away from their owners. Who begins something just then may share it for a while.
+    /// Takes the rings that are not used away from their owners.
+    /// Who begins something just then may share it for a while.
     fn free_rings(&self, used: &[bool; RINGS]) -> Result<()> {
         let mut idle = Vec::new();
         self.each("RING_OWNERS", |ring: &u32, quota_owner: &u32| {

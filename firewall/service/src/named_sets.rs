@@ -1,11 +1,12 @@
 //! Judgement of DNS answers: which are believed, and which have an address join a set that asks for names.
 //!
 //! Rules that hold here:
-//! - An answer is believed if the zone asked for it: from the address and to the port by which that was, with its number and its
-//!   name; and if it comes from a resolver that this machine asks, or that a set names. What is not believed labels no address either:
-//!   a program that asks an accomplice's server would write the name that a person reads in its question.
-//! - It has an address join the sets that ask for the name that was asked for, and no others: of a set that names resolvers, by those
-//!   alone; of another by those that this machine asks, however many other sets name.
+//! - An answer is believed if the zone asked for it: from the address and to the port by which that was, with its
+//!   number and its name; and if it comes from a resolver that this machine asks, or that a set names. What is not
+//!   believed labels no address either: a program that asks an accomplice's server would write the name that a
+//!   person reads in its question.
+//! - It has an address join the sets that ask for the name that was asked for, and no others: of a set that names
+//!   resolvers, by those alone; of another by those that this machine asks, however many other sets name.
 //! - All is bounded, and what finds no room is counted.
 
 use control::is_link_local;
@@ -106,7 +107,8 @@ pub struct Join {
 pub struct NotJoined {
     /// Answers whose question was not seen.
     pub unasked: u64,
-    /// Answers of other resolvers than this machine and the sets name, and for a set's name of another than that set names.
+    /// Answers of other resolvers than this machine and the sets name,
+    /// and for a set's name of another than that set names.
     pub strange: u64,
     /// Addresses that found no room.
     pub no_room: u64,
@@ -116,8 +118,8 @@ pub struct NotJoined {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OwnResolver {
     address: IpAddr,
-    /// The number of the device by which a link-local one is asked: another machine has its address on each other link. None: by any, also
-    /// where its address is a link-local one of IPv4, for which no file has a device.
+    /// The number of the device by which a link-local one is asked: another machine has its address on each other link.
+    /// None: by any, also where its address is a link-local one of IPv4, for which no file has a device.
     device: Option<u32>,
 }
 
@@ -154,7 +156,8 @@ impl Belief {
         self.questions.ask(ends, asked, now);
     }
 
-    /// Returns who answers what was asked, if that is a resolver that this machine or a set names. An answer counts once.
+    /// Returns who answers what was asked, if that is a resolver that this machine or a set
+    /// names. An answer counts once.
     pub fn believes(
         &mut self,
         ends: DnsExchange,
@@ -283,7 +286,7 @@ pub fn own_addresses() -> Vec<IpAddr> {
     addresses.collect()
 }
 
-/// Whom this machine asks for names, as its files say. In the network namespace of the calling thread.
+/// Returns the resolvers that this machine's files name, by the devices of the calling thread's network namespace.
 pub fn own_resolvers() -> Vec<OwnResolver> {
     let number = |name: &str| if_nametoindex(name).ok();
     let mut found = Vec::new();

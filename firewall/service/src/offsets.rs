@@ -1,7 +1,8 @@
 //! Offsets in this kernel's own structures, for the driver: read from the type data (BTF) that the kernel shows of
 //! itself. Rust's compiler writes no relocations for such fields, so the driver is told when it is loaded.
 //!
-//! The data is walked as it lies there, 5 MiB of it, and nothing is kept: a parsed copy would be most of the service's memory.
+//! The data is walked as it lies there, 5 MiB of it, and nothing is kept:
+//! a parsed copy would be most of the service's memory.
 
 use firewall_abi::firewall::{
     CallOffsets, GuestOffsets, Offsets, SubflowOffsets, TranslatedOffsets,
@@ -122,7 +123,8 @@ fn first_free_port(types: &Types<'_>) -> Option<u32> {
     Some(types.member(types.structure("net")?, "ipv4")? + ports)
 }
 
-/// Reads the offsets that tell whose a subflow is that the kernel has made. Without them, or MPTCP, it may be anybody's.
+/// Reads the offsets that tell whose a subflow is that the kernel has made. Without them,
+/// or MPTCP, it may be anybody's.
 fn subflows(types: &Types<'_>) -> Option<SubflowOffsets> {
     let context = types.structure("mptcp_subflow_context")?;
     let socket = types.structure("inet_connection_sock")?;
@@ -349,7 +351,8 @@ impl<'a> Types<'a> {
             .map(|(bits, _)| bits)
     }
 
-    /// Returns a member's offset, in bits, and its type's number. Members of a nameless structure count as the outer one's.
+    /// Returns a member's offset, in bits, and its type's number.
+    /// Members of a nameless structure count as the outer one's.
     fn member_within(&self, structure: Type<'_>, name: &str, deep: u32) -> Option<(u32, u32)> {
         for member in structure.members.chunks_exact(MEMBER) {
             let (called, kind, place) = (word(member, 0)?, word(member, 4)?, word(member, 8)?);

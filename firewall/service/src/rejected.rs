@@ -1,7 +1,8 @@
 //! Answers to what was rejected: the driver can only drop packets and hand on their headers; a process of its own sends
 //! what the packet's sender is told ([`process`]). Where a socket for that is named, systemd starts that process as a
 //! unit of its own as the service connects, so that the service's needs neither raw sockets nor any of IP; else the
-//! service starts it. For the same reason it makes the sockets of [`crate::canary`], and hands them over as it says that it is ready.
+//! service starts it. For the same reason it makes the sockets of [`crate::canary`],
+//! and hands them over as it says that it is ready.
 //!
 //! Rules that hold here:
 //! - No verdict waits for it. Without it what is rejected is blocked, and the status says so; it is looked for again.
@@ -12,8 +13,8 @@
 //!   no program has sent by this what it may not send by itself.
 //! - What is forwarded is answered by the device that it came in by:
 //!   no guest has sent by this what it may not send through the machine.
-//! - Once it is ready it has read what anybody has sent. So nothing more is received of it, and its connection is closed by a thread that
-//!   nobody waits for: descriptors may lie in there whose end takes years.
+//! - Once it is ready it has read what anybody has sent. So nothing more is received of it, and its connection is
+//!   closed by a thread that nobody waits for: descriptors may lie in there whose end takes years.
 
 pub mod process;
 
@@ -261,7 +262,8 @@ impl Process {
         }
     }
 
-    /// Receives the message that says that it is ready, which comes before it reads what anybody has sent. With that it hands over sockets.
+    /// Receives the message that says that it is ready, which comes before it reads what anybody has sent.
+    /// With that it hands over sockets.
     fn receive(&mut self, message: &mut [u8; LONGEST]) -> io::Result<usize> {
         let (length, descriptors) =
             helper::receive(&self.connection, message, RecvFlags::DONTWAIT)?;

@@ -133,8 +133,8 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Refuses to begin without any capability: what the kernel then hides is not there for who looks, and what it forbids is no failure of the
-/// driver.
+/// Refuses to begin without any capability: what the kernel then hides is not there for who looks,
+/// and what it forbids is no failure of the driver.
 fn permitted() -> Result<()> {
     let is_permitted = capabilities::is_any_there().context("can't read the capabilities")?;
     ensure!(

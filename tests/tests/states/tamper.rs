@@ -181,7 +181,7 @@ fn a_program_in_the_place_of_one_of_ours_is_found_out_as_the_package_has_the_ser
 
 #[test]
 fn whoever_has_taken_over_who_answers_holds_up_nothing_by_what_they_send() {
-    /// What the process says once it is ready: sockets by their cookies.
+    /// Message of the process once it is ready: sockets by their cookies.
     const READY: [u8; 17] = [b'=', 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1];
     let mut zone = Protected::start();
     zone.service.stop();

@@ -8,8 +8,9 @@
 //! to what the zone itself began are, so whoever sends packets from that port unasked costs
 //! nothing here and names nothing.
 //!
-//! A resolver on this machine asks whom it likes, or nobody if it remembers, and what it answers never leaves. So where such a one is
-//! asked, what goes to and fro between it and its clients is handed on too, as long as it takes a right to answer from that port.
+//! A resolver on this machine asks whom it likes, or nobody if it remembers, and what it answers never leaves. So where
+//! such a one is asked, what goes to and fro between it and its clients is handed on too,
+//! as long as it takes a right to answer from that port.
 
 use crate::atomics::add;
 use crate::kernel::{self, offset};
@@ -57,7 +58,8 @@ pub extern "C" fn gatebell_is_of_dns(flow: *const PacketHeaders, decision: *cons
     (passes && is_of_dns).into()
 }
 
-/// Returns 1 if a packet that never leaves the machine is a question to a resolver on it, or an answer of one. No rule is asked about it.
+/// Returns 1 if a packet that never leaves the machine is a question to a resolver on it,
+/// or an answer of one. No rule is asked about it.
 #[inline(always)]
 pub fn is_of_resolver_here<P: PacketView>(packet: &P, direction: Direction) -> u32 {
     if !tables::resolver_is_here() || !takes_a_right(packet) {
@@ -79,7 +81,7 @@ fn takes_a_right<P: PacketView>(packet: &P) -> bool {
     kernel::peek::<u32>(netns, offset!(netns_first_free_port)) > DNS_PORT.into()
 }
 
-/// Where both ports stand in the headers of TCP and UDP.
+/// Offsets of both ports in the headers of TCP and UDP.
 const SOURCE: u32 = 0;
 const DESTINATION: u32 = 2;
 

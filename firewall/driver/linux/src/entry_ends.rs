@@ -90,8 +90,8 @@ pub extern "C" fn gatebell_is_astray(
     astray.into()
 }
 
-/// Both devices at these addresses in one number, by which a connection knows them; 0: there is none. A reply of what is forwarded comes
-/// by the other one, and is the same pair.
+/// Both devices at these addresses in one number, by which a connection knows them; 0: there is none. A reply of what
+/// is forwarded comes by the other one, and is the same pair.
 ///
 /// A global function for the verifier, as `gatebell_classify` is.
 #[unsafe(no_mangle)]
@@ -101,7 +101,7 @@ pub extern "C" fn gatebell_devices(one: u64, other: u64) -> u32 {
     one.max(other).rotate_left(16) ^ one.min(other)
 }
 
-/// What a device is known by: its number and its name, for either may become another one's.
+/// Returns the identity of a device, made of its number and its name: either may become another one's.
 #[inline(always)]
 fn identity_of(device: u64) -> u32 {
     if device == 0 {

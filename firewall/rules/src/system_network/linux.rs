@@ -23,8 +23,8 @@ pub fn resolver_files() -> [String; 3] {
     RESOLVER_FILES.map(|file| read(Path::new(file)))
 }
 
-/// Reads the beginning of a file that another user may write (systemd-resolved has one of its own): what is put in its place and
-/// would be waited for, as a pipe, is passed over.
+/// Reads the beginning of a file that another user may write (systemd-resolved has one of its own): what is put in its
+/// place and would be waited for, as a pipe, is passed over.
 fn read(path: &Path) -> String {
     const MOST: u64 = 64 * 1024;
     let bytes = read_beginning(path, MOST).unwrap_or_default();

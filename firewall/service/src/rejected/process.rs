@@ -1,8 +1,9 @@
-//! The process that answers what was rejected: it has two raw sockets, which it makes as it starts, the driver's ring, which the service
-//! hands to it, and then no capability any more. It ends with the service. The sockets by which the service sees whether its hooks judge
-//! it makes too, and hands over.
+//! The process that answers what was rejected: it has two raw sockets, which it makes as it starts, the driver's ring,
+//! which the service hands to it, and then no capability any more. It ends with the service. The sockets by which the
+//! service sees whether its hooks judge it makes too, and hands over.
 //!
-//! What it reads was sent by anybody; so it shares no memory with the service, but for the ring and the file with its counts.
+//! What it reads was sent by anybody; so it shares no memory with the service,
+//! but for the ring and the file with its counts.
 
 use super::{AnswerCounts, IS_BROKEN, IS_READY};
 use crate::canary::CanarySocket;
@@ -36,8 +37,9 @@ use zerocopy::{FromBytes, IntoBytes};
 const ALL: Limit = Limit::per_second(1000, 250);
 /// Limit of answers to one address, of IPv6 one network of 64 bits; those whose hashes are alike share one.
 const EACH: Limit = Limit::per_second(100, 50);
-/// Limit of all answers to what was forwarded. Whoever sends it may name any source, and each IPv4 address that is sent to by the device
-/// that it came in by becomes a neighbour that is looked for, of which a kernel keeps 1,024 by default for three seconds.
+/// Limit of all answers to what was forwarded. Whoever sends it may name any source, and each IPv4 address that is sent
+/// to by the device that it came in by becomes a neighbour that is looked for,
+/// of which a kernel keeps 1,024 by default for three seconds.
 const FORWARDED: Limit = Limit::per_second(100, 50);
 /// Number of hash values by which addresses are told apart.
 const PLACES: usize = 1024;
@@ -178,8 +180,9 @@ impl Sender {
     }
 }
 
-/// The one device that an answer may leave by: of what is forwarded, the one that it came in by. Whoever sends through this machine
-/// may name any source, and the answer quotes what they wrote: it reaches nobody whom they can't reach without this machine.
+/// The one device that an answer may leave by: of what is forwarded, the one that it came in by. Whoever sends through
+/// this machine may name any source, and the answer quotes what they wrote:
+/// it reaches nobody whom they can't reach without this machine.
 fn device_of_answer(rejected: &RejectedPacket) -> Option<u32> {
     (rejected.direction == Direction::Forward as u8).then_some(rejected.device)
 }
@@ -213,9 +216,9 @@ fn answer_to(rejected: &RejectedPacket) -> Option<Answer> {
     })
 }
 
-/// Returns whether an answer goes to who sent the packet, as far as this machine can know. Its own programs send from its
-/// own addresses. Who does not would have others sent what it may not send: IPv6 lets each program name any source, and
-/// the answer quotes what it wrote.
+/// Returns whether an answer goes to who sent the packet, as far as this machine can know. Its own programs send from
+/// its own addresses. Who does not would have others sent what it may not send: IPv6 lets each program name any source,
+/// and the answer quotes what it wrote.
 fn goes_back(answer: &Answer, rejected: &RejectedPacket) -> bool {
     let is_of_a_program =
         rejected.direction == Direction::Outbound as u8 || rejected.device == LOOPBACK;
@@ -227,7 +230,8 @@ fn is_own(address: &[u8; 16], ip_version: u8, device: u32) -> bool {
     if ip_version == 4 {
         UdpSocket::bind(socket_address(address, ip_version, device, 0)).is_ok()
     } else {
-        // Asked so, for `ip_nonlocal_bind` has any be bound: what is sent to an own address has it for its source (RFC 6724, 5, rule 1).
+        // Asked so, for `ip_nonlocal_bind` has any be bound: what is sent to an own address has it for its
+        // source (RFC 6724, 5, rule 1).
         own_address(address, ip_version, device).as_ref() == Some(address)
     }
 }
@@ -282,8 +286,8 @@ impl Limit {
         }
     }
 
-    /// Returns whether one more answer may be sent, by the moment at which the next is due if none came at once; if so, it
-    /// moves that moment on.
+    /// Returns whether one more answer may be sent, by the moment at which the next is due if none came at once;
+    /// if so, it moves that moment on.
     fn take(self, due: &mut Duration, now: Duration) -> bool {
         let next = now.max(*due) + self.each;
         let may = next <= now + self.at_once;
