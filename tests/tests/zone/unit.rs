@@ -1,5 +1,5 @@
-//! Stand-in for systemd and the package's units, as far as the service's own goes: the process that its answers are left
-//! to is started as it connects, and it may make no socket of IP itself.
+//! Stand-in for systemd and the package's units, as far as the service's own goes: the process that its answers are
+//! left to is started as it connects, and it may make no socket of IP itself.
 
 use super::Protected;
 use socket2::{Domain, SockAddr, Socket, Type};
