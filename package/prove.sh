@@ -61,11 +61,13 @@ first() {
     no_unit_may_do_more_than_it_is_rated_for
     its_parts_may_do_no_more_than_they_need
     polkit_is_asked_about_a_member
+    polkit_itself_permits_and_refuses
     a_device_that_appears_later_is_protected
     a_killed_service_lets_nothing_through
     an_upgrade_lets_nothing_through
     systemd_reloads_it
     lists_are_fetched_by_who_may_do_nothing_else
+    a_list_comes_from_a_server_that_the_machine_trusts
     rules_are_confirmed_and_others_on_a_lease
     nothing_was_denied_of_what_they_need
 }
@@ -220,13 +222,32 @@ denied() { dmesg | grep 'apparmor="DENIED"' | grep 'profile="gatebell'; }
 # By its own program, in whose place there is one here that permits all: the service has to find out who asked, and to start it, with
 # what its unit and its profile let it do.
 polkit_is_asked_about_a_member() {
-    check "a member hears that there is no polkit to ask" a_member_hears 'no polkit to ask'
+    mv /usr/bin/pkcheck $state/pkcheck
+    check "a member hears that there is no polkit to ask" hears daemon 'no polkit to ask'
     cp /usr/bin/true /usr/bin/pkcheck
-    check "a member whom polkit permits it hears what came of it" a_member_hears 'no lease'
-    rm /usr/bin/pkcheck
+    check "a member whom polkit permits it hears what came of it" hears daemon 'no lease'
+    mv $state/pkcheck /usr/bin/pkcheck
 }
-a_member_hears() {
-    setpriv --reuid daemon --regid gatebell --clear-groups gatebell rules revert 2>&1 | grep -q "$1"
+hears() { # hears MEMBER WORDS
+    setpriv --reuid "$1" --regid gatebell --clear-groups gatebell rules revert 2>&1 | tee $state/heard | grep -q "$2"
+}
+
+# Debian's own, which systemd starts as it is asked by the bus, with rules as an administrator writes them.
+polkit_itself_permits_and_refuses() {
+    cat >/etc/polkit-1/rules.d/10-proof.rules <<'END'
+polkit.addRule(function(action, subject) {
+    if (action.id != "org.gatebell.firewall.change") return polkit.Result.NOT_HANDLED;
+    if (subject.user == "daemon") return polkit.Result.YES;
+    if (subject.user == "bin") return polkit.Result.NO;
+});
+END
+    check "polkit permits it to a member by its rules" within 60 hears daemon 'no lease'
+    echo "                  $(cat $state/heard)"
+    check "… and to another it does not" hears bin 'polkit does not permit it to you'
+    echo "                  $(cat $state/heard)"
+    check "… and of a third, whom no rule names, it wants an administrator's password" hears games "administrator's password could give permission"
+    check "… which is polkit's own program, running" systemctl -q is-active polkit
+    rm /etc/polkit-1/rules.d/10-proof.rules
 }
 
 lists_are_fetched_by_who_may_do_nothing_else() {
@@ -237,6 +258,49 @@ lists_are_fetched_by_who_may_do_nothing_else() {
     check "… by a user who is there for that alone" [ "$(stat -c %U /var/lib/private/gatebell-lists)" != root ]
 }
 tried_to_fetch() { gatebell status | grep -q 'the last try failed'; }
+
+# By TLS, from a server of this machine's for which a root vouches that the machine has been told to trust, as an administrator does.
+a_list_comes_from_a_server_that_the_machine_trusts() {
+    local list=$state/list server
+    rules_that_block_by_a_list >$state/trusted.toml
+    check "a server of lists has a certificate" a_certificate
+    mkdir -p $list
+    printf 'HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %s\r\nConnection: close\r\n\r\n%s\n' \
+        $((${#outside} + 1)) $outside >$list/bad.txt
+    (cd $list && exec openssl s_server -accept 8443 -cert ../server.pem -key ../server.key -HTTP -quiet </dev/null >../server.log 2>&1) & server=$!
+    check "a server that nobody vouches for is not believed" within 120 not_believed
+    echo "                  $(tail -n 1 $state/applied)"
+    check "the machine trusts a root" trusted
+    check "its list is fetched, and rules are taken that ask for it" within 120 taken_with_its_list
+    check "… by a process under its profile" runs_under gatebell-lists gatebell-lists
+    refute "… and blocks who is in it" leaks $inside $ssh
+    kill $server
+    check "rules without it are taken" gatebell rules apply $state/untrusted.toml
+    check "… and let them in" connects $inside $ssh
+}
+rules_that_block_by_a_list() {
+    cp /etc/gatebell/rules.toml $state/untrusted.toml
+    # Before the others: the first rule that matches decides.
+    sed '0,/^\[\[rule\]\]$/ s//[[set]]\nid = "trusted"\nurl = "https:\/\/localhost:8443\/bad.txt"\n\n[[rule]]\nid = "listed"\naction = "block"\ndirection = "in"\nprotocol = "tcp"\nports = '$ssh'\nsource = "@trusted"\n\n[[rule]]/' \
+        /etc/gatebell/rules.toml
+}
+a_certificate() {
+    (cd $state &&
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj '/CN=root of the proof' \
+            -keyout root.key -out root.pem &&
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=localhost -CA root.pem -CAkey root.key \
+            -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE -keyout server.key -out server.pem) 2>$state/openssl.log
+}
+trusted() {
+    cp $state/root.pem /usr/local/share/ca-certificates/proof.crt && update-ca-certificates >/dev/null
+}
+not_believed() { apply_with_list; grep -qi 'certificate' $state/applied; }
+taken_with_its_list() {
+    gatebell set refresh trusted >/dev/null 2>&1
+    apply_with_list
+}
+# Rules whose list there is not yet are refused, with what came of the last try to fetch it.
+apply_with_list() { gatebell rules apply $state/trusted.toml >$state/applied 2>&1; }
 
 a_device_that_appears_later_is_protected() {
     joined wan1 10.79.0.2 fd79::2 10.79.0.1 fd79::1

@@ -37,8 +37,9 @@ const PLAIN: [&str; 9] = [
     "nftables",
 ];
 
-/// Package that loads the package's AppArmor profiles.
-const CONFINED: [&str; 1] = ["apparmor"];
+/// Packages that a part of the package works with: what loads its AppArmor profiles, who may permit changes, and who vouches for a
+/// server of lists.
+const ASKED: [&str; 4] = ["apparmor", "polkitd", "ca-certificates", "openssl"];
 
 /// Packages that people run beside a firewall: containers with their names, libvirt's network without its virtual
 /// machines, a VPN.
@@ -56,8 +57,8 @@ const GUESTS: [&str; 8] = [
 
 /// Disk of a machine without guests.
 pub const ALONE: Disk = Disk {
-    packages: &[&PLAIN, &CONFINED],
-    size: "768M",
+    packages: &[&PLAIN, &ASKED],
+    size: "896M",
 };
 
 /// Disk of a machine with Podman, libvirt's network and WireGuard.
