@@ -4,10 +4,10 @@
 #[test]
 fn the_readmes_show_the_program_that_is_compiled() {
     let program = include_str!("../../examples/read.rs");
-    let (start, end) = (
-        program.find("use channel::").unwrap(),
-        program.find("\n/// Whatever").unwrap(),
-    );
+    let start = program.find("use channel::").unwrap();
+    let main = program.find("\npub fn main").unwrap();
+    // Its doc is of the program alone.
+    let end = program[..main].rfind("\n\n").unwrap() + 1;
     let block = format!("\n{}```\n", &program[start..end]);
     for readme in [
         include_str!("../../README.md"),
