@@ -325,9 +325,11 @@ fn a_start_from_nothing_with_a_bad_rule_file_has_the_last_good_rules_and_says_so
 
 #[test]
 fn a_rule_file_that_is_no_file_or_too_large_is_as_wrong_as_any_other_and_is_not_waited_for() {
+    /// Name of what is put at a path, and how.
+    type Put = (&'static str, fn(&Path));
     let mut zone = Protected::start();
     reboot(&mut zone);
-    let puts: [(&str, fn(&Path)); 4] = [
+    let puts: [Put; 4] = [
         ("a pipe", |path| {
             let made = Command::new("mkfifo").arg(path).status().unwrap();
             assert!(made.success());

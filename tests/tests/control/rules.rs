@@ -287,7 +287,7 @@ fn a_rule_for_a_device_by_another_name_of_its_is_warned_of() {
     std::fs::write(&rules, RULES.to_owned() + rule).unwrap();
     let said = within(&zone.lab.netns(), move || {
         let words = ["gatebell", "rules", "check", rules.to_str().unwrap()];
-        let arguments = cli::parse_from(words.map(Into::into).into_iter());
+        let arguments = cli::parse_from(words.map(Into::into));
         let mut out = Vec::new();
         cli::perform(&arguments.command, &mut out).unwrap();
         String::from_utf8(out).unwrap()

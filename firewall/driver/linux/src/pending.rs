@@ -69,6 +69,10 @@ fn next_slot_of(part: u32) -> u32 {
 /// Moves the connection in this slot to the other part that its own sender may stand in, if that has room. Otherwise
 /// whoever floods a part would push out each connection that others had put there before.
 #[inline(never)]
+#[expect(
+    clippy::needless_borrows_for_generic_args,
+    reason = "what is handed over by value is copied, and a program's stack is small"
+)]
 fn give_way(slot: u32, part: u32, taker: u32) {
     let Some(slot_key) = SLOT_KEYS.get_ptr_mut(slot) else {
         return;
