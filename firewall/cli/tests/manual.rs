@@ -153,7 +153,7 @@ const ADVISED: [&str; 7] = [
 
 /// Placeholders that an advised command may hold without `control::shell_word`.
 #[cfg(target_os = "linux")]
-const NUMBERS: [&str; 2] = ["{change}", "{number}"];
+const NUMBERS: [&str; 3] = ["{change}", "{generation}", "{number}"];
 
 #[cfg(target_os = "linux")]
 #[test]

@@ -170,19 +170,21 @@ pub(super) fn perform(service: &mut dyn RuleService, order: Order) -> ChangeOutc
             }
         }
         Order::Undo(made) => undo(service, made),
-        Order::Keep(seen) => match service.keep(seen) {
+        Order::Keep(generation) => match service.keep(generation) {
             Ok(generation) => ChangeOutcome::Done(text!("change-kept", generation = generation)),
-            Err(failure) => {
-                failure.refused(Some(format!("sudo gatebell rules confirm {seen}")), None)
-            }
+            Err(failure) => failure.refused(
+                Some(format!("sudo gatebell rules confirm {generation}")),
+                None,
+            ),
         },
-        Order::Return(seen) => match service.end_lease(seen) {
+        Order::Return(generation) => match service.end_lease(generation) {
             Ok(generation) => {
                 ChangeOutcome::Done(text!("change-returned", generation = generation))
             }
-            Err(failure) => {
-                failure.refused(Some(format!("sudo gatebell rules revert {seen}")), None)
-            }
+            Err(failure) => failure.refused(
+                Some(format!("sudo gatebell rules revert {generation}")),
+                None,
+            ),
         },
         Order::Forget(which) => forget(service, &which),
         Order::Join(joining) => join(service, &joining),
