@@ -10,6 +10,7 @@ use crate::recorder::HistoryReader;
 use control::{Accounts, ChangeNote, Forgotten, Given};
 use history::{PageRequest, RequestedProgram};
 use serde_json::{Value, json};
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 use tracing::info;
@@ -99,9 +100,26 @@ pub trait Answer: Fn(Request, Requester) -> Answered + Send + Sync + 'static {}
 
 impl<F: Fn(Request, Requester) -> Answered + Send + Sync + 'static> Answer for F {}
 
+/// Command by which root makes a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RootCommand {
+    /// Command without the generation.
+    pub words: &'static str,
+    /// Generation of the rules that whoever asked has seen: root is to keep or end the lease of no others.
+    pub generation: Option<u32>,
+}
+
+impl fmt::Display for RootCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.words)?;
+        self.generation
+            .map_or(Ok(()), |generation| write!(f, " {generation}"))
+    }
+}
+
 impl Request {
     /// Returns the command by which root does it, or `None` if the request does not take root.
-    pub const fn as_root(&self) -> Option<&'static str> {
+    pub const fn as_root(&self) -> Option<RootCommand> {
         match self {
             Self::Query(_) | Self::History { .. } => None,
             Self::Change(change) => change.as_root(),
@@ -111,23 +129,28 @@ impl Request {
 
 impl Change {
     /// Returns the command by which root does it, or `None` if each may do it about what is their own.
-    const fn as_root(&self) -> Option<&'static str> {
-        match self {
-            Self::Apply { .. } => Some("sudo gatebell rules apply FILE"),
-            Self::Confirm { .. } => Some("sudo gatebell rules confirm"),
-            Self::Revert { .. } => Some("sudo gatebell rules revert"),
-            Self::Reload => Some("sudo systemctl reload gatebell"),
-            Self::AddToSet { .. } => Some("sudo gatebell set add NAME ADDRESS"),
-            Self::RemoveFromSet { .. } => Some("sudo gatebell set remove NAME ADDRESS"),
-            Self::RefreshList { .. } => Some("sudo gatebell set refresh NAME"),
+    const fn as_root(&self) -> Option<RootCommand> {
+        let words = match self {
+            Self::Apply { .. } => "sudo gatebell rules apply FILE",
+            Self::Confirm { .. } => "sudo gatebell rules confirm",
+            Self::Revert { .. } => "sudo gatebell rules revert",
+            Self::Reload => "sudo systemctl reload gatebell",
+            Self::AddToSet { .. } => "sudo gatebell set add NAME ADDRESS",
+            Self::RemoveFromSet { .. } => "sudo gatebell set remove NAME ADDRESS",
+            Self::RefreshList { .. } => "sudo gatebell set refresh NAME",
             Self::ForgetAnswers {
                 everybody: true, ..
-            } => Some("sudo gatebell answers forget"),
+            } => "sudo gatebell answers forget",
             Self::Answer { .. }
             | Self::ForgetAnswers {
                 everybody: false, ..
-            } => None,
-        }
+            } => return None,
+        };
+        let generation = match self {
+            Self::Confirm { generation } | Self::Revert { generation } => *generation,
+            _ => None,
+        };
+        Some(RootCommand { words, generation })
     }
 
     /// Returns the change as the service's log has it, or `None` for an answer, which has a trail of its own.
@@ -321,4 +344,23 @@ fn visible(mut accounts: Accounts, requester: Requester) -> Accounts {
         .apps
         .retain(|app| requester.may_change || app.user == requester.user);
     accounts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_is_advised_to_keep_or_end_the_lease_of_the_rules_that_were_seen() {
+        let advised = |change| Request::Change(change).as_root().map(|it| it.to_string());
+        for (generation, number) in [(Some(8), " 8"), (None, "")] {
+            for (change, verb) in [
+                (Change::Confirm { generation }, "confirm"),
+                (Change::Revert { generation }, "revert"),
+            ] {
+                let command = format!("sudo gatebell rules {verb}{number}");
+                assert_eq!(advised(change), Some(command));
+            }
+        }
+    }
 }

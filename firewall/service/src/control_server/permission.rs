@@ -1,13 +1,14 @@
 //! Permission of somebody who is not root to change something: found out, while the request waits.
 
 use super::failure::Failure;
+use super::methods::RootCommand;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Change that takes root, or polkit's permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PermissionRequest {
     /// Command by which root does it.
-    pub as_root: &'static str,
+    pub as_root: RootCommand,
     /// `true` if somebody may be asked for a password.
     pub interactive: bool,
 }

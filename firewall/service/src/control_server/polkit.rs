@@ -370,13 +370,17 @@ fn rounded_up(time: Duration) -> PollTimeout {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
+    use super::super::methods::RootCommand;
     use super::*;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use tempfile::{TempDir, tempdir};
 
     const CHANGE: PermissionRequest = PermissionRequest {
-        as_root: "sudo gatebell rules confirm",
+        as_root: RootCommand {
+            words: "sudo gatebell rules confirm",
+            generation: Some(7),
+        },
         interactive: false,
     };
 
@@ -440,7 +444,7 @@ mod tests {
             let refused = verdict(&polkit.ask(Some(&subject), CHANGE).unwrap()).unwrap_err();
             let said = message(&refused);
             assert!(
-                said.contains(why) && said.contains(CHANGE.as_root),
+                said.contains(why) && said.contains("sudo gatebell rules confirm 7"),
                 "{said}"
             );
         }
