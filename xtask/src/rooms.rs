@@ -221,10 +221,11 @@ const LISTED: [Room; 27] = [
     ),
     Room {
         name: "xtask",
-        promise: "these commands themselves, what figures are said to show, and what an evening is said to have been",
+        promise: "these commands themselves and their lab, what figures are said to show, and what an evening is said to have been",
         needs: &[Need::Package],
         steps: &[
             Step::Package("xtask"),
+            Step::Package("gatebell-lab"),
             Step::Package("gatebell-bench"),
             Step::Package("gatebell-evening"),
         ],
