@@ -109,7 +109,7 @@ impl Sources<'_> {
             .metadata()
             .is_ok_and(|folder| folder.uid() == self.owner);
         let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
-        is_its_users && name.trim_end() == PROCESS
+        is_its_users && name.trim_end() == PROCESS && is_of_this_network(&process)
     }
 
     /// Reads a file that nobody else could have put there, if it is no longer than such files are.
@@ -129,6 +129,18 @@ impl Sources<'_> {
         }
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
+}
+
+/// Returns whether a process of this folder in /proc is in the network namespace of the calling thread: devices have
+/// the same numbers in another one. Each namespace has files of its own there, and their numbers can be asked by whoever
+/// may not trace the process, as that of `ns/net` can't.
+fn is_of_this_network(process: &Path) -> bool {
+    let number = |of: &Path| {
+        let file = of.join("net/dev").metadata().ok()?;
+        Some((file.dev(), file.ino()))
+    };
+    let own = number(Path::new("/proc/thread-self"));
+    own.is_some() && number(process) == own
 }
 
 /// State of a device as NetworkManager writes it down.
@@ -299,6 +311,42 @@ mod tests {
         assert_eq!(stand_in.seen(), ActiveConnection::NoManager);
         fs::remove_file(stand_in.folder.path().join("pid")).unwrap();
         assert_eq!(stand_in.seen(), ActiveConnection::NoManager);
+    }
+
+    #[test]
+    fn networkmanager_in_another_network_namespace_says_nothing_of_this_ones_devices() {
+        let mut stand_in = StandIn::start();
+        stand_in.write("devices/3", &connected(HOME));
+        let mut elsewhere = Command::new("unshare");
+        // Without root, in a user namespace too.
+        if !nix::unistd::geteuid().is_root() {
+            elsewhere.arg("--user");
+        }
+        let program = stand_in.folder.path().join(PROCESS);
+        let other = elsewhere.arg("--net").arg(program).arg("60").spawn();
+        let here = std::mem::replace(&mut stand_in.process, other.unwrap());
+        let elsewhere = stand_in.process.id();
+        stand_in.write("pid", &format!("{elsewhere}\n{}", here.id()));
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        let runs = |process| {
+            let name = fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
+            name.trim_end() == PROCESS
+        };
+        while !runs(elsewhere) && std::time::Instant::now() < end {
+            std::thread::yield_now();
+        }
+        let both = stand_in.seen();
+        stand_in.write("pid", &elsewhere.to_string());
+        let other = stand_in.seen();
+        let mut here = here;
+        here.kill().unwrap();
+        here.wait().unwrap();
+        assert_eq!(both, is(None));
+        if runs(elsewhere) {
+            assert_eq!(other, ActiveConnection::NoManager);
+        } else {
+            eprintln!("not shown: this machine lets who is not root make no namespace");
+        }
     }
 
     #[test]
