@@ -14,13 +14,24 @@ mod search;
 use crate::driver::Driver;
 use crate::zone::Zone;
 use anyhow::Result;
+use channel::sys::linux::{Closer, ForeignFd};
 use firewall_abi::firewall::Owner;
 use firewall_abi::packet::process_name;
 use rules::{Resolver, SystemResolver};
 use search::Found;
-use std::fs::{self, File};
+use std::fs;
+use std::io;
 use std::os::linux::fs::MetadataExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Greatest time that finding and naming takes, with the start of who finds: no packet is judged meanwhile where none
+/// was before.
+const LONGEST: Duration = Duration::from_secs(20);
+/// Share of the closer's threads.
+const SHARE: u32 = 1;
+/// Time between two looks at whether the closer has room again.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Result of telling the driver who holds sockets that are older than the driver.
 #[derive(Default)]
@@ -43,14 +54,28 @@ pub fn name_older(driver: &Driver, zone: &Zone, at: Option<&Path>) -> Result<Nam
         holder: Owner::NOBODY,
         named: NamedSockets::default(),
     };
+    let (closer, until) = (Closer::default(), Instant::now() + LONGEST);
     match at {
-        Some(at) => process::ask(at, &zone.cgroup, |found| naming.take(found))?,
-        None => search::search(&zone.folder(), |found| {
+        Some(at) => process::ask(at, &zone.cgroup, &closer, until, |found| naming.take(found))?,
+        None => search::search(&zone.folder(), &closer, until, |found| {
             naming.take(found);
             Ok(())
         })?,
     }
     Ok(naming.named)
+}
+
+/// Waits until what was taken hold of is closed, but for some. Whoever made a socket may have left it, and its end then
+/// takes as long as they have chosen: so no thread that others wait for closes one.
+fn wait_for_closer(closer: &Closer, until: Instant) -> io::Result<()> {
+    while closer.is_behind(SHARE) {
+        if Instant::now() >= until {
+            let why = "sockets that their processes have left take too long to close";
+            return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Ok(())
 }
 
 struct Naming<'a> {
@@ -69,13 +94,13 @@ impl Naming<'_> {
         }
     }
 
-    fn name(&mut self, process: u32, socket: &File) {
+    fn name(&mut self, process: u32, socket: &ForeignFd) {
         if self.holder.pid != process {
             self.holder = holder_of(process, &self.machine);
         }
-        let user = socket.metadata();
+        let user = rustix::fs::fstat(socket);
         let owner = Owner {
-            user: user.map_or(self.holder.user, |of| of.st_uid()),
+            user: user.map_or(self.holder.user, |of| of.st_uid),
             ..self.holder
         };
         // A program can leave its socket no room for such a note: then it stays nobody's.

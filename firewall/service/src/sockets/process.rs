@@ -2,22 +2,21 @@
 //! their descriptors, is handed the zone's control group, hands on each socket that it finds there, and ends.
 
 use super::search::{Found, search};
+use super::{LONGEST, SHARE, wait_for_closer};
 use crate::helper;
 use anyhow::{Context, Result, bail};
+use channel::sys::linux::{Closer, ForeignFd};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::net::RecvFlags;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tracing::error;
 
 /// The name by which the service's own program is started for this.
 pub const NAME: &str = "gatebell-sockets";
-
-/// Time that the process has, with its start: no packet is judged meanwhile where none was before.
-const LONGEST: Duration = Duration::from_secs(20);
 
 /// First byte of a message; a process's number follows the first two.
 const SOCKET: u8 = b'+';
@@ -31,15 +30,23 @@ const LENGTH: usize = 1 + size_of::<u32>();
 ///
 /// # Errors
 /// It has not found all of them, for it could not be started, has ended or takes too long.
-pub fn ask(at: &Path, cgroup: &File, meet: impl FnMut(Found)) -> Result<()> {
+pub fn ask(
+    at: &Path,
+    cgroup: &File,
+    closer: &Closer,
+    until: Instant,
+    meet: impl FnMut(Found),
+) -> Result<()> {
     let failed = || format!("connecting to {}, where systemd starts it", at.display());
-    let process = helper::connect_to(at).with_context(failed)?;
-    ask_over(&process, cgroup, Instant::now() + LONGEST, meet)
+    // What nobody has received from it is closed with it.
+    let process = closer.take(SHARE, helper::connect_to(at).with_context(failed)?);
+    ask_over(&process, cgroup, closer, until, meet)
 }
 
 fn ask_over(
-    process: &OwnedFd,
+    process: &ForeignFd,
     cgroup: &File,
+    closer: &Closer,
     until: Instant,
     mut meet: impl FnMut(Found),
 ) -> Result<()> {
@@ -48,6 +55,7 @@ fn ask_over(
         if !says_more(process.as_fd(), until)? {
             bail!("who finds them takes too long");
         }
+        wait_for_closer(closer, until).context("naming what was found")?;
         let mut message = [0; LENGTH];
         let (length, descriptors) = match helper::receive(process, &mut message, RecvFlags::empty())
         {
@@ -56,10 +64,11 @@ fn ask_over(
         };
         let [kind, number @ ..] = message;
         let number = u32::from_ne_bytes(number);
-        match (&message[..length], descriptors.into_iter().next()) {
-            ([SOCKET, ..], Some(socket)) if length == LENGTH => {
-                meet(Found::Socket(number, socket.into()));
-            }
+        let mut sent = descriptors.into_iter().map(|fd| closer.take(SHARE, fd));
+        let socket = sent.next();
+        sent.for_each(drop);
+        match (&message[..length], socket) {
+            ([SOCKET, ..], Some(socket)) if length == LENGTH => meet(Found::Socket(number, socket)),
             // One that was found, and that the kernel lets nobody hand on to the service.
             ([SOCKET | CLOSED, ..], None) if length == LENGTH => meet(Found::Closed(number)),
             ([IS_ALL], _) => return Ok(()),
@@ -102,12 +111,18 @@ fn find_for(service: &OwnedFd) -> Result<()> {
         bail!("who started this is no service of Gatebell's");
     };
     let folder = format!("/proc/self/fd/{}", cgroup.as_raw_fd());
-    search(Path::new(&folder), |found| match found {
-        Found::Socket(process, socket) => {
-            helper::send(service, &message(SOCKET, process), &[socket.as_fd()])
-        }
-        Found::Closed(process) => helper::send(service, &message(CLOSED, process), &[]),
-    })
+    let until = Instant::now() + LONGEST;
+    search(
+        Path::new(&folder),
+        &Closer::default(),
+        until,
+        |found| match found {
+            Found::Socket(process, socket) => {
+                helper::send(service, &message(SOCKET, process), &[socket.as_fd()])
+            }
+            Found::Closed(process) => helper::send(service, &message(CLOSED, process), &[]),
+        },
+    )
     .context("telling the service")?;
     helper::send(service, &[IS_ALL], &[]).context("telling the service that this is all")
 }
@@ -122,13 +137,18 @@ fn message(kind: u8, process: u32) -> [u8; LENGTH] {
 #[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
+    use rustix::net::sockopt::set_socket_linger;
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-    use std::net::UdpSocket;
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream, UdpSocket};
     use std::os::unix::fs::MetadataExt;
+    use std::time::Duration;
 
-    fn connection() -> (OwnedFd, OwnedFd) {
+    fn connection(closer: &Closer) -> (ForeignFd, OwnedFd) {
         let flags = SocketFlags::CLOEXEC;
-        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap()
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
+        (closer.take(SHARE, ours), theirs)
     }
 
     /// A folder that shows this process as a control group's only one.
@@ -149,15 +169,16 @@ mod tests {
         let (_folder, cgroup) = own_group();
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let copy = File::from(OwnedFd::from(socket.try_clone().unwrap()));
-        let (ours, theirs) = connection();
+        let closer = Closer::default();
+        let (ours, theirs) = connection(&closer);
         let finds = std::thread::spawn(move || find_for(&theirs));
         let mut found = Vec::new();
-        ask_over(&ours, &cgroup, soon(), |one| found.push(one)).unwrap();
+        ask_over(&ours, &cgroup, &closer, soon(), |one| found.push(one)).unwrap();
         finds.join().unwrap().unwrap();
         let number = copy.metadata().unwrap().ino();
         let holders = found.iter().filter_map(|one| match one {
             Found::Socket(process, socket) => {
-                (socket.metadata().unwrap().ino() == number).then_some(*process)
+                (rustix::fs::fstat(socket).unwrap().st_ino == number).then_some(*process)
             }
             Found::Closed(_) => None,
         });
@@ -168,16 +189,50 @@ mod tests {
     #[test]
     fn a_finder_of_sockets_that_ends_early_or_hangs_is_an_error_and_not_waited_for() {
         let (_folder, cgroup) = own_group();
+        let closer = Closer::default();
         for said in [&b"-\0\0\0\0"[..], b"+\0\0\0\0", b"+", b"?"] {
-            let (ours, theirs) = connection();
+            let (ours, theirs) = connection(&closer);
             helper::send(&theirs, said, &[]).unwrap();
             drop(theirs);
-            assert!(ask_over(&ours, &cgroup, soon(), drop).is_err(), "{said:?}");
+            let heard = ask_over(&ours, &cgroup, &closer, soon(), drop);
+            assert!(heard.is_err(), "{said:?}");
         }
-        let (ours, _silent) = connection();
-        let late = ask_over(&ours, &cgroup, Instant::now(), drop).unwrap_err();
+        let (ours, _silent) = connection(&closer);
+        let late = ask_over(&ours, &cgroup, &closer, Instant::now(), drop).unwrap_err();
         assert!(late.to_string().contains("too long"), "{late}");
         let nowhere = Path::new("/proc/self/no-socket");
-        assert!(ask(nowhere, &cgroup, drop).is_err());
+        assert!(ask(nowhere, &cgroup, &closer, soon(), drop).is_err());
+    }
+
+    /// Sends a socket whose last descriptor is closed in a minute at the earliest.
+    fn send_lingering(finder: &OwnedFd) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        set_socket_linger(&stream, Some(Duration::from_secs(60))).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        // Nobody reads it: what is not acknowledged has to be waited for.
+        while (&stream).write(&[0; 65_536]).is_ok() {}
+        stream.set_nonblocking(false).unwrap();
+        helper::send(finder, &message(SOCKET, 1), &[stream.as_fd()]).unwrap();
+        // Whoever listened keeps the connection's other end.
+        std::mem::forget(listener);
+        std::thread::spawn(move || drop(stream));
+    }
+
+    #[test]
+    fn a_socket_whose_end_takes_long_keeps_nobody_waiting_be_it_named_or_never_received() {
+        let (_folder, cgroup) = own_group();
+        let closer = Closer::default();
+        let begun = Instant::now();
+        let (ours, theirs) = connection(&closer);
+        // The first is named, and the second lies in the connection as that ends.
+        send_lingering(&theirs);
+        helper::send(&theirs, b"?", &[]).unwrap();
+        send_lingering(&theirs);
+        // Their own descriptors of them are gone by then.
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(ask_over(&ours, &cgroup, &closer, soon(), drop).is_err());
+        drop(ours);
+        assert!(begun.elapsed() < Duration::from_secs(30));
     }
 }

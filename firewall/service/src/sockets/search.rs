@@ -1,20 +1,22 @@
 //! Search for the sockets that the processes of a control group hold, in what the kernel shows of each.
 
+use super::{SHARE, wait_for_closer};
 use crate::living;
+use channel::sys::linux::{Closer, ForeignFd};
 use rustix::net::AddressFamily;
 use rustix::net::sockopt::socket_domain;
 use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 use std::collections::{BTreeSet, HashSet};
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// One finding of the search.
 #[derive(Debug)]
 pub enum Found {
     /// A socket of IP, with the process that holds it.
-    Socket(u32, File),
+    Socket(u32, ForeignFd),
     /// A process whose sockets nobody may look at.
     Closed(u32),
 }
@@ -22,15 +24,21 @@ pub enum Found {
 /// Finds each socket of IP once: at the process with the lowest number that holds it.
 ///
 /// # Errors
-/// What `meet` says, which ends the search.
-pub fn search(cgroup: &Path, mut meet: impl FnMut(Found) -> io::Result<()>) -> io::Result<()> {
+/// What `meet` says, which ends the search; or it is late, as what was looked at takes too long to close.
+pub fn search(
+    cgroup: &Path,
+    closer: &Closer,
+    until: Instant,
+    mut meet: impl FnMut(Found) -> io::Result<()>,
+) -> io::Result<()> {
     let mut seen = HashSet::new();
     for process in processes(cgroup) {
         for (number, name) in sockets(process) {
             if seen.contains(&name) {
                 continue;
             }
-            match taken(process, number) {
+            wait_for_closer(closer, until)?;
+            match taken(process, number, closer) {
                 Ok(Some(socket)) => {
                     seen.insert(name);
                     meet(Found::Socket(process, socket))?;
@@ -74,13 +82,14 @@ fn sockets(process: u32) -> impl Iterator<Item = (i32, PathBuf)> {
     })
 }
 
-/// A descriptor of our own for a socket of that process; none: it does not speak IP.
-fn taken(process: u32, number: i32) -> io::Result<Option<File>> {
+/// Takes a descriptor of our own for a socket of that process; `None` if it does not speak IP.
+fn taken(process: u32, number: i32, closer: &Closer) -> io::Result<Option<ForeignFd>> {
     let process = living::open(process)?;
-    let socket: OwnedFd = pidfd_getfd(process, number, PidfdGetfdFlags::empty())?;
+    let socket = pidfd_getfd(process, number, PidfdGetfdFlags::empty())?;
+    let socket = closer.take(SHARE, socket);
     let speaks_ip = matches!(
         socket_domain(&socket)?,
         AddressFamily::INET | AddressFamily::INET6
     );
-    Ok(speaks_ip.then(|| socket.into()))
+    Ok(speaks_ip.then_some(socket))
 }
