@@ -199,7 +199,7 @@ fn the_history_has_the_packets_and_bytes_of_what_was_allowed_as_nftables_counts_
             let beside = ["sends", "gets"].map(|chain| beside(&zone, chain, talk));
             let kept = kept(&rows, talk);
             if kept != beside {
-                println!("{}: {kept:?}, and beside {beside:?}", talk.name);
+                println!("{}: {kept:?}, and beside {beside:?}: {rows:#?}", talk.name);
             }
             kept == beside && kept.iter().all(|(packets, _)| *packets > 0)
         })

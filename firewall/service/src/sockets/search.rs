@@ -3,6 +3,7 @@
 use super::{SHARE, wait_for_closer};
 use crate::living;
 use channel::sys::linux::{Closer, ForeignFd};
+use rustix::io::Errno;
 use rustix::net::AddressFamily;
 use rustix::net::sockopt::socket_domain;
 use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
@@ -43,7 +44,8 @@ pub fn search(
                     seen.insert(name);
                     meet(Found::Socket(process, socket))?;
                 }
-                Err(refused) if refused.kind() == io::ErrorKind::PermissionDenied => {
+                // A profile may keep one kind of socket from who looks, and says EACCES.
+                Err(refused) if Errno::from_io_error(&refused) == Some(Errno::PERM) => {
                     meet(Found::Closed(process))?;
                     break;
                 }
