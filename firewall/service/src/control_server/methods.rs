@@ -353,14 +353,25 @@ mod tests {
     #[test]
     fn root_is_advised_to_keep_or_end_the_lease_of_the_rules_that_were_seen() {
         let advised = |change| Request::Change(change).as_root().map(|it| it.to_string());
-        for (generation, number) in [(Some(8), " 8"), (None, "")] {
-            for (change, verb) in [
-                (Change::Confirm { generation }, "confirm"),
-                (Change::Revert { generation }, "revert"),
-            ] {
-                let command = format!("sudo gatebell rules {verb}{number}");
-                assert_eq!(advised(change), Some(command));
-            }
+        for (change, command) in [
+            (
+                Change::Confirm {
+                    generation: Some(8),
+                },
+                "sudo gatebell rules confirm 8",
+            ),
+            (
+                Change::Revert {
+                    generation: Some(8),
+                },
+                "sudo gatebell rules revert 8",
+            ),
+            (
+                Change::Confirm { generation: None },
+                "sudo gatebell rules confirm",
+            ),
+        ] {
+            assert_eq!(advised(change).as_deref(), Some(command));
         }
     }
 }
