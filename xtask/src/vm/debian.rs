@@ -37,8 +37,8 @@ const PLAIN: [&str; 9] = [
     "nftables",
 ];
 
-/// Packages that a part of the package works with: what loads its AppArmor profiles, who may permit changes, and who vouches for a
-/// server of lists.
+/// Packages that a part of the package works with: what loads its AppArmor profiles, who may permit changes, and who
+/// vouches for a server of lists.
 const ASKED: [&str; 4] = ["apparmor", "polkitd", "ca-certificates", "openssl"];
 
 /// Packages that people run beside a firewall: containers with their names, libvirt's network without its virtual

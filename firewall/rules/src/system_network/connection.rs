@@ -132,7 +132,7 @@ impl Sources<'_> {
 }
 
 /// Returns whether a process of this folder in /proc is in the network namespace of the calling thread: devices have
-/// the same numbers in another one. Each namespace has files of its own there, and their numbers can be asked by whoever
+/// the same numbers in another one. Each namespace has files of its own there, and their numbers can be asked by who
 /// may not trace the process, as that of `ns/net` can't.
 fn is_of_this_network(process: &Path) -> bool {
     let number = |of: &Path| {
